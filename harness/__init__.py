@@ -1,0 +1,51 @@
+"""A patient-aware benchmark harness for breast-histology classifiers.
+
+What plugin authors need stands here; ``docs/plugins.md`` shows it at work.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from harness.plugin_api.hookspecs import hookimpl
+    from harness.plugin_api.model import EpochReport, FitContext, LabeledImages, Model, ModelCard, Options, Requirements
+    from harness.plugin_api.schedule import Schedule
+    from harness.training.loop import Normalisation
+    from harness.training.stages import Stage
+    from harness.training.torch_model import TorchModel
+
+_HOME = {
+    "hookimpl": "harness.plugin_api.hookspecs",
+    **dict.fromkeys(
+        ("EpochReport", "FitContext", "LabeledImages", "Model", "ModelCard", "Options", "Requirements"),
+        "harness.plugin_api.model",
+    ),
+    "Schedule": "harness.plugin_api.schedule",
+    "Normalisation": "harness.training.loop",
+    "Stage": "harness.training.stages",
+    "TorchModel": "harness.training.torch_model",
+}
+__all__ = [  # noqa: PLE0604 - listed by hand so that type checkers see it
+    "EpochReport",
+    "FitContext",
+    "LabeledImages",
+    "Model",
+    "ModelCard",
+    "Normalisation",
+    "Options",
+    "Requirements",
+    "Schedule",
+    "Stage",
+    "TorchModel",
+    "hookimpl",
+]
+
+
+def __getattr__(name: str) -> object:
+    """Import a public name when it is first asked for: ``harness --help`` must not wait for torch."""
+    import importlib  # noqa: PLC0415
+
+    if name not in _HOME:
+        raise AttributeError(f"module 'harness' has no attribute '{name}'")
+    return getattr(importlib.import_module(_HOME[name]), name)

@@ -1,0 +1,1 @@
+"""Image files, from their names to the uint8 tensors that models see."""

@@ -1,0 +1,57 @@
+"""The parts of a config that say which images are used, and how they are decoded."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field
+
+from harness.data.decode import Resize
+from harness.data.manifest import DuplicatePolicy
+from harness.data.phantom import PhantomSettings
+from harness.settings import Settings
+
+
+class DataSettings(Settings):
+    """Which images.
+
+    Attributes:
+        folder: Where they lie; ``--data`` sets it, ``$HARNESS_DATA/breakhis`` is the default.
+        phantom: Generate images instead of reading a folder.
+        slide_13412: The slide published under both DC and LC: which copy to drop, or ``keep`` both.
+        on_damaged: ``stop`` before any training at an image that cannot be decoded, or ``skip`` it.
+    """
+
+    folder: Path | None = None
+    phantom: PhantomSettings | None = None
+    slide_13412: DuplicatePolicy = "drop-dc"
+    on_damaged: Literal["stop", "skip"] = "stop"
+
+
+class PixelSettings(Settings):
+    """How files become pixels.
+
+    Attributes:
+        size: Side of the square that every model sees, in pixels.
+        resize: ``squash`` to the square, or scale the short side and ``crop`` the centre.
+        stain: Macenko normalisation to the ``published`` reference, to one ``fitted`` on the training side, or none.
+    """
+
+    size: int = Field(224, ge=16, le=1024)
+    resize: Resize = "squash"
+    stain: Literal["published", "fitted", "none"] = "published"
+
+
+class SourceSettings(Settings):
+    """A set of images that models may be pre-trained on.
+
+    Attributes:
+        kind: ``image-folder`` (a folder a class) or ``lc25000`` (lung classes, split by tile).
+        folder: Where it lies; ``$HARNESS_DATA/<source name>`` is the default.
+        phantom: Generate it instead.
+    """
+
+    kind: Literal["image-folder", "lc25000"]
+    folder: Path | None = None
+    phantom: bool = False

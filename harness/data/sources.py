@@ -1,0 +1,100 @@
+"""Source sets: images to pre-train on, which are never tested on."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from harness.data.manifest import image_files, sha256_of_files
+from harness.errors import DataError
+
+LUNG_CLASSES = ("lung_aca", "lung_n", "lung_scc")
+_VALIDATION_SHARE = 0.1
+
+
+@dataclass(frozen=True)
+class SourceManifest:
+    """The images of a source set.
+
+    Attributes:
+        images: One row an image: ``file`` (full path), ``sha256``, ``label`` (int), ``group`` (what must not be
+            divided), ``side`` (``train`` or ``validation``).
+        classes: Class names in the order of their labels.
+    """
+
+    images: pd.DataFrame
+    classes: tuple[str, ...]
+
+    @property
+    def fingerprint(self) -> str:
+        """sha256 over content, label and side of every image."""
+        lines = self.images[["sha256", "label", "side"]].astype(str).agg(" ".join, axis=1)
+        return hashlib.sha256("\n".join(sorted(lines)).encode()).hexdigest()
+
+
+def scan_source(kind: str, root: Path) -> SourceManifest:
+    """List a source set and divide it: whole groups, a tenth of each class for validation.
+
+    Args:
+        kind: ``image-folder``: the first folder level names the class, every image is a group of its own;
+            ``lc25000``: the three lung classes, with the tile groups of ``groups.csv`` (columns path, class, tile).
+        root: The set's folder.
+
+    Raises:
+        DataError: The folder is missing, holds no images, or LC25000's tile groups are missing or incomplete.
+    """
+    if not root.is_dir():
+        raise DataError(f"no such folder: {root}")
+    table = _lung_images(root) if kind == "lc25000" else _class_folders(root)
+    if table["class"].nunique() < 2:
+        raise DataError(f"{root} holds images of {table['class'].nunique()} classes; at least two are needed")
+    classes = tuple(sorted(table["class"].unique()))
+    images = pd.DataFrame(
+        {
+            "file": [str(root / path) for path in table["path"]],
+            "sha256": sha256_of_files([root / path for path in table["path"]]),
+            "label": [classes.index(name) for name in table["class"]],
+            "group": table["tile"],
+        }
+    )
+    return SourceManifest(images.assign(side=_sides(images)), classes)
+
+
+def _class_folders(root: Path) -> pd.DataFrame:
+    paths = [path.relative_to(root) for path in image_files(root)]
+    rows = [(path.as_posix(), path.parts[0], path.as_posix()) for path in paths if len(path.parts) > 1]
+    if not rows:
+        raise DataError(f"no images in class folders below {root} - expected {root.name}/<class>/<image>.jpg")
+    return pd.DataFrame(rows, columns=["path", "class", "tile"])
+
+
+def _lung_images(root: Path) -> pd.DataFrame:
+    """LC25000 holds about twenty augmented copies of every tile, so a division of images would leak almost all."""
+    list_file = root / "groups.csv"
+    if not list_file.is_file():
+        raise DataError(
+            f"no tile groups in {root}: {list_file.name} (columns path, class, tile) must say which images are copies "
+            "of one tile - published groups: GeorgeBatch/LC25000-clean"
+        )
+    groups = pd.read_csv(list_file, dtype=str)
+    if not {"path", "class", "tile"} <= set(groups.columns):
+        raise DataError(f"{list_file} has the columns {', '.join(groups.columns)}; path, class, tile are needed")
+    groups = groups[groups["class"].isin(LUNG_CLASSES)].reset_index(drop=True)
+    missing = [path for path in groups["path"] if not (root / path).is_file()]
+    if missing:
+        raise DataError(f"{len(missing)} images named in {list_file} are not there, the first is {missing[0]}")
+    return groups
+
+
+def _sides(images: pd.DataFrame) -> pd.Series[str]:
+    """Send the first tenth of each class's groups, in the order of their hashes, to validation."""
+    groups = images.drop_duplicates("group")[["group", "label"]]
+    ranked = groups.assign(rank=[hashlib.sha256(str(group).encode()).hexdigest() for group in groups["group"]])
+    ranked = ranked.sort_values("rank")
+    place = ranked.groupby("label").cumcount()
+    size = ranked.groupby("label")["group"].transform("size")
+    held_out = set(ranked.loc[place < (size * _VALIDATION_SHARE).clip(lower=1), "group"])
+    return images["group"].isin(held_out).map({True: "validation", False: "train"})

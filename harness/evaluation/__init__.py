@@ -1,0 +1,1 @@
+"""Recognition rates, other metrics and convergence, from predictions and histories alone."""

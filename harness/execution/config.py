@@ -1,0 +1,163 @@
+"""A run's config: YAML, checked whole before anything else happens."""
+
+from __future__ import annotations
+
+from importlib import resources
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import AfterValidator, Field
+
+from harness.data.names import MAGNIFICATIONS
+from harness.data.settings import DataSettings, PixelSettings, SourceSettings
+from harness.errors import ConfigError, did_you_mean
+from harness.plugin_api.schedule import Schedule
+from harness.protocol.protocols import ProtocolName
+from harness.settings import Settings, parse_settings
+
+_SHIPPED = "harness_configs"
+
+
+def _distinct(values: tuple[int, ...]) -> tuple[int, ...]:
+    if len(set(values)) != len(values):
+        raise ValueError("a value stands twice")
+    return values
+
+
+class ModelSettings(Settings):
+    """One row of the tables.
+
+    Attributes:
+        plugin: Name of the model; the label by default.
+        options: The model's options.
+    """
+
+    plugin: str | None = None
+    options: dict[str, Any] = {}
+
+
+class RunConfig(Settings):
+    """Everything that decides a run.
+
+    Attributes:
+        protocol: Who trains, who validates, who is tested.
+        allow_leak: Compute figures although patients or pictures stand on two sides; tables are then headed LEAKY.
+        seeds: Of splits and training; one whole comparison a seed.
+        magnifications: Which to train and test on, each by itself.
+        device: ``auto`` takes CUDA where there is any.
+        threads: CPU threads of a cell; the bits of its results depend on it.
+        limit: Images per class and side, to try things out; results are marked as not comparable.
+        data: Which images.
+        pixels: How files become pixels.
+        schedule: The budget that every model gets.
+        sources: Source sets by name, for models that are pre-trained.
+        models: Label to model.
+    """
+
+    protocol: ProtocolName = "accession-5fold"
+    allow_leak: bool = False
+    seeds: Annotated[tuple[int, ...], Field(min_length=1), AfterValidator(_distinct)] = (0,)
+    magnifications: Annotated[
+        tuple[Literal[40, 100, 200, 400], ...], Field(min_length=1), AfterValidator(_distinct)
+    ] = MAGNIFICATIONS
+    device: Annotated[str, Field(pattern=r"auto|cpu|cuda(:\d+)?")] = "auto"
+    threads: int = Field(1, ge=1)
+    limit: int | None = Field(None, ge=1)
+    data: DataSettings = DataSettings()
+    pixels: PixelSettings = PixelSettings()
+    schedule: Schedule = Schedule()
+    sources: dict[str, SourceSettings] = {}
+    models: dict[str, ModelSettings] = Field(min_length=1)
+
+    def model_of(self, label: str) -> tuple[str, dict[str, Any]]:
+        """Return the plugin name and options behind a label; ``timm:resnet18`` is short for an option ``name``."""
+        settings = self.models[label]
+        if settings.plugin is not None:
+            return settings.plugin, settings.options
+        plugin, colon, name = label.partition(":")
+        return plugin, {"name": name, **settings.options} if colon else settings.options
+
+    def with_models(self, labels: list[str]) -> RunConfig:
+        """Return the config with only these models.
+
+        Raises:
+            ConfigError: A label is not in the config.
+        """
+        for label in labels:
+            if label not in self.models:
+                known = ", ".join(self.models)
+                raise ConfigError(f"no model '{label}' in the config{did_you_mean(label, self.models)} (it has {known})")
+        return self.model_copy(update={"models": {label: self.models[label] for label in labels}})
+
+
+def load_config(where: str, overrides: tuple[str, ...] = ()) -> tuple[str, RunConfig]:
+    """Read a config and apply overrides.
+
+    Args:
+        where: A path, or the name of a shipped config.
+        overrides: ``key=value`` with a dotted key and a YAML value.
+
+    Returns:
+        The config's name (its file's, without the ending) and the config.
+
+    Raises:
+        ConfigError: No such config, no YAML, an unknown key or a bad value.
+    """
+    name, text = _read(where)
+    try:
+        values = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{where} is not YAML: {' '.join(str(error).split())}") from error
+    if not isinstance(values, dict):
+        raise ConfigError(f"{where} holds no mapping of keys to values")
+    for override in overrides:
+        _override(values, override)
+    return name, parse_config(values, f"config '{name}'")
+
+
+def parse_config(values: dict[str, Any], where: str) -> RunConfig:
+    """Validate a config; a model without settings may be written ``densenet:`` or ``densenet: {}``."""
+    if isinstance(values.get("models"), dict):
+        models = {str(label): {} if model is None else model for label, model in values["models"].items()}
+        values = {**values, "models": models}
+    return parse_settings(RunConfig, values, where)
+
+
+def shipped_configs() -> list[str]:
+    """Names of the configs that ``harness run NAME`` finds."""
+    return sorted(file.name.removesuffix(".yaml") for file in resources.files(_SHIPPED).iterdir() if file.name.endswith(".yaml"))
+
+
+def _read(where: str) -> tuple[str, str]:
+    path = Path(where)
+    if path.is_file():
+        return path.stem, path.read_text(encoding="utf-8")
+    if where in shipped_configs():
+        return where, (resources.files(_SHIPPED) / f"{where}.yaml").read_text(encoding="utf-8")
+    known = shipped_configs()
+    raise ConfigError(f"no config '{where}'{did_you_mean(where, known)} (shipped: {', '.join(known)}; or give a path)")
+
+
+def _override(values: dict[str, Any], override: str) -> None:
+    key, equals, text = override.partition("=")
+    if not equals or not key:
+        raise ConfigError(f"-o {override}: expected key=value, such as -o schedule.epochs=20")
+    try:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ConfigError(f"-o {override}: the value is not YAML") from error
+    target, rest = values, key
+    while (step := _step(target, rest)) is not None:
+        if not isinstance(target.get(step), dict):
+            target[step] = {}
+        target, rest = target[step], rest.removeprefix(f"{step}.")
+    target[rest] = value
+
+
+def _step(target: dict[str, Any], key: str) -> str | None:
+    """Return the part of a dotted key to go into next: a label may have dots itself (``timm:resnet18.a1_in1k``)."""
+    inside = [str(known) for known in target if key.startswith(f"{known}.")]
+    if inside:
+        return max(inside, key=len)
+    return None if key in target or "." not in key else key.partition(".")[0]

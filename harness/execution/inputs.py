@@ -1,0 +1,229 @@
+"""Pixels and labels for workers: decoded once, handed over as rows of an array on disk."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from harness.data.decode import PixelRecipe
+from harness.data.manifest import DAMAGED
+from harness.data.phantom import write_lung_phantom, write_natural_phantom
+from harness.data.pixels import PixelStore, open_array, pixel_store
+from harness.data.settings import PixelSettings, SourceSettings
+from harness.data.sources import SourceManifest, scan_source
+from harness.data.stain import PUBLISHED_REFERENCE, StainProfile, estimate_profile, median_profile
+from harness.errors import DataError
+from harness.execution.cells import ModelEntry
+from harness.execution.config import RunConfig
+from harness.execution.prepare import Division, Progress, hash_of
+from harness.execution.tasks import ImageRows, LabeledRows, SourceRows
+from harness.locations import data_folder
+from harness.protocol.gate import find_picture_leak, pass_gate
+from harness.protocol.protocols import TRAIN
+
+_NAMED = 5
+
+
+@dataclass(frozen=True)
+class DecodedRun:
+    """The decoded images of a run.
+
+    Attributes:
+        stores: The decoded array of each (seed, fold). They are one and the same, unless the stain reference is
+            fitted on each training side.
+        recipes: The pixel recipe of each (seed, fold).
+    """
+
+    stores: dict[tuple[int, int], PixelStore]
+    recipes: dict[tuple[int, int], PixelRecipe]
+
+    def rows(self, seed: int, fold: int, images: pd.DataFrame) -> ImageRows:
+        """Return where these images lie."""
+        store = self.stores[seed, fold]
+        return ImageRows(store.array_file, store.rows_of(images["sha256"]))
+
+    def labeled(self, seed: int, fold: int, images: pd.DataFrame) -> LabeledRows:
+        """Return where these images lie, and their labels."""
+        return LabeledRows(self.rows(seed, fold, images), images["label"].to_numpy(np.int64))
+
+
+def decode_run(
+    config: RunConfig, division: Division, cache: Path, on_progress: Progress | None = None
+) -> tuple[Division, DecodedRun]:
+    """Decode a run's images; then the rest of the gate: damaged images, and pictures on two sides.
+
+    Returns:
+        The division, without damaged images if the config says to skip them, and the decoded images.
+
+    Raises:
+        DataError: An image is damaged, and the config says to stop there.
+        SplitLeakError: One picture is on two sides, and the config does not allow it.
+    """
+    images, settings = division.images, config.pixels
+    recipe = _recipe(settings, PUBLISHED_REFERENCE if settings.stain == "published" else None)
+    store = _decode(division.folder, images, recipe, cache, on_progress)
+    division = _settle_damaged(config, division, images, store)
+    by_file = store.index.set_index("sha256")["content"]
+    used = division.images.set_index("name")
+    leak = find_picture_leak(division.splits, used["sha256"].map(by_file))
+    leaks = [*division.leaks, leak] if leak else division.leaks
+    pass_gate(leaks, allow_leak=config.allow_leak)
+    division = replace(division, leaks=leaks)
+    folds = list(division.splits[["seed", "fold"]].drop_duplicates().itertuples(index=False, name=None))
+    if settings.stain != "fitted":
+        return division, DecodedRun(dict.fromkeys(folds, store), dict.fromkeys(folds, recipe))
+    return division, _fitted(settings, division, store, folds, cache, on_progress)
+
+
+def decode_sources(
+    config: RunConfig, entries: list[ModelEntry], cache: Path, on_progress: Progress | None = None
+) -> dict[str, SourceRows]:
+    """Find and decode the source sets that the models ask for.
+
+    Raises:
+        DataError: A source set or a file of weights is missing; the message names the model that asks for it.
+    """
+    wanted: dict[str, str] = {}
+    for entry in entries:
+        requirements = entry.make().requirements()
+        for file in requirements.files:
+            if not file.is_file():
+                raise DataError(f"model '{entry.label}' starts from weights that are not there: {file}")
+        wanted.update(dict.fromkeys(requirements.sources, entry.label))
+    return {name: _decode_source(name, label, config, cache, on_progress) for name, label in wanted.items()}
+
+
+def starting_needs(entries: list[ModelEntry], sources: dict[str, SourceRows]) -> dict[str, Any]:
+    """Fingerprint what each model starts from: weights by content, source sets by images and sides."""
+    needs = {}
+    for entry in entries:
+        requirements = entry.make().requirements()
+        needs[entry.label] = {
+            "sources": {name: sources[name].fingerprint for name in requirements.sources},
+            "files": [hashlib.sha256(file.read_bytes()).hexdigest() for file in requirements.files],
+        }
+    return needs
+
+
+def pixel_key(recipe: PixelRecipe) -> str:
+    """Hash how images became pixels."""
+    return hash_of(asdict(recipe))
+
+
+def _recipe(settings: PixelSettings, stain: StainProfile | None) -> PixelRecipe:
+    return PixelRecipe(settings.size, settings.resize, stain)
+
+
+def _decode(
+    folder: Path, images: pd.DataFrame, recipe: PixelRecipe, cache: Path, on_progress: Progress | None
+) -> PixelStore:
+    files = images["file"].map(lambda file: str(folder / file))
+    return pixel_store(files, images["sha256"], recipe, cache, _named(on_progress, "decoding images"))
+
+
+def _settle_damaged(config: RunConfig, division: Division, images: pd.DataFrame, store: PixelStore) -> Division:
+    errors = store.index.set_index("sha256")["error"]
+    damaged = images[images["sha256"].map(errors) != ""]
+    if damaged.empty:
+        return division
+    if config.data.on_damaged == "stop":
+        named = "; ".join(f"{division.folder / row.file}: {errors[row.sha256]}" for row in damaged[:_NAMED].itertuples())
+        more = f"; and {len(damaged) - _NAMED} more" if len(damaged) > _NAMED else ""
+        raise DataError(
+            f"{len(damaged)} damaged image{'s' * (len(damaged) > 1)}: {named}{more} - replace them, or leave them out "
+            "with -o data.on_damaged=skip"
+        )
+    manifest, splits = division.manifest, division.splits
+    bad = manifest["name"].isin(damaged["name"]) & (manifest["state"] == "used")
+    return replace(
+        division,
+        manifest=manifest.assign(state=manifest["state"].mask(bad, DAMAGED)),
+        splits=splits[~splits["image"].isin(damaged["name"])].reset_index(drop=True),
+    )
+
+
+def _fitted(
+    settings: PixelSettings,
+    division: Division,
+    plain: PixelStore,
+    folds: list[tuple[int, int]],
+    cache: Path,
+    on_progress: Progress | None,
+) -> DecodedRun:
+    """Decode once a training side, each painted like the median of its own images."""
+    pixels = open_array(plain.array_file)
+    profile_of = dict(zip(plain.index["sha256"], map(estimate_profile, pixels), strict=True))
+    stores, recipes = {}, {}
+    images = division.images
+    for seed, fold in folds:
+        here = division.splits[(division.splits["seed"] == seed) & (division.splits["fold"] == fold)]
+        train = images[images["name"].isin(here.loc[here["side"] == TRAIN, "image"])]
+        profiles = [profile for digest in train["sha256"] if (profile := profile_of[digest])]
+        if not profiles:
+            raise DataError(f"no training image of fold {fold} has enough tissue to fit a stain reference on")
+        recipes[seed, fold] = _recipe(settings, median_profile(profiles))
+        stores[seed, fold] = _decode(division.folder, images, recipes[seed, fold], cache, on_progress)
+    return DecodedRun(stores, recipes)
+
+
+def _decode_source(
+    name: str, label: str, config: RunConfig, cache: Path, on_progress: Progress | None
+) -> SourceRows:
+    manifest = scan_source(*_locate_source(name, label, config, cache, on_progress))
+    # Natural images have no stain; lung slides are stained like breast slides and painted like them
+    stained = config.sources[name].kind == "lc25000" and config.pixels.stain != "none"
+    recipe = _recipe(config.pixels, PUBLISHED_REFERENCE if stained else None)
+    images = manifest.images
+    store = pixel_store(images["file"], images["sha256"], recipe, cache, _named(on_progress, f"decoding {name}"))
+    damaged = store.index[store.index["error"] != ""]
+    if len(damaged):
+        file = images.loc[images["sha256"] == damaged["sha256"].iloc[0], "file"].iloc[0]
+        raise DataError(f"{len(damaged)} damaged images in source '{name}', the first is {file}: {damaged['error'].iloc[0]}")
+    return SourceRows(
+        manifest.classes,
+        manifest.fingerprint,
+        train=_source_side(manifest, store, "train"),
+        validation=_source_side(manifest, store, "validation"),
+    )
+
+
+def _source_side(manifest: SourceManifest, store: PixelStore, side: str) -> LabeledRows:
+    images = manifest.images[manifest.images["side"] == side]
+    return LabeledRows(ImageRows(store.array_file, store.rows_of(images["sha256"])), images["label"].to_numpy(np.int64))
+
+
+def _locate_source(
+    name: str, label: str, config: RunConfig, cache: Path, on_progress: Progress | None
+) -> tuple[str, Path]:
+    """Return kind and folder of a source set, generating it first if the config asks for that."""
+    settings = config.sources.get(name)
+    if settings is None:
+        raise DataError(f"model '{label}' is pre-trained on source '{name}', which the config does not have")
+    if settings.folder is None and settings.phantom:
+        return settings.kind, _phantom_source(settings, cache, on_progress)
+    folder = settings.folder or data_folder() / name
+    if not folder.is_dir():
+        raise DataError(
+            f"model '{label}' is pre-trained on source '{name}', but {folder} is not there - set it with "
+            f"-o sources.{name}.folder=DIR, or leave the model out with --models"
+        )
+    return settings.kind, folder
+
+
+def _phantom_source(settings: SourceSettings, cache: Path, on_progress: Progress | None) -> Path:
+    folder = cache / "phantom" / settings.kind
+    if not folder.exists():
+        if on_progress:
+            on_progress(f"generating {settings.kind} images", 0, 1)
+        (write_lung_phantom if settings.kind == "lc25000" else write_natural_phantom)(folder)
+    return folder
+
+
+def _named(on_progress: Progress | None, name: str) -> Callable[[int, int], None] | None:
+    return (lambda done, total: on_progress(name, done, total)) if on_progress else None

@@ -1,0 +1,146 @@
+"""What goes to a worker process and what comes back: plain data, and no test label."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from harness.plugin_api.model import EpochReport, ModelCard
+from harness.plugin_api.schedule import Schedule
+
+IntArray = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class ImageRows:
+    """Some rows of a decoded array on disk.
+
+    Attributes:
+        array_file: The uint8 array (N, 3, S, S).
+        rows: int64 (n,), rows of the array.
+    """
+
+    array_file: Path
+    rows: IntArray
+
+
+@dataclass(frozen=True)
+class LabeledRows:
+    """Rows of a decoded array and their labels, int64 (n,)."""
+
+    images: ImageRows
+    labels: IntArray
+
+
+@dataclass(frozen=True)
+class SourceRows:
+    """A source set."""
+
+    classes: tuple[str, ...]
+    fingerprint: str
+    train: LabeledRows
+    validation: LabeledRows
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What all cells of a model have in common.
+
+    Attributes:
+        options: The model's options as JSON values.
+        classes: Names in the order of the labels.
+        size: Side of the images in pixels.
+        device: As torch names it.
+        threads: CPU threads.
+        schedule: The budget.
+        sources: The source sets that the model asked for.
+        cache: The cache folder.
+        code: Hash of the plugin's source.
+        pixels: Hash of the pixel recipe.
+    """
+
+    options: dict[str, Any]
+    classes: tuple[str, ...]
+    size: int
+    device: str
+    threads: int
+    schedule: Schedule
+    sources: dict[str, SourceRows]
+    cache: Path
+    code: str
+    pixels: str
+
+
+@dataclass(frozen=True)
+class FitTask:
+    """Fit one cell and predict.
+
+    Attributes:
+        setting: What it shares with the model's other cells.
+        seed: The cell's.
+        train: Images and labels to fit on.
+        validation: Images and labels to choose on.
+        test: Images to classify, shuffled, without names or labels.
+        folder: Where the fitted model is saved.
+    """
+
+    setting: Setting
+    seed: int
+    train: LabeledRows
+    validation: LabeledRows
+    test: ImageRows
+    folder: Path
+
+
+@dataclass(frozen=True)
+class MeasureTask:
+    """Train a few steps on random images, alone on the device."""
+
+    setting: Setting
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """What a worker returns for a :class:`FitTask`.
+
+    Attributes:
+        validation: Probabilities (n, n_classes) in the order of the task's validation rows.
+        test: Likewise for the test rows.
+        card: The model in numbers.
+        fit_seconds: Wall time of ``fit``.
+        predict_seconds: Wall time of classifying the test images.
+        peak_memory_bytes: Of the process, or of the device's memory on CUDA.
+    """
+
+    validation: NDArray[np.float64]
+    test: NDArray[np.float64]
+    card: ModelCard
+    fit_seconds: float
+    predict_seconds: float
+    peak_memory_bytes: int
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What a worker returns for a :class:`MeasureTask`; throughput is None for a model that does not train in steps."""
+
+    images_per_second: float | None
+    peak_memory_bytes: int
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why a task failed: one line, and the traceback."""
+
+    reason: str
+    traceback: str = ""
+
+
+Task = FitTask | MeasureTask
+Answer = EpochReport | Fitted | Measured | Failure
+Report = Callable[[EpochReport], None]

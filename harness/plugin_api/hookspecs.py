@@ -1,0 +1,26 @@
+"""The hooks of the harness. They register things; none is called while a run is under way."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pluggy
+
+from harness.plugin_api.model import Model
+
+PROJECT = "harness"
+hookspec = pluggy.HookspecMarker(PROJECT)
+hookimpl = pluggy.HookimplMarker(PROJECT)
+
+Register = Callable[[type[Model]], None]
+
+
+@hookspec
+def harness_register_models(register: Register) -> None:
+    """Called once when the command starts, for each plugin, before any config is read.
+
+    Call ``register`` with each :class:`~harness.Model` class that the plugin offers.
+
+    Args:
+        register: Takes a model class; refuses a class without a name, and a name that is taken.
+    """

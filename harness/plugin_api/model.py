@@ -1,0 +1,211 @@
+"""What a model is to the harness: the interface that the paper's networks and everybody else's go through."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from harness.plugin_api.schedule import Schedule
+from harness.settings import Settings
+
+
+class Options(Settings):
+    """Base of a model's options: a pydantic class, frozen, that refuses unknown keys."""
+
+
+@dataclass(frozen=True)
+class LabeledImages:
+    """Images and what they show.
+
+    Attributes:
+        images: uint8 (N, 3, S, S), RGB, on the run's device.
+        labels: int64 (N,), on the same device; for BreakHis 0 is benign and 1 malignant.
+    """
+
+    images: torch.Tensor
+    labels: torch.Tensor
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+
+@dataclass(frozen=True)
+class Source:
+    """A set of images to pre-train on, divided into train and validation; never a BreakHis image.
+
+    Attributes:
+        classes: Names in the order of the labels.
+        fingerprint: sha256 over its images and their sides.
+        train: Loads the images to train on.
+        validation: Loads the images to choose the best epoch on.
+    """
+
+    classes: tuple[str, ...]
+    fingerprint: str
+    train: Callable[[], LabeledImages]
+    validation: Callable[[], LabeledImages]
+
+
+@dataclass(frozen=True)
+class EpochReport:
+    """One epoch of training, a row of a cell's history.
+
+    Attributes:
+        stage: ``final`` for the training on BreakHis, the stage's name for pre-training.
+        epoch: From 1.
+        train_loss: Mean over the epoch's batches, while the weights changed.
+        train_accuracy: Likewise.
+        train_balanced_accuracy: Likewise.
+        validation_loss: After the epoch.
+        validation_accuracy: Likewise.
+        validation_balanced_accuracy: Likewise; mean recall over classes.
+        images_seen: Since the start of the stage.
+        train_seconds: Since the start of the stage, without validation.
+    """
+
+    stage: str
+    epoch: int
+    train_loss: float
+    train_accuracy: float
+    train_balanced_accuracy: float
+    validation_loss: float
+    validation_accuracy: float
+    validation_balanced_accuracy: float
+    images_seen: int
+    train_seconds: float
+
+
+@dataclass(frozen=True)
+class FitContext:
+    """Everything about a run that a model may know while it is fitted.
+
+    Attributes:
+        device: Where the tensors are and the work should be done.
+        seed: Of this cell. The global generators of torch, numpy and random are seeded with it already.
+        threads: CPU threads to use; torch is set to it already.
+        classes: Names in the order of the labels.
+        schedule: The budget of the comparison.
+        sources: The source sets that :meth:`Model.requirements` asked for, by name.
+        cache: A folder for what can be computed again and shared between cells.
+        code: A hash of the plugin's source, to key what goes into ``cache``.
+        pixels: A hash of how images became pixels, likewise.
+        report: Call it once an epoch; it feeds the live display and the cell's history.
+    """
+
+    device: torch.device
+    seed: int
+    threads: int
+    classes: tuple[str, ...]
+    schedule: Schedule
+    sources: Mapping[str, Source]
+    cache: Path
+    code: str
+    pixels: str
+    report: Callable[[EpochReport], None]
+
+
+@dataclass(frozen=True)
+class Requirements:
+    """What a model needs before it can be fitted; the host checks it before any training.
+
+    Attributes:
+        sources: Names of source sets in the config.
+        files: Files of weights; their content becomes part of the cell's key.
+    """
+
+    sources: tuple[str, ...] = ()
+    files: tuple[Path, ...] = ()
+
+
+@dataclass(frozen=True)
+class ModelCard:
+    """A fitted model in numbers; None where a figure has no meaning for it.
+
+    Attributes:
+        parameters: All of them.
+        trainable_parameters: Those that the last stage trained.
+        weights_bytes: Size of the weights as stored, float32.
+        checkpoint_bytes: The same with the optimiser's state.
+        forward_flop: Floating-point operations of one image's forward pass (a multiply-add is two).
+        engine: How training steps were executed.
+        precision: Of the training steps.
+        provenance: Where the weights come from, first stage first.
+    """
+
+    parameters: int | None = None
+    trainable_parameters: int | None = None
+    weights_bytes: int | None = None
+    checkpoint_bytes: int | None = None
+    forward_flop: int | None = None
+    engine: str = "none"
+    precision: str = "float32"
+    provenance: tuple[str, ...] = field(default=())
+
+
+class Model(ABC):
+    """A classifier that the harness can compare with others.
+
+    A model is made once a cell, fitted once, and asked for probabilities. It sees train and validation labels; test
+    images reach :meth:`predict_proba` shuffled and without names. Validation images are for choices (an epoch, a
+    penalty, a calibration), never for fitting weights.
+
+    Class attributes:
+        name: Unique among all models; what a config calls it.
+        reproduces: The paper's name of the network, if it reproduces one (``DenseNet``, ``DenseNet + SE``, ``Ours``):
+            its published figures are then printed beside this model's.
+        Options: The model's options; ``self.options`` holds them.
+    """
+
+    name: ClassVar[str]
+    reproduces: ClassVar[str | None] = None
+    Options: ClassVar[type[Options]] = Options
+
+    def __init__(self, options: Options | None = None) -> None:
+        self.options: Any = options if options is not None else self.Options()
+
+    def requirements(self) -> Requirements:
+        """Say what must be there before :meth:`fit`; called by the host, before any training."""
+        return Requirements()
+
+    @abstractmethod
+    def fit(self, train: LabeledImages, validation: LabeledImages, context: FitContext) -> None:
+        """Fit the model; called once."""
+
+    @abstractmethod
+    def predict_proba(self, images: torch.Tensor) -> NDArray[np.floating[Any]]:
+        """Classify images.
+
+        Args:
+            images: uint8 (N, 3, S, S) on the run's device; N is any number, at least 1.
+
+        Returns:
+            (N, n_classes): finite probabilities, each row summing to 1 within 1e-3, rows in the order of ``images``.
+        """
+
+    @abstractmethod
+    def describe(self) -> ModelCard:
+        """Describe the fitted model in numbers."""
+
+    @abstractmethod
+    def save(self, folder: Path) -> None:
+        """Write the fitted model below ``folder``, as arrays and text: nothing that must be unpickled."""
+
+    @abstractmethod
+    def load(self, folder: Path, device: torch.device, n_classes: int) -> None:
+        """Become the model that :meth:`save` wrote; it predicts as that one did."""
+
+    def measure_throughput(self, sample: LabeledImages, context: FitContext) -> float | None:
+        """Train a few steps on a sample, alone on the device, and throw the result away.
+
+        Returns:
+            Training images per second, or None for a model that does not train in steps.
+        """
+        del sample, context
+        return None

@@ -1,0 +1,57 @@
+"""A fixed workload that times the machine, so that costs can be told in multiples of it.
+
+Seconds from two machines cannot be compared; multiples of a calibration workload that each ran alone can, roughly.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import nn
+
+from harness.plugin_api.model import LabeledImages
+from harness.plugin_api.schedule import Schedule
+from harness.training.loop import Normalisation, Trainer, TrainingPlan
+
+CALIBRATION_VERSION = 1
+"""Raise it when the workload below changes; calibrated costs of different versions cannot be compared."""
+
+_STEPS = 20
+
+
+def calibration_seconds(size: int, schedule: Schedule, device: torch.device) -> float:
+    """Time 20 training steps of a fixed small convolutional network at the run's size, batch and precision.
+
+    Args:
+        size: Side of the square images in pixels.
+        schedule: Gives batch size and precision; nothing else of it matters.
+        device: Where to run, with nothing else running there.
+
+    Returns:
+        Seconds for the 20 steps, from the median step after warm-up.
+    """
+    generator = torch.Generator().manual_seed(0)
+    batch = schedule.batch_size
+    images = torch.randint(256, (batch, 3, size, size), dtype=torch.uint8, generator=generator).to(device)
+    labels = torch.arange(batch, device=device) % 2
+    torch.manual_seed(0)
+    steps = Schedule(batch_size=batch, augmentation="random", precision=schedule.precision)
+    plan = TrainingPlan("calibration", steps, (), Normalisation(), n_classes=2, seed=0)
+    trainer = Trainer(_workload().to(device), plan, LabeledImages(images, labels))
+    images_per_second = float(np.median([trainer.measure_throughput() for _ in range(3)]))
+    return _STEPS * batch / images_per_second
+
+
+def _workload() -> nn.Module:
+    return nn.Sequential(
+        *_block(3, 32),
+        *_block(32, 64),
+        *_block(64, 128),
+        nn.AdaptiveAvgPool2d(1),
+        nn.Flatten(),
+        nn.Linear(128, 2),
+    )
+
+
+def _block(n_in: int, n_out: int) -> tuple[nn.Module, ...]:
+    return nn.Conv2d(n_in, n_out, 3, stride=2, padding=1, bias=False), nn.BatchNorm2d(n_out), nn.ReLU()

@@ -1,0 +1,1 @@
+"""The paper's networks, and any classifier of timm's, as plugins."""
