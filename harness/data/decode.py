@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torchvision.io import ImageReadMode, decode_image
 from torchvision.transforms.v2 import functional as transforms
 
+from harness.data.png import png_fault
 from harness.data.stain import StainProfile, normalise_stain
 
 Resize = Literal["squash", "crop"]

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import os
 import re
-import struct
-import zlib
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -23,6 +21,7 @@ from torchvision.io import ImageReadMode, decode_image
 
 from harness.data.manifest import count_table, image_files, sha256_of_files
 from harness.data.official import N_OFFICIAL_IMAGES, official_list
+from harness.data.png import png_fault
 from harness.errors import DataError
 
 SCHEMA_VERSION = 1
@@ -30,12 +29,6 @@ N_EXAMPLES = 10
 """How many files of a category a report for people names."""
 
 _BATCH = 64
-_PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
-_PNG_CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
-"""Values a pixel, by the colour type of a PNG header (RFC 2083, section 4.1.1)."""
-_ADAM7 = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))
-"""The passes of an interlaced PNG: first column, first row, column step, row step (RFC 2083, section 2.6)."""
-_MAX_PIXELS = 1 << 26
 
 
 @dataclass(frozen=True)
@@ -138,29 +131,6 @@ def decoding_fault(path: Path) -> str | None:
     return None
 
 
-def png_fault(content: bytes) -> str | None:
-    """Say what is wrong with the bytes of a PNG, or return None for a sound one and for any other format.
-
-    torchvision's PNG decoder can bring the whole process down on damaged pixels, which no ``except`` catches, so
-    checksums, compressed stream and row filters are checked before it sees the file.
-    """
-    if not content.startswith(_PNG_SIGNATURE):
-        return None
-    chunks: dict[bytes, bytearray] = {}
-    position = len(_PNG_SIGNATURE)
-    while b"IEND" not in chunks:
-        header = content[position : position + 8]
-        size, kind = struct.unpack(">I4s", header) if len(header) == 8 else (0, b"")
-        body_end = position + 8 + size
-        if not kind or body_end + 4 > len(content):
-            return f"the PNG is cut short after {len(content):,} bytes"
-        if zlib.crc32(content[position + 4 : body_end]) != int.from_bytes(content[body_end : body_end + 4], "big"):
-            return f"the PNG fails its checksum near byte {position:,}"
-        chunks.setdefault(kind, bytearray()).extend(content[position + 8 : body_end])
-        position = body_end + 4
-    return _pixel_fault(bytes(chunks.get(b"IHDR", b"")), bytes(chunks.get(b"IDAT", b"")))
-
-
 def render_report(report: VerifyReport) -> str:
     """Return the report as plain text that is also Markdown: counts, up to ten examples a category, table 1."""
     problems = (
@@ -239,30 +209,6 @@ class _Findings:
 
     def _below_root(self, path: Path) -> str:
         return path.relative_to(self.root).as_posix()
-
-
-def _pixel_fault(header: bytes, compressed: bytes) -> str | None:
-    """Check the pixel stream of a PNG against its header: long enough, and each row's filter one that exists."""
-    if len(header) != 13:
-        return "the PNG has no valid header"
-    width, height, depth, colour, _, _, interlaced = struct.unpack(">IIBBBBB", header)
-    if width * height > _MAX_PIXELS:
-        return f"the PNG claims {width:,} x {height:,} pixels"
-    try:
-        pixels = zlib.decompressobj().decompress(compressed, max_length=10 * _MAX_PIXELS)
-    except zlib.error as error:
-        return f"the pixels of the PNG do not decompress: {error}"
-    start = 0
-    for left, top, step_x, step_y in _ADAM7 if interlaced else ((0, 0, 1, 1),):
-        columns, rows = max(0, -(-(width - left) // step_x)), max(0, -(-(height - top) // step_y))
-        row_bytes = 1 + (columns * depth * _PNG_CHANNELS.get(colour, 0) + 7) // 8
-        end = start + (rows * row_bytes if columns else 0)
-        if end > len(pixels):
-            return "the PNG has fewer pixels than its header says"
-        if max(pixels[start:end:row_bytes], default=0) > 4:
-            return "the PNG has a row with a filter that does not exist"
-        start = end
-    return None
 
 
 def _own_words(message: str) -> str:

@@ -1,0 +1,73 @@
+"""``harness data``."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from harness.cli.display import Display
+from harness.data.fetch import fetch, render_fetch
+from harness.data.phantom import PhantomSettings, write_breakhis_phantom, write_lung_phantom, write_natural_phantom
+from harness.data.verify import render_report, verify_folder
+from harness.errors import DataError
+from harness.locations import data_folder
+from harness.settings import parse_settings
+
+
+@click.group("data")
+def command() -> None:
+    """Fetch, verify or generate images."""
+
+
+@command.command("verify")
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.option("--json", "as_json", is_flag=True, help="For programs.")
+def verify(folder: Path, *, as_json: bool) -> None:
+    """Hold the files in FOLDER against the official list: there, missing, damaged, re-encoded or renamed."""
+    with Display() as display:
+        report = verify_folder(folder, lambda done, total: display.progress("verifying images", done, total))
+    click.echo(json.dumps(report.to_json(), indent=1) if as_json else render_report(report), nl=as_json)
+    if report.damaged:
+        raise DataError(f"{len(report.damaged)} damaged images in {folder}")
+
+
+@command.command("fetch")
+@click.argument("dataset", type=click.Choice(["breakhis", "lc25000"]))
+@click.option("--out", type=click.Path(path_type=Path), help="Folder to put it in.  [default: $HARNESS_DATA/<dataset>]")
+@click.option("--url", help="Address of the archive, instead of the public one.")
+def fetch_dataset(dataset: Any, out: Path | None, url: str | None) -> None:
+    """Download DATASET, unpack it and check every file; an interrupted download goes on where it stopped."""
+    with Display() as display:
+        report = fetch(dataset, out or data_folder() / dataset, url, _bytes(display))
+    click.echo(render_fetch(report), nl=False)
+
+
+@command.command("phantom")
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.option("--like", type=click.Choice(["official"]), help="One image for each of the 7,909 official names.")
+@click.option("--kind", type=click.Choice(["breakhis", "lung", "natural"]), default="breakhis", show_default=True)
+@click.option("--accessions", type=int, help="How many cases.  [default: 24]")
+@click.option("--images", type=int, help="Images per case and magnification.  [default: 4]")
+@click.option("--size", type=int, help="Height in pixels.  [default: 64]")
+@click.option("--seed", type=int, help="Another seed is another set.  [default: 0]")
+def phantom(folder: Path, kind: str, **wishes: Any) -> None:
+    """Write generated H&E-like slides to FOLDER, in the official tree."""
+    given = {name: value for name, value in wishes.items() if value is not None}
+    settings = parse_settings(PhantomSettings, given, "phantom")
+    with Display() as display:
+        if kind == "lung":
+            written = write_lung_phantom(folder, size=settings.size, seed=settings.seed)
+        elif kind == "natural":
+            written = write_natural_phantom(folder, size=settings.size, seed=settings.seed)
+        else:
+            told = lambda done, total: display.progress("generating images", done, total)  # noqa: E731
+            written = write_breakhis_phantom(folder, settings, told)
+    click.echo(f"{written} images in {folder}")
+
+
+def _bytes(display: Display) -> Callable[[int, int | None], None]:
+    return lambda done, total: display.progress("downloading (MB)", done // 10**6, max(1, (total or done) // 10**6))

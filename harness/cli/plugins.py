@@ -1,0 +1,32 @@
+"""``harness plugins``."""
+
+from __future__ import annotations
+
+import inspect
+from pathlib import Path
+
+import click
+from tabulate import tabulate
+
+from harness.errors import PluginError
+from harness.plugin_api.discovery import discover
+
+
+@click.group("plugins")
+def command() -> None:
+    """List the models that can be used."""
+
+
+@command.command("list")
+@click.option("--plugin", "files", multiple=True, type=click.Path(path_type=Path), help="A plugin file to load as well.")
+def list_plugins(files: tuple[Path, ...]) -> None:
+    """List every model, where it comes from, and the plugins that could not be loaded and why."""
+    host = discover(files)
+    rows = [
+        [name, registered.distribution, (inspect.getdoc(registered.model) or "").partition("\n")[0]]
+        for name, registered in host.models.items()
+    ]
+    click.echo(tabulate(rows, headers=["model", "from", ""], tablefmt="simple", disable_numparse=True))
+    if host.failures:
+        lines = "; ".join(f"{name}: {reason}" for name, reason in host.failures.items())
+        raise PluginError(f"could not be loaded: {lines}")

@@ -1,0 +1,80 @@
+"""``harness run``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from harness.cli.display import Display
+from harness.execution.config import RunConfig, load_config, parse_config
+from harness.execution.estimate import estimate_run, render_estimate
+from harness.execution.runner import Outcome, execute, prepare_run
+from harness.execution.store import RunStore
+from harness.locations import cache_folder, results_folder
+from harness.plugin_api.discovery import PluginHost, discover
+from harness.reporting.publish import publish
+from harness.reporting.results import read_results
+from harness.reporting.table import render
+from harness.reporting.tables import TABLES
+
+
+@click.command("run")
+@click.argument("config")
+@click.option("-o", "overrides", multiple=True, metavar="KEY=VALUE", help="Override a key, such as schedule.epochs=20.")
+@click.option("--data", type=click.Path(path_type=Path), help="Folder of the images.")
+@click.option("--out", type=click.Path(path_type=Path), help="Run folder.  [default: $HARNESS_RESULTS/<config>]")
+@click.option("--models", metavar="A,B", help="Only these models of the config.")
+@click.option("--device", metavar="auto|cpu|cuda[:N]", help="Where to train.")
+@click.option("--jobs", type=click.IntRange(1), default=1, show_default=True, help="Cells at once.")
+@click.option("--plugin", "plugins", multiple=True, type=click.Path(path_type=Path), help="A plugin file; its models run.")
+@click.option("--limit", type=click.IntRange(1), help="Images per class and side; results are not comparable.")
+@click.option("--fresh", is_flag=True, help="Move the run's old cells aside first.")
+@click.option("--dry-run", is_flag=True, help="Print cells, memory and an estimate of time; train nothing.")
+def command(config: str, overrides: tuple[str, ...], out: Path | None, models: str | None, **flags: Any) -> int:
+    """Train and evaluate every model of CONFIG: a path, or the name of a shipped config.
+
+    An interrupted run goes on where it stopped. Tables go to standard output, progress to standard error.
+    """
+    name, settings = load_config(config, overrides)
+    host = discover(flags["plugins"])
+    settings = _settled(settings, models, host, flags)
+    store = RunStore(out or results_folder() / name)
+    if flags["dry_run"]:
+        with Display() as display:
+            run = prepare_run(name, settings, host, store, cache_folder(), display)
+            estimate = estimate_run(run, store, cache_folder(), flags["jobs"])
+        click.echo(render_estimate(estimate), nl=False)
+        return 0
+    with store.open_for_writing():
+        if flags["fresh"]:
+            store.move_cells_aside()
+        with Display() as display:
+            run = prepare_run(name, settings, host, store, cache_folder(), display)
+            outcome = execute(run, store, cache_folder(), flags["jobs"], display)
+        return _conclude(store, outcome)
+
+
+def _settled(config: RunConfig, models: str | None, host: PluginHost, flags: dict[str, Any]) -> RunConfig:
+    """Apply the flags that stand for config keys."""
+    values = config.model_dump(mode="json")
+    for reference in host.models.values():
+        if reference.plugin.file is not None:
+            values["models"].setdefault(reference.model.name, {})
+    values["data"]["folder"] = str(flags["data"]) if flags["data"] else values["data"]["folder"]
+    values["device"] = flags["device"] or values["device"]
+    values["limit"] = flags["limit"] or values["limit"]
+    config = parse_config(values, "command line")
+    return config.with_models([label.strip() for label in models.split(",")]) if models else config
+
+
+def _conclude(store: RunStore, outcome: Outcome) -> int:
+    if outcome.computed or outcome.kept:
+        publish(store)
+        results = read_results(store)
+        click.echo("\n".join(render(TABLES[number](results), "md") for number in (3, 4, 5)), nl=False)
+    click.echo(f"{outcome.computed} cells computed, {outcome.kept} kept, {len(outcome.failures)} failed: {store.folder}", err=True)
+    for cell, reason in outcome.failures.items():
+        click.echo(f"failed: {cell}: {reason}", err=True)
+    return 1 if outcome.failures else 0

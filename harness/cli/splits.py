@@ -1,0 +1,47 @@
+"""``harness splits``."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+from tabulate import tabulate
+
+from harness.execution.config import load_config, parse_config
+from harness.execution.prepare import divide
+from harness.locations import cache_folder
+from harness.protocol.fingerprint import describe_splits, split_fingerprint
+
+
+@click.command("splits")
+@click.argument("config")
+@click.option("-o", "overrides", multiple=True, metavar="KEY=VALUE", help="Override a key, such as protocol=holdout.")
+@click.option("--data", type=click.Path(path_type=Path), help="Folder of the images.")
+@click.option("--json", "as_json", is_flag=True, help="For programs, with every image.")
+def command(config: str, overrides: tuple[str, ...], data: Path | None, *, as_json: bool) -> None:
+    """Say who is where under CONFIG, and the fingerprint of it. Leaks are shown, not refused."""
+    name, settings = load_config(config, overrides)
+    values = settings.model_dump(mode="json") | {"allow_leak": True}
+    if data is not None:
+        values["data"]["folder"] = str(data)
+    division = divide(parse_config(values, f"config '{name}'"), cache_folder())
+    counts = describe_splits(division.splits, division.images)
+    answer: dict[str, Any] = {
+        "schema_version": 1,
+        "protocol": division.protocol.name,
+        "fingerprint": split_fingerprint(division.splits),
+        "groups": int(division.images[division.protocol.group].nunique()),
+        "shared_accessions": division.shared_accessions,
+        "leaks": [str(leak) for leak in division.leaks],
+        "sides": counts.to_dict("records"),
+    }
+    if as_json:
+        click.echo(json.dumps({**answer, "images": division.splits.to_dict("records")}, indent=1))
+        return
+    click.echo(f"{division.protocol.name}: {division.protocol.title}\nfingerprint {answer['fingerprint']}\n")
+    click.echo(tabulate(counts.values.tolist(), headers=list(counts.columns), tablefmt="pipe"))  # noqa: PD011
+    click.echo(f"\n{answer['groups']} groups by {division.protocol.group}; {division.shared_accessions} accessions on two sides")
+    for leak in division.leaks:
+        click.echo(f"LEAK: {leak}")

@@ -1,0 +1,26 @@
+"""``harness tables``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from harness.execution.store import RunStore
+from harness.reporting.publish import publish
+from harness.reporting.results import read_results
+from harness.reporting.table import FORMATS, Format, render
+from harness.reporting.tables import TABLES
+
+
+@click.command("tables")
+@click.argument("run", type=click.Path(path_type=Path))
+@click.option("--table", "which", type=click.Choice([*map(str, TABLES), "all"]), default="all", show_default=True)
+@click.option("--format", "how", type=click.Choice(FORMATS), default="md", show_default=True)
+def command(run: Path, which: str, how: Format) -> None:
+    """Print the tables of a RUN folder, and write them and the figures into it anew."""
+    store = RunStore(run)
+    results = read_results(store)
+    publish(store)
+    numbers = TABLES if which == "all" else [int(which)]
+    click.echo("\n".join(render(TABLES[number](results), how) for number in numbers), nl=False)

@@ -1,0 +1,36 @@
+"""Writing a run's tables and figures into its folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from harness.execution.store import RunStore, write_text
+from harness.reporting.figures import FIGURES, image_bytes
+from harness.reporting.results import read_results
+from harness.reporting.table import Format, render
+from harness.reporting.tables import TABLES
+
+_KEPT: tuple[Format, ...] = ("md", "csv", "tex")
+
+
+def publish(store: RunStore) -> None:
+    """Write ``tables/`` and ``figures/`` anew.
+
+    Raises:
+        DataError: No run, or no finished cell.
+    """
+    results = read_results(store)
+    tables, figures = (_made(store.folder / name) for name in ("tables", "figures"))
+    for number, make in TABLES.items():
+        table = make(results)
+        for how in _KEPT:
+            write_text(tables / f"table{number}.{how}", render(table, how))
+    for number, draw in FIGURES.items():
+        if (figure := draw(results)) is not None:
+            for ending in ("png", "svg"):
+                (figures / f"figure{number}.{ending}").write_bytes(image_bytes(figure, ending))
+
+
+def _made(folder: Path) -> Path:
+    folder.mkdir(exist_ok=True)
+    return folder

@@ -1,0 +1,127 @@
+"""A run folder, read for reporting: finished cells, their predictions and histories."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from harness.data.manifest import used_images
+from harness.errors import ComparisonError, DataError
+from harness.execution.store import DONE, RunStore
+from harness.protocol.protocols import TEST
+
+
+@dataclass(frozen=True)
+class Results:
+    """What a run has found so far.
+
+    Attributes:
+        run: ``run.json``.
+        manifest: Every image of the run.
+        cells: Finished cells by name.
+        predictions: Of all finished cells: one row a validation or test image.
+        history: Of all finished cells: one row an epoch, with ``model magnification fold seed``.
+    """
+
+    run: dict[str, Any]
+    manifest: pd.DataFrame
+    cells: dict[str, dict[str, Any]]
+    predictions: pd.DataFrame
+    history: pd.DataFrame
+
+    @property
+    def labels(self) -> list[str]:
+        """Models with finished cells, in the order of the config."""
+        found = {record["model"] for record in self.cells.values()}
+        return [label for label in self.run["config"]["models"] if label in found]
+
+    @property
+    def magnifications(self) -> list[int]:
+        """Magnifications with finished cells."""
+        return sorted({record["magnification"] for record in self.cells.values()})
+
+    @property
+    def cross_validated(self) -> bool:
+        """True where predictions are pooled over folds."""
+        return bool(self.run["protocol"]["cross_validates"])
+
+    @property
+    def test(self) -> pd.DataFrame:
+        """Predictions of test images."""
+        return self.predictions[self.predictions["side"] == TEST]
+
+    @property
+    def images(self) -> pd.DataFrame:
+        """The images that take part."""
+        return used_images(self.manifest)
+
+    def cells_of(self, label: str) -> list[dict[str, Any]]:
+        """Finished cells of one model."""
+        return [record for record in self.cells.values() if record["model"] == label]
+
+    def reproduces(self, label: str) -> str | None:
+        """The paper's name of a model, if it reproduces one."""
+        return next((record["reproduces"] for record in self.cells_of(label)), None)
+
+    def notes(self) -> list[str]:
+        """Sentences that every table of this run must carry."""
+        return [*_protocol_notes(self.run), *_mixture_notes(self.cells)]
+
+    def incomplete(self) -> str | None:
+        """Say how many planned cells are missing, if any."""
+        config, folds = self.run["config"], self.run["comparison"]["folds"]
+        planned = len(config["models"]) * len(config["magnifications"]) * len(config["seeds"]) * len(folds)
+        missing = planned - len(self.cells)
+        return f"{missing} of {planned} cells are missing." if missing > 0 else None
+
+
+def read_results(store: RunStore) -> Results:
+    """Read a run folder.
+
+    Raises:
+        DataError: No run there, or no finished cell.
+        ComparisonError: A cell of another comparison stands in it.
+    """
+    run = store.require().read_run() or {}
+    cells = {name: record for name, record in store.read_cells().items() if record["state"] == DONE}
+    if not cells:
+        raise DataError(f"no finished cell in {store.folder} yet - 'harness status' says what is going on")
+    for name, record in cells.items():
+        if record["comparison_key"] != run["comparison_key"]:
+            raise ComparisonError(f"cell {name} belongs to another comparison than its run - remove it and run again")
+    histories = [
+        store.read_history(name).assign(**{key: record[key] for key in ("model", "magnification", "fold", "seed")})
+        for name, record in cells.items()
+    ]
+    predictions = pd.concat([store.read_predictions(name) for name in cells], ignore_index=True)
+    filled = [history for history in histories if len(history)]
+    return Results(run, store.read_manifest(), cells, predictions, pd.concat(filled) if filled else histories[0])
+
+
+def _protocol_notes(run: dict[str, Any]) -> list[str]:
+    protocol, config, comparison = run["protocol"], run["config"], run["comparison"]
+    seeds = ", ".join(map(str, config["seeds"]))
+    notes = [f"Protocol {protocol['name']}: {protocol['title']}; seeds {seeds}."]
+    if protocol["shared_accessions"]:
+        notes.append(f"{protocol['shared_accessions']} accessions have images on two sides.")
+    notes += [f"LEAK: {leak}." for leak in run["leaks"]]
+    copies = {"drop-dc": "its DC copy is dropped", "drop-lc": "its LC copy is dropped", "keep": "both copies are kept"}
+    notes.append(f"Slide 13412 is published under DC and LC; {copies[comparison['slide_13412']]}.")
+    if comparison["limit"]:
+        notes.append(f"NOT COMPARABLE: limited to {comparison['limit']} images per class and side.")
+    if config["data"]["phantom"] and not config["data"]["folder"]:
+        notes.append("The images are generated; the figures say nothing about breast cancer.")
+    return notes
+
+
+def _mixture_notes(cells: dict[str, dict[str, Any]]) -> list[str]:
+    libraries: dict[str, set[str]] = {}
+    for record in cells.values():
+        for name, version in record["versions"].items():
+            libraries.setdefault(name, set()).add(version)
+    mixed = [f"{name} {' and '.join(sorted(found))}" for name, found in libraries.items() if len(found) > 1]
+    engines = sorted({record["engine"] for record in cells.values()} - {"none"})
+    notes = [f"Mixed library versions: {', '.join(mixed)}."] if mixed else []
+    return notes + ([f"Mixed training engines: {', '.join(engines)}."] if len(engines) > 1 else [])

@@ -1,0 +1,93 @@
+"""A table, and its five renderings."""
+
+from __future__ import annotations
+
+import html
+import json
+import re
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from tabulate import tabulate
+
+Format = Literal["md", "csv", "tex", "html", "json"]
+FORMATS: tuple[Format, ...] = ("md", "csv", "tex", "html", "json")
+_TEX = {c: f"\\{c}" for c in "&%$#_{}"} | {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table for people and, in long form, for programs.
+
+    Attributes:
+        number: As in the paper.
+        title: Its heading.
+        columns: Column heads.
+        rows: Cells as text, one list a row.
+        notes: Sentences below it.
+        records: One dictionary a value or row, with full precision, for CSV and JSON.
+    """
+
+    number: int
+    title: str
+    columns: list[str]
+    rows: list[list[str]]
+    notes: list[str]
+    records: list[dict[str, Any]]
+
+
+def render(table: Table, how: Format) -> str:
+    """Return a table as text in a format; what comes from plugins and file names is escaped."""
+    return _RENDERERS[how](table)
+
+
+def _markdown(table: Table) -> str:
+    grid = [[_markdown_text(cell) for cell in row] for row in table.rows]
+    body = tabulate(grid, headers=table.columns, tablefmt="pipe", disable_numparse=True)
+    notes = "".join(f"- {_markdown_text(note)}\n" for note in table.notes)
+    return f"## Table {table.number}. {table.title}\n\n{body}\n\n{notes}"
+
+
+def _csv(table: Table) -> str:
+    import pandas as pd  # noqa: PLC0415 - the other formats do without
+
+    return pd.DataFrame(table.records).to_csv(index=False)
+
+
+def _json(table: Table) -> str:
+    content = {"schema_version": 1, "table": table.number, "title": table.title, "notes": table.notes}
+    return json.dumps({**content, "records": table.records}, indent=1) + "\n"
+
+
+def _tex(table: Table) -> str:
+    head = " & ".join(map(_tex_text, table.columns))
+    body = "\n".join(" & ".join(map(_tex_text, row)) + r" \\" for row in table.rows)
+    notes = " ".join(map(_tex_text, table.notes))
+    return (
+        "\\begin{table}\n"
+        f"\\caption{{{_tex_text(table.title)}}}\n"
+        f"\\begin{{tabular}}{{{'l' * len(table.columns)}}}\n\\hline\n{head} \\\\\n\\hline\n{body}\n\\hline\n"
+        f"\\end{{tabular}}\n\n\\footnotesize {notes}\n\\end{{table}}\n"
+    )
+
+
+def _html(table: Table) -> str:
+    head = "".join(f"<th>{html.escape(column)}</th>" for column in table.columns)
+    body = "\n".join("<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in row) + "</tr>" for row in table.rows)
+    notes = "".join(f"<li>{html.escape(note)}</li>" for note in table.notes)
+    return (
+        f"<section>\n<h2>Table {table.number}. {html.escape(table.title)}</h2>\n<table>\n<thead><tr>{head}</tr></thead>\n"
+        f"<tbody>\n{body}\n</tbody>\n</table>\n<ul>{notes}</ul>\n</section>\n"
+    )
+
+
+def _markdown_text(text: str) -> str:
+    return re.sub(r"([|<>`*\[\]])", r"\\\1", _CONTROL.sub(" ", text))
+
+
+def _tex_text(text: str) -> str:
+    return "".join(_TEX.get(c, c) for c in _CONTROL.sub(" ", text))
+
+
+_RENDERERS = {"md": _markdown, "csv": _csv, "tex": _tex, "html": _html, "json": _json}
