@@ -122,7 +122,7 @@ class LbpSvm(Model):
         return np.exp(-arrays["gamma"][0] * distances) @ arrays["dual_coefficients"] + arrays["intercept"][0]
 
     def _features(self, images: torch.Tensor) -> Array:
-        """Histograms of all images: (N, sum of 8 r + 2 over radii). Threads serve, since skimage lets go of the lock."""
+        """Histograms of all images: (N, sum of 8 r + 2 over radii). Threads serve: skimage lets go of the lock."""
         with ThreadPoolExecutor(os.cpu_count()) as pool:
             return np.stack(list(pool.map(self._feature, images.cpu().numpy())))
 

@@ -26,7 +26,7 @@ _HOME = {
     "Stage": "harness.training.stages",
     "TorchModel": "harness.training.torch_model",
 }
-__all__ = [  # noqa: PLE0604 - listed by hand so that type checkers see it
+__all__ = [
     "EpochReport",
     "FitContext",
     "LabeledImages",

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Literal
 
+from harness_plugins.densenet import SEDenseNetOptions, add_squeeze_excitation, build_densenet
 from pydantic import Field
 from timm.layers import SEModule
 from torch import nn
 
 from harness import Schedule, Stage, TorchModel, hookimpl
 from harness.plugin_api.hookspecs import Register
-from harness_plugins.densenet import SEDenseNetOptions, add_squeeze_excitation, build_densenet
 
 _OPEN_GATE = 4.0  # sigmoid(4) = 0.98
 

@@ -103,7 +103,7 @@ def add_squeeze_excitation(network: nn.Module, reduction: int) -> nn.Module:
 def squeeze_excitation(channels: int, reduction: int) -> SEModule:
     """Make an SE module whose hidden width really is ``channels / reduction``.
 
-    timm rounds ``rd_ratio`` up to a multiple of 8, so that ratios of 4, 8 and 16 would give 32 channels the same module.
+    timm rounds ``rd_ratio`` up to a multiple of 8, so ratios of 4, 8 and 16 would give 32 channels the same module.
     """
     return SEModule(channels, rd_channels=max(1, channels // reduction))
 

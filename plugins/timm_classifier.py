@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Literal
 
 import timm
+from pydantic import Field
 from torch import nn
 
 from harness import Normalisation, Options, TorchModel, hookimpl
@@ -26,7 +27,7 @@ class TimmOptions(Options):
     weights: str | None = None
     mode: Literal["finetune", "probe"] = "finetune"
     dropout: float = 0.0
-    arguments: dict[str, Any] = {}
+    arguments: dict[str, Any] = Field(default_factory=dict)
 
 
 class TimmClassifier(TorchModel):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from typing import Self
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
@@ -36,7 +37,7 @@ class Display:
         self._epochs, self._total, self._done = 0, 0, 0
         self._began = self._last_plain = time.monotonic()
 
-    def __enter__(self) -> Display:
+    def __enter__(self) -> Self:
         self._bars.start()
         return self
 

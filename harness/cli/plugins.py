@@ -18,7 +18,9 @@ def command() -> None:
 
 
 @command.command("list")
-@click.option("--plugin", "files", multiple=True, type=click.Path(path_type=Path), help="A plugin file to load as well.")
+@click.option(
+    "--plugin", "files", multiple=True, type=click.Path(path_type=Path), help="A plugin file to load as well."
+)
 def list_plugins(files: tuple[Path, ...]) -> None:
     """List every model, where it comes from, and the plugins that could not be loaded and why."""
     host = discover(files)

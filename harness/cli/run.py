@@ -10,7 +10,9 @@ import click
 from harness.cli.display import Display
 from harness.execution.config import RunConfig, load_config, parse_config
 from harness.execution.estimate import estimate_run, render_estimate
-from harness.execution.runner import Outcome, execute, prepare_run
+from harness.execution.plan import prepare_run
+from harness.execution.runner import execute
+from harness.execution.shift import Outcome
 from harness.execution.store import RunStore
 from harness.locations import cache_folder, results_folder
 from harness.plugin_api.discovery import PluginHost, discover
@@ -28,7 +30,9 @@ from harness.reporting.tables import TABLES
 @click.option("--models", metavar="A,B", help="Only these models of the config.")
 @click.option("--device", metavar="auto|cpu|cuda[:N]", help="Where to train.")
 @click.option("--jobs", type=click.IntRange(1), default=1, show_default=True, help="Cells at once.")
-@click.option("--plugin", "plugins", multiple=True, type=click.Path(path_type=Path), help="A plugin file; its models run.")
+@click.option(
+    "--plugin", "plugins", multiple=True, type=click.Path(path_type=Path), help="A plugin file; its models run."
+)
 @click.option("--limit", type=click.IntRange(1), help="Images per class and side; results are not comparable.")
 @click.option("--fresh", is_flag=True, help="Move the run's old cells aside first.")
 @click.option("--dry-run", is_flag=True, help="Print cells, memory and an estimate of time; train nothing.")
@@ -74,7 +78,10 @@ def _conclude(store: RunStore, outcome: Outcome) -> int:
         publish(store)
         results = read_results(store)
         click.echo("\n".join(render(TABLES[number](results), "md") for number in (3, 4, 5)), nl=False)
-    click.echo(f"{outcome.computed} cells computed, {outcome.kept} kept, {len(outcome.failures)} failed: {store.folder}", err=True)
+    click.echo(
+        f"{outcome.computed} cells computed, {outcome.kept} kept, {len(outcome.failures)} failed: {store.folder}",
+        err=True,
+    )
     for cell, reason in outcome.failures.items():
         click.echo(f"failed: {cell}: {reason}", err=True)
     return 1 if outcome.failures else 0

@@ -41,7 +41,10 @@ def command(config: str, overrides: tuple[str, ...], data: Path | None, *, as_js
         click.echo(json.dumps({**answer, "images": division.splits.to_dict("records")}, indent=1))
         return
     click.echo(f"{division.protocol.name}: {division.protocol.title}\nfingerprint {answer['fingerprint']}\n")
-    click.echo(tabulate(counts.values.tolist(), headers=list(counts.columns), tablefmt="pipe"))  # noqa: PD011
-    click.echo(f"\n{answer['groups']} groups by {division.protocol.group}; {division.shared_accessions} accessions on two sides")
+    click.echo(tabulate(counts.values.tolist(), headers=list(counts.columns), tablefmt="pipe"))
+    click.echo(
+        f"\n{answer['groups']} groups by {division.protocol.group}; "
+        f"{division.shared_accessions} accessions on two sides"
+    )
     for leak in division.leaks:
         click.echo(f"LEAK: {leak}")

@@ -76,14 +76,16 @@ def decode_full_size(path: Path) -> torch.Tensor:
     # torchvision's PNG decoder crashes the whole process on some corrupted streams
     if fault := png_fault(data):
         raise RuntimeError(fault)
-    return decode_image(torch.frombuffer(bytearray(data), dtype=torch.uint8), mode=ImageReadMode.RGB)
+    encoded = torch.frombuffer(bytearray(data), dtype=torch.uint8)
+    image: torch.Tensor = decode_image(encoded, mode=ImageReadMode.RGB)
+    return image
 
 
 def resize_square(image: torch.Tensor, size: int, how: Resize) -> torch.Tensor:
     """Resize uint8 (3, H, W) to uint8 (3, size, size), bilinear with antialiasing."""
-    if how == "squash":
-        return transforms.resize(image, [size, size], antialias=True)
-    return transforms.center_crop(transforms.resize(image, [size], antialias=True), [size, size])
+    resized: torch.Tensor = transforms.resize(image, [size, size] if how == "squash" else [size], antialias=True)
+    square: torch.Tensor = transforms.center_crop(resized, [size, size])
+    return square
 
 
 def _content(image: torch.Tensor) -> str:

@@ -198,7 +198,8 @@ def _fibres(look: Look, frame: Frame, rng: np.random.Generator) -> FloatArray:
     rows, columns = np.mgrid[: frame.height, : frame.width] / frame.cell
     across = rows * math.cos(look.fibre_angle) - columns * math.sin(look.fibre_angle)
     waves = np.sin(across / look.fibre_width * 1.5 + (0.5 + 3 * look.fibre_waves) * bend)
-    return np.clip(0.55 * (1 + look.fibre_contrast * (streaks + 0.7 * waves + 0.4 * bend)), 0.02, None)
+    result: FloatArray = np.clip(0.55 * (1 + look.fibre_contrast * (streaks + 0.7 * waves + 0.4 * bend)), 0.02, None)
+    return result
 
 
 def _patches(share: float, length: float, frame: Frame, rng: np.random.Generator) -> FloatArray:
@@ -228,7 +229,8 @@ def _draw_outline(tissue: Tissue, frame: Frame, rng: np.random.Generator) -> Flo
     heights = np.array([0.25, 0.5 * tissue.roughness, 0.8 * tissue.roughness]) * rng.uniform(0.3, 1, 3)
     waves = np.cos(_TURN[:, None] * np.array([2, 3, 4]) + rng.uniform(0, 2 * math.pi, 3))
     radius = tissue.lumen * frame.cell * math.exp(rng.normal(0, 0.3))
-    return radius * (1 + np.sum(waves * heights, axis=1))
+    result: FloatArray = radius * (1 + np.sum(waves * heights, axis=1))
+    return result
 
 
 def _carve(lumen: FloatArray, wall: FloatArray, center: FloatArray, outline: FloatArray, thickness: float) -> None:

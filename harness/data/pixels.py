@@ -54,7 +54,8 @@ class PixelStore:
 
     def rows_of(self, digests: pd.Series[str]) -> NDArray[np.int64]:
         """Return the array's rows of the files with these sha256 digests."""
-        return pd.Index(self.index["sha256"]).get_indexer(pd.Index(digests)).astype(np.int64)
+        rows: NDArray[np.int64] = pd.Index(self.index["sha256"]).get_indexer(pd.Index(digests)).astype(np.int64)
+        return rows
 
 
 def open_array(file: Path) -> NDArray[np.uint8]:
@@ -64,7 +65,11 @@ def open_array(file: Path) -> NDArray[np.uint8]:
 
 
 def pixel_store(
-    files: pd.Series[str], digests: pd.Series[str], recipe: PixelRecipe, cache: Path, on_progress: Progress | None = None
+    files: pd.Series[str],
+    digests: pd.Series[str],
+    recipe: PixelRecipe,
+    cache: Path,
+    on_progress: Progress | None = None,
 ) -> PixelStore:
     """Return the decoded array of these files, building it if the cache does not hold it.
 

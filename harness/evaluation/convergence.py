@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 _TOLERANCE = 0.01
 _NO_BETTER_THAN_CHANCE = 0.55
@@ -55,6 +56,6 @@ def find_convergence(history: pd.DataFrame, *, single_class: bool) -> Convergenc
     return Convergence(int(row["epoch"]), int(row["images_seen"]), float(row["train_seconds"]), float(best))
 
 
-def _median_of_three(values: np.ndarray) -> np.ndarray:
-    padded = pd.Series(values)
-    return padded.rolling(3, center=True, min_periods=1).median().to_numpy()
+def _median_of_three(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    smoothed: NDArray[np.float64] = pd.Series(values).rolling(3, center=True, min_periods=1).median().to_numpy()
+    return smoothed

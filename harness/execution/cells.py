@@ -141,4 +141,3 @@ def _refuse_equal_slugs(labels: list[str]) -> None:
         other = first.setdefault(slug(label).lower(), label)
         if other != label:
             raise ConfigError(f"models '{other}' and '{label}' would share a folder; rename one")
-

@@ -9,7 +9,6 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import AfterValidator, Field
 
-from harness.data.names import MAGNIFICATIONS
 from harness.data.settings import DataSettings, PixelSettings, SourceSettings
 from harness.errors import ConfigError, did_you_mean
 from harness.plugin_api.schedule import Schedule
@@ -34,7 +33,7 @@ class ModelSettings(Settings):
     """
 
     plugin: str | None = None
-    options: dict[str, Any] = {}
+    options: dict[str, Any] = Field(default_factory=dict)
 
 
 class RunConfig(Settings):
@@ -60,14 +59,14 @@ class RunConfig(Settings):
     seeds: Annotated[tuple[int, ...], Field(min_length=1), AfterValidator(_distinct)] = (0,)
     magnifications: Annotated[
         tuple[Literal[40, 100, 200, 400], ...], Field(min_length=1), AfterValidator(_distinct)
-    ] = MAGNIFICATIONS
+    ] = (40, 100, 200, 400)
     device: Annotated[str, Field(pattern=r"auto|cpu|cuda(:\d+)?")] = "auto"
     threads: int = Field(1, ge=1)
     limit: int | None = Field(None, ge=1)
     data: DataSettings = DataSettings()
     pixels: PixelSettings = PixelSettings()
     schedule: Schedule = Schedule()
-    sources: dict[str, SourceSettings] = {}
+    sources: dict[str, SourceSettings] = Field(default_factory=dict)
     models: dict[str, ModelSettings] = Field(min_length=1)
 
     def model_of(self, label: str) -> tuple[str, dict[str, Any]]:
@@ -87,7 +86,9 @@ class RunConfig(Settings):
         for label in labels:
             if label not in self.models:
                 known = ", ".join(self.models)
-                raise ConfigError(f"no model '{label}' in the config{did_you_mean(label, self.models)} (it has {known})")
+                raise ConfigError(
+                    f"no model '{label}' in the config{did_you_mean(label, self.models)} (it has {known})"
+                )
         return self.model_copy(update={"models": {label: self.models[label] for label in labels}})
 
 
@@ -126,7 +127,9 @@ def parse_config(values: dict[str, Any], where: str) -> RunConfig:
 
 def shipped_configs() -> list[str]:
     """Names of the configs that ``harness run NAME`` finds."""
-    return sorted(file.name.removesuffix(".yaml") for file in resources.files(_SHIPPED).iterdir() if file.name.endswith(".yaml"))
+    return sorted(
+        file.name.removesuffix(".yaml") for file in resources.files(_SHIPPED).iterdir() if file.name.endswith(".yaml")
+    )
 
 
 def _read(where: str) -> tuple[str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import signal
 from collections.abc import Iterable
 from multiprocessing.connection import Connection, wait
@@ -62,10 +63,8 @@ class Worker:
 
     def dismiss(self) -> None:
         """Let the process end when it has nothing to do."""
-        try:
+        with contextlib.suppress(OSError):
             self.connection.send(None)
-        except OSError:
-            pass
         self._process.join(timeout=5)
         self.kill()
 

@@ -9,8 +9,9 @@ import numpy as np
 from tabulate import tabulate
 
 from harness.data.augment import VIEWS
+from harness.execution.alone import measure_speed
 from harness.execution.cells import Cell, cell_rows
-from harness.execution.runner import Run, measure_speed, pending_cells
+from harness.execution.plan import Run, pending_cells
 from harness.execution.store import RunStore
 from harness.protocol.fingerprint import split_fingerprint
 from harness.protocol.protocols import TRAIN

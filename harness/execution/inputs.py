@@ -133,7 +133,9 @@ def _settle_damaged(config: RunConfig, division: Division, images: pd.DataFrame,
     if damaged.empty:
         return division
     if config.data.on_damaged == "stop":
-        named = "; ".join(f"{division.folder / row.file}: {errors[row.sha256]}" for row in damaged[:_NAMED].itertuples())
+        named = "; ".join(
+            f"{division.folder / row.file}: {errors[row.sha256]}" for row in damaged[:_NAMED].itertuples()
+        )
         more = f"; and {len(damaged) - _NAMED} more" if len(damaged) > _NAMED else ""
         raise DataError(
             f"{len(damaged)} damaged image{'s' * (len(damaged) > 1)}: {named}{more} - replace them, or leave them out "
@@ -172,9 +174,7 @@ def _fitted(
     return DecodedRun(stores, recipes)
 
 
-def _decode_source(
-    name: str, label: str, config: RunConfig, cache: Path, on_progress: Progress | None
-) -> SourceRows:
+def _decode_source(name: str, label: str, config: RunConfig, cache: Path, on_progress: Progress | None) -> SourceRows:
     manifest = scan_source(*_locate_source(name, label, config, cache, on_progress))
     # Natural images have no stain; lung slides are stained like breast slides and painted like them
     stained = config.sources[name].kind == "lc25000" and config.pixels.stain != "none"
@@ -184,7 +184,9 @@ def _decode_source(
     damaged = store.index[store.index["error"] != ""]
     if len(damaged):
         file = images.loc[images["sha256"] == damaged["sha256"].iloc[0], "file"].iloc[0]
-        raise DataError(f"{len(damaged)} damaged images in source '{name}', the first is {file}: {damaged['error'].iloc[0]}")
+        raise DataError(
+            f"{len(damaged)} damaged images in source '{name}', the first is {file}: {damaged['error'].iloc[0]}"
+        )
     return SourceRows(
         manifest.classes,
         manifest.fingerprint,

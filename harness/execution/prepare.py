@@ -134,7 +134,9 @@ def refuse_empty_sides(division: Division, magnifications: tuple[int, ...]) -> N
         whole = sorted(set(MAGNIFICATIONS) - {int(line.partition("x")[0]) for line in lacking})
         rest = ",".join(str(magnification) for magnification in whole)
         hint = f"leave that magnification out: -o magnifications=[{rest}]" if whole else "more images are needed"
-        raise SplitError(f"the images cannot fill every side under {division.protocol.name}: {lacking[0]}{more} - {hint}")
+        raise SplitError(
+            f"the images cannot fill every side under {division.protocol.name}: {lacking[0]}{more} - {hint}"
+        )
 
 
 def comparison_parts(config: RunConfig, division: Division, device_type: str, precision: str) -> dict[str, Any]:

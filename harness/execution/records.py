@@ -51,7 +51,7 @@ def finished_record(
 ) -> dict[str, Any]:
     """Return what a finished cell says of itself, beside its identity and key."""
     test, validation = (predictions[predictions["side"] == side] for side in (TEST, VALIDATION))
-    single_class = validation["predicted"].nunique() == 1
+    single_class = bool((validation["predicted"] == validation["predicted"].iloc[0]).all())
     stages = history[history["stage"] != FINAL_STAGE].groupby("stage", sort=False).last().reset_index()
     convergence = find_convergence(history[history["stage"] == FINAL_STAGE], single_class=single_class)
     return {

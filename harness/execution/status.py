@@ -95,7 +95,11 @@ def _status(
     if cell.label not in now:
         return CellStatus(cell.name, "done", "its plugin is not installed now")
     changed = [name for name, part in now[cell.label].items() if record["key_parts"].get(name) != part]
-    return CellStatus(cell.name, "stale", f"changed since: {', '.join(changed)}") if changed else CellStatus(cell.name, DONE, "")
+    return (
+        CellStatus(cell.name, "stale", f"changed since: {', '.join(changed)}")
+        if changed
+        else CellStatus(cell.name, DONE, "")
+    )
 
 
 def _seconds_left(rows: list[CellStatus], cells: list[Cell], stored: dict[str, dict[str, Any]]) -> float | None:

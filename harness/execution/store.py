@@ -40,7 +40,9 @@ class RunStore:
             DataError: There is none.
         """
         if not (self.folder / "run.json").is_file():
-            raise DataError(f"no run in {self.folder}: run.json is not there - 'harness run CONFIG --out DIR' makes one")
+            raise DataError(
+                f"no run in {self.folder}: run.json is not there - 'harness run CONFIG --out DIR' makes one"
+            )
         return self
 
     @contextlib.contextmanager
@@ -61,9 +63,13 @@ class RunStore:
                 yield
                 shutil.rmtree(self._active, ignore_errors=True)
         except filelock.Timeout:
-            raise UsageError(f"another 'harness run' is at work in {self.folder} - wait for it, or choose another --out") from None
+            raise UsageError(
+                f"another 'harness run' is at work in {self.folder} - wait for it, or choose another --out"
+            ) from None
         except (PermissionError, FileExistsError, NotADirectoryError) as error:
-            raise EnvironmentMissingError(f"cannot write to {self.folder}: {error.strerror} - choose another --out") from error
+            raise EnvironmentMissingError(
+                f"cannot write to {self.folder}: {error.strerror} - choose another --out"
+            ) from error
         except OSError as error:
             if error.filename is None or not str(error.filename).startswith(str(self.folder)):
                 raise
@@ -125,6 +131,10 @@ class RunStore:
         shutil.rmtree(working, ignore_errors=True)
         working.mkdir()
         self._put_in_place(cell, working, record)
+
+    def log_file(self, model: str) -> Path:
+        """Return the file for what a model's plugin prints."""
+        return self.folder / "logs" / f"{model}.log"
 
     def set_active(self, cell: str, state: dict[str, Any]) -> None:
         """Say that a cell is at work, and how far it is."""

@@ -167,7 +167,7 @@ class Model(ABC):
     reproduces: ClassVar[str | None] = None
     Options: ClassVar[type[Options]] = Options
 
-    def __init__(self, options: Options | None = None) -> None:
+    def __init__(self, options: Any = None) -> None:
         self.options: Any = options if options is not None else self.Options()
 
     def requirements(self) -> Requirements:

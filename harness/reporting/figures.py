@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from typing import Any
 
 import matplotlib as mpl
 import pandas as pd
@@ -12,7 +13,7 @@ from matplotlib.figure import Figure
 from harness.reporting.results import Results
 from harness.training.torch_model import FINAL_STAGE
 
-_STYLE = {
+_STYLE: dict[Any, Any] = {
     "figure.figsize": (7.0, 4.2),
     "figure.dpi": 120,
     "axes.spines.top": False,
@@ -34,7 +35,9 @@ def figure_7(results: Results) -> Figure | None:
     with mpl.rc_context(_STYLE):
         figure, axes = _axes("Accuracy on training and validation images", results)
         for colour, label in enumerate(_trained(results, history)):
-            means = history[history["model"] == label].groupby("epoch")[["train_accuracy", "validation_accuracy"]].mean()
+            means = (
+                history[history["model"] == label].groupby("epoch")[["train_accuracy", "validation_accuracy"]].mean()
+            )
             axes.plot(means.index, 100 * means["train_accuracy"], f"C{colour}--", lw=1, label=f"{label}, training")
             axes.plot(means.index, 100 * means["validation_accuracy"], f"C{colour}-", label=f"{label}, validation")
         axes.legend(fontsize=8)

@@ -12,7 +12,11 @@ from tabulate import tabulate
 
 Format = Literal["md", "csv", "tex", "html", "json"]
 FORMATS: tuple[Format, ...] = ("md", "csv", "tex", "html", "json")
-_TEX = {c: f"\\{c}" for c in "&%$#_{}"} | {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
+_TEX = {c: f"\\{c}" for c in "&%$#_{}"} | {
+    "\\": r"\textbackslash{}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+}
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 
@@ -52,7 +56,7 @@ def _markdown(table: Table) -> str:
 def _csv(table: Table) -> str:
     import pandas as pd  # noqa: PLC0415 - the other formats do without
 
-    return pd.DataFrame(table.records).to_csv(index=False)
+    return str(pd.DataFrame(table.records).to_csv(index=False))
 
 
 def _json(table: Table) -> str:
@@ -77,8 +81,8 @@ def _html(table: Table) -> str:
     body = "\n".join("<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in row) + "</tr>" for row in table.rows)
     notes = "".join(f"<li>{html.escape(note)}</li>" for note in table.notes)
     return (
-        f"<section>\n<h2>Table {table.number}. {html.escape(table.title)}</h2>\n<table>\n<thead><tr>{head}</tr></thead>\n"
-        f"<tbody>\n{body}\n</tbody>\n</table>\n<ul>{notes}</ul>\n</section>\n"
+        f"<section>\n<h2>Table {table.number}. {html.escape(table.title)}</h2>\n<table>\n"
+        f"<thead><tr>{head}</tr></thead>\n<tbody>\n{body}\n</tbody>\n</table>\n<ul>{notes}</ul>\n</section>\n"
     )
 
 

@@ -16,7 +16,7 @@ from harness.reporting.results import Results
 from harness.reporting.table import Table
 
 _DASH = "-"
-_ROWS = (
+_ROWS: tuple[tuple[str, str, dict[str, dict[int, float]]], ...] = (
     ("p_arp_slide", "P_arp by slide", paper.P_ARP),
     ("p_arp_accession", "P_arp by accession", {}),
     ("p_img", "P_img", paper.P_IMG),
@@ -35,7 +35,12 @@ def table_1(results: Results) -> Table:
         for name in held.index
     ]
     records = [
-        {"row": str(name), "class": column, "images": int(held.loc[name, column]), "official": int(official.loc[name, column])}
+        {
+            "row": str(name),
+            "class": column,
+            "images": int(held.loc[name, column]),
+            "official": int(official.loc[name, column]),
+        }
         for name in held.index
         for column in held.columns
     ]
@@ -87,7 +92,10 @@ def table_4(results: Results) -> Table:
             "checkpoint_mb": _scaled(cell["checkpoint_bytes"], 1e6),
             "forward_gflop": _scaled(cell["forward_flop"], 1e9),
         }
-        printed = {"parameters_millions": paper.PARAMETERS_MILLIONS.get(network), "weights_mb": paper.SIZE_MB.get(network)}
+        printed = {
+            "parameters_millions": paper.PARAMETERS_MILLIONS.get(network),
+            "weights_mb": paper.SIZE_MB.get(network),
+        }
         rows.append([label, *(_with_paper(figures[key], printed.get(key)) for key in figures)])
         records.append({"model": label, **figures, **{f"paper_{key}": value for key, value in printed.items()}})
     size = results.run["config"]["pixels"]["size"]
@@ -102,7 +110,16 @@ def table_4(results: Results) -> Table:
 
 def table_5(results: Results) -> Table:
     """Convergence, the paper's beside it."""
-    columns = ["model", "converged", "epochs", "images", "minutes", "wall minutes", "calibrated cost", "pre-training minutes"]
+    columns = [
+        "model",
+        "converged",
+        "epochs",
+        "images",
+        "minutes",
+        "wall minutes",
+        "calibrated cost",
+        "pre-training minutes",
+    ]
     rows, records = [], []
     for label in results.labels:
         record = _convergence(results.cells_of(label))
@@ -121,10 +138,10 @@ def table_5(results: Results) -> Table:
         )
         records.append({"model": label, **record, "paper_minutes": printed})
     notes = [
-        "A run has converged at the first epoch whose validation balanced accuracy (median of three epochs) comes within "
-        "0.01 of its best; below 0.55, or with a single class predicted, it has not, and is not averaged.",
-        "Means over the converged cells. Minutes: images to convergence over the model's throughput measured alone on the "
-        "device, validation not counted; wall minutes: as it happened. A model without epochs shows its fit time.",
+        "A run has converged at the first epoch whose validation balanced accuracy (median of three epochs) comes "
+        "within 0.01 of its best; below 0.55, or with a single class predicted, it has not, and is not averaged.",
+        "Means over the converged cells. Minutes: images to convergence over the model's throughput measured alone on "
+        "the device, validation not counted; wall minutes: as it happened. A model without epochs shows its fit time.",
         "Calibrated cost: the same time in multiples of 20 steps of a fixed small network on the same device.",
         "The paper's minutes (in brackets) are of one RTX 4090; it does not define convergence.",
         *results.notes(),
@@ -140,7 +157,9 @@ def _convergence(cells: list[dict[str, Any]]) -> dict[str, Any]:
     reached = [cell for cell in cells if cell["convergence"]]
     has_epochs = any(cell["epochs"] for cell in cells)
     costs = [_cost(cell) for cell in (reached if has_epochs else cells)]
-    pretraining = [sum(stage["train_seconds"] for stage in cell["pretraining"]) / 60 for cell in cells if cell["pretraining"]]
+    pretraining = [
+        sum(stage["train_seconds"] for stage in cell["pretraining"]) / 60 for cell in cells if cell["pretraining"]
+    ]
     return {
         "cells": len(cells),
         "has_epochs": has_epochs,
@@ -155,7 +174,7 @@ def _convergence(cells: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def _cost(cell: dict[str, Any]) -> tuple[float, float, float]:
-    """Seconds to convergence at the speed measured alone, seconds as it happened, seconds of the calibration workload."""
+    """Seconds to convergence at the speed measured alone, as it happened, and of the calibration workload."""
     timings, point = cell["timings"], cell["convergence"]
     if point is None:
         return timings["fit_seconds"], timings["fit_seconds"], timings["calibration_seconds"]
@@ -175,14 +194,16 @@ def _size_rows(results: Results) -> list[list[str]]:
         ("majority class", lambda table: f"{100 * table['label'].value_counts(normalize=True).max():.1f}"),
     )
     return [
-        [title, "(tested)", *(count(by_magnification[m]) if m in by_magnification else _DASH for m in results.magnifications)]
+        [
+            title,
+            "(tested)",
+            *(count(by_magnification[m]) if m in by_magnification else _DASH for m in results.magnifications),
+        ]
         for title, count in counts
     ]
 
 
-def _record(
-    metric: str, label: str, magnification: int, value: float | None, printed: float | None
-) -> dict[str, Any]:
+def _record(metric: str, label: str, magnification: int, value: float | None, printed: float | None) -> dict[str, Any]:
     difference = None if value is None or printed is None else value - printed / 100
     return {
         "metric": metric,

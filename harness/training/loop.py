@@ -33,7 +33,8 @@ class Normalisation:
     def apply(self, images: torch.Tensor) -> torch.Tensor:
         """Turn uint8 (N, 3, H, W) into normalised float32, channels last in memory."""
         mean, deviation = (
-            torch.tensor(values, device=images.device).mul_(255).view(1, 3, 1, 1) for values in (self.mean, self.deviation)
+            torch.tensor(values, device=images.device).mul_(255).view(1, 3, 1, 1)
+            for values in (self.mean, self.deviation)
         )
         return images.to(torch.float32, memory_format=torch.channels_last).sub_(mean).div_(deviation)
 

@@ -122,7 +122,12 @@ def _trained_stage(
 
     def write(folder: Path) -> None:
         save_state(network.state_dict(), folder / "weights.safetensors")
-        record = {"stage": stage.name, "source": source.fingerprint, "classes": source.classes, "fresh": fresh}
+        record: dict[str, Any] = {
+            "stage": stage.name,
+            "source": source.fingerprint,
+            "classes": source.classes,
+            "fresh": fresh,
+        }
         record["history"] = [asdict(epoch) for epoch in history]
         (folder / "stage.json").write_text(json.dumps(record, indent=1))
 

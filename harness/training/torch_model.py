@@ -91,7 +91,7 @@ class TorchModel(Model):
         """Build the network and read its state."""
         network = self.build(n_classes)
         network.load_state_dict(safetensors.torch.load_file(folder / _WEIGHTS))
-        self._network = network.to(device, memory_format=torch.channels_last)
+        self._network = network.to(device).to(memory_format=torch.channels_last)
         self._precision = "bf16" if device.type == "cuda" else "float32"
 
     def measure_throughput(self, sample: LabeledImages, context: FitContext) -> float | None:

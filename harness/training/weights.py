@@ -53,7 +53,9 @@ def load_by_name(network: nn.Module, state: State, head: str) -> list[str]:
     fitting = {name: state[name] for name in own if name in state and not name.startswith(f"{head}.")}
     for name, tensor in fitting.items():
         if tensor.shape != own[name].shape:
-            raise UsageError(f"weights do not fit: {name} is {list(tensor.shape)}, the network has {list(own[name].shape)}")
+            raise UsageError(
+                f"weights do not fit: {name} is {list(tensor.shape)}, the network has {list(own[name].shape)}"
+            )
     if not fitting:
         raise UsageError(f"weights do not fit: no tensor name in common; they have {', '.join(list(state)[:3])}, ...")
     network.load_state_dict(fitting, strict=False)
@@ -68,8 +70,10 @@ def find_head(network: nn.Module) -> str:
     """
     linear = [name for name, module in network.named_modules() if isinstance(module, nn.Linear)]
     if not linear:
-        raise UsageError(f"{type(network).__name__} has no linear layer; override TorchModel.head to name its classifier")
-    return linear[-1]
+        raise UsageError(
+            f"{type(network).__name__} has no linear layer; override TorchModel.head to name its classifier"
+        )
+    return str(linear[-1])
 
 
 def save_state(state: State, file: Path) -> None:

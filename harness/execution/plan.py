@@ -1,0 +1,143 @@
+"""A run, prepared: everything that can fail before training has been checked."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from harness.data.manifest import UNPARSED
+from harness.data.names import CLASSES
+from harness.execution.cells import (
+    Cell,
+    ModelEntry,
+    cell_rows,
+    key_parts,
+    model_entries,
+    plan_cells,
+    what_changed,
+)
+from harness.execution.config import RunConfig
+from harness.execution.environment import resolve_device
+from harness.execution.inputs import DecodedRun, decode_run, decode_sources, starting_needs
+from harness.execution.observer import Observer
+from harness.execution.prepare import (
+    Division,
+    comparison_parts,
+    divide,
+    refuse_empty_sides,
+    refuse_other_comparison,
+)
+from harness.execution.store import DONE, RunStore
+from harness.execution.tasks import Setting, SourceRows
+from harness.plugin_api.discovery import PluginHost
+from harness.training.loop import resolve_precision
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run, prepared: all that is needed to compute its cells.
+
+    Attributes:
+        name: Of the config.
+        config: As resolved.
+        entries: Its models.
+        division: Who is where.
+        decoded: The pixels.
+        sources: Source sets by name.
+        device: Where cells are computed.
+        comparison: What decides the comparison, part by part.
+        keys: The key of every planned cell, part by part.
+    """
+
+    name: str
+    config: RunConfig
+    entries: list[ModelEntry]
+    division: Division
+    decoded: DecodedRun
+    sources: dict[str, SourceRows]
+    device: torch.device
+    comparison: dict[str, Any]
+    keys: dict[Cell, dict[str, str]]
+
+    def entry(self, cell: Cell) -> ModelEntry:
+        """Return a cell's model."""
+        return next(entry for entry in self.entries if entry.label == cell.label)
+
+
+def prepare_run(
+    name: str, config: RunConfig, host: PluginHost, store: RunStore, cache: Path, observer: Observer
+) -> Run:
+    """Check and prepare everything that can fail before training: images, sides, models, weights, the run folder.
+
+    Raises:
+        HarnessError: Of the kind that says what is wrong; nothing has been trained or overwritten.
+    """
+    device = resolve_device(config.device)
+    entries = model_entries(config, host)
+    division = divide(config, cache, observer.progress)
+    _note_unparsed(division, observer)
+    refuse_empty_sides(division, config.magnifications)
+    precision = resolve_precision(config.schedule, device)
+    comparison = comparison_parts(config, division, device.type, precision)
+    stored = store.read_run()
+    if stored is not None:
+        refuse_other_comparison(stored["comparison"], comparison, store.folder)
+    division, decoded = decode_run(config, division, cache, observer.progress)
+    refuse_empty_sides(division, config.magnifications)
+    sources = decode_sources(config, entries, cache, observer.progress)
+    inputs = {
+        "precision": precision,
+        "device_type": device.type,
+        "needs": starting_needs(entries, sources),
+    }
+    keys = {
+        cell: key_parts(
+            next(entry for entry in entries if entry.label == cell.label),
+            cell,
+            cell_rows(division, cell),
+            config,
+            inputs,
+        )
+        for cell in plan_cells(entries, config, division.protocol.folds)
+    }
+    return Run(name, config, entries, division, decoded, sources, device, comparison, keys)
+
+
+def pending_cells(keys: Mapping[Cell, Mapping[str, str]], stored: Mapping[str, dict[str, Any]]) -> list[Cell]:
+    """List the planned cells that are missing, failed or stale."""
+    return [
+        cell
+        for cell, parts in keys.items()
+        if (record := stored.get(cell.name)) is None
+        or record["state"] != DONE
+        or what_changed(record["key_parts"], parts)
+    ]
+
+
+def setting_of(run: Run, label: str, cache: Path, pixels: str) -> Setting:
+    """Collect what all cells of a model have in common."""
+    entry = next(entry for entry in run.entries if entry.label == label)
+    wanted = entry.make().requirements().sources
+    return Setting(
+        options=entry.options,
+        classes=CLASSES,
+        size=run.config.pixels.size,
+        device=str(run.device),
+        threads=run.config.threads,
+        schedule=run.config.schedule,
+        sources={name: run.sources[name] for name in wanted},
+        cache=cache,
+        code=entry.registered.source,
+        pixels=pixels,
+    )
+
+
+def _note_unparsed(division: Division, observer: Observer) -> None:
+    unparsed = division.manifest[division.manifest["state"] == UNPARSED]
+    if len(unparsed):
+        named = ", ".join(unparsed["file"][:3]) + (", ..." if len(unparsed) > 3 else "")
+        observer.note(f"{len(unparsed)} files without an official BreakHis name are left out: {named}")

@@ -1,0 +1,194 @@
+"""Cells at work: several workers at once, each kept for the cells of one model."""
+
+from __future__ import annotations
+
+import os
+import socket
+import time
+from collections import deque
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+import pandas as pd
+
+from harness.execution.alone import Speeds
+from harness.execution.cells import (
+    Cell,
+    cell_rows,
+    slug,
+)
+from harness.execution.crew import Worker, wait_for_any
+from harness.execution.environment import describe_device, versions
+from harness.execution.inputs import pixel_key
+from harness.execution.observer import Observer
+from harness.execution.plan import Run, setting_of
+from harness.execution.prepare import (
+    hash_of,
+)
+from harness.execution.records import finished_record, history_table, prediction_table
+from harness.execution.store import DONE, FAILED, RunStore
+from harness.execution.tasks import Answer, Failure, FitTask, Fitted
+from harness.plugin_api.model import EpochReport
+from harness.protocol.protocols import TEST, TRAIN, VALIDATION
+from harness.protocol.splitter import hash_rank
+from harness.training.calibration import CALIBRATION_VERSION
+
+T = TypeVar("T")
+
+
+@dataclass
+class Outcome:
+    """How a run ended: cells computed now, kept from before, and failed ones with their reasons."""
+
+    computed: int = 0
+    kept: int = 0
+    failures: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass
+class _Seat:
+    """A place for one worker at a time."""
+
+    worker: Worker
+    cell: Cell | None = None
+    working: Path | None = None
+    validation: pd.DataFrame | None = None
+    test: pd.DataFrame | None = None
+    epochs: list[EpochReport] = field(default_factory=list)
+    started: float = 0.0
+
+
+class Shift:
+    """Works through cells with several workers at once, each kept for the cells of one model."""
+
+    def __init__(self, run: Run, store: RunStore, cache: Path, jobs: int, speeds: Speeds, observer: Observer) -> None:
+        self._run, self._store, self._cache, self._jobs = run, store, cache, jobs
+        self._speeds, self._observer = speeds, observer
+        self.outcome = Outcome()
+        self._queues: dict[str, deque[Cell]] = {}
+        self._seats: list[_Seat] = []
+
+    def work(self, todo: list[Cell]) -> Outcome:
+        """Compute the cells; on an interruption every worker is ended and what is finished stays."""
+        for cell in todo:
+            self._queues.setdefault(cell.label, deque()).append(cell)
+        try:
+            while self._fill_seats():
+                busy = {seat.worker: seat for seat in self._seats if seat.cell}
+                for worker in wait_for_any(busy):
+                    self._hear(busy[worker], worker.receive())
+        except BaseException:
+            for seat in self._seats:
+                seat.worker.kill()
+            raise
+        return self.outcome
+
+    def _fill_seats(self) -> bool:
+        """Give every idle worker a cell, start workers while seats are free; False once nothing is left to do."""
+        for seat in [seat for seat in self._seats if seat.cell is None]:
+            queue = self._queues.get(seat.worker.label)
+            if queue and seat.worker.alive:
+                self._assign(seat, queue.popleft())
+            else:
+                seat.worker.dismiss()
+                self._seats.remove(seat)
+        while len(self._seats) < self._jobs and (label := self._next_label()):
+            entry = next(entry for entry in self._run.entries if entry.label == label)
+            seat = _Seat(Worker(entry, self._store.log_file(slug(label))))
+            self._seats.append(seat)
+            self._assign(seat, self._queues[label].popleft())
+        return any(seat.cell for seat in self._seats)
+
+    def _next_label(self) -> str | None:
+        """Prefer a model that nobody works on; otherwise help where most is left."""
+        staffed = {seat.worker.label for seat in self._seats}
+        waiting = [label for label, queue in self._queues.items() if queue]
+        alone = [label for label in waiting if label not in staffed]
+        return alone[0] if alone else max(waiting, key=lambda label: len(self._queues[label]), default=None)
+
+    def _assign(self, seat: _Seat, cell: Cell) -> None:
+        rows = cell_rows(self._run.division, cell)
+        train, seat.validation, test = (rows[rows["side"] == side] for side in (TRAIN, VALIDATION, TEST))
+        # Sorted by name, test images would come class by class and patient by patient
+        seat.test = test.iloc[test["name"].map(lambda name: hash_rank(cell.seed, name)).argsort()]
+        seat.cell, seat.epochs, seat.started = cell, [], time.perf_counter()
+        seat.working = self._store.working_folder(cell.name)
+        decoded, at = self._run.decoded, (cell.seed, cell.fold)
+        setting = setting_of(self._run, cell.label, self._cache, pixel_key(decoded.recipes[at]))
+        seat.worker.send(
+            FitTask(
+                setting,
+                cell.seed,
+                decoded.labeled(*at, train),
+                decoded.labeled(*at, seat.validation),
+                decoded.rows(*at, seat.test),
+                seat.working,
+            )
+        )
+        self._say_active(seat, 0)
+        self._observer.started(cell)
+
+    def _say_active(self, seat: _Seat, epoch: int) -> None:
+        state = {"pid": seat.worker.pid, "host": socket.gethostname(), "harness_pid": os.getpid(), "epoch": epoch}
+        self._store.set_active(_of(seat.cell).name, state)
+
+    def _hear(self, seat: _Seat, answer: Answer) -> None:
+        if isinstance(answer, EpochReport):
+            seat.epochs.append(answer)
+            self._say_active(seat, answer.epoch)
+            self._observer.epoch(_of(seat.cell), answer)
+            return
+        if isinstance(answer, Fitted):
+            self._keep(seat, answer)
+        else:
+            self._record_failure(seat, answer if isinstance(answer, Failure) else Failure(f"unexpected {answer!r}"))
+        self._store.clear_active(_of(seat.cell).name)
+        seat.cell = None
+
+    def _keep(self, seat: _Seat, fitted: Fitted) -> None:
+        cell, seconds = _of(seat.cell), time.perf_counter() - seat.started
+        predictions = prediction_table(cell, _of(seat.validation), _of(seat.test), fitted)
+        history = history_table(seat.epochs)
+        finished = finished_record(self._run.entry(cell), fitted, predictions, history)
+        finished["timings"] |= {
+            "cell_seconds": seconds,
+            "images_per_second_alone": self._speeds.images_per_second[cell.label],
+            "calibration_seconds": self._speeds.calibration_seconds,
+            "calibration_version": CALIBRATION_VERSION,
+        }
+        record = {"state": DONE, **self._identity(cell), **finished, "error": None}
+        self._store.finish_cell(cell.name, _of(seat.working), record, predictions, history)
+        self.outcome.computed += 1
+        self._observer.finished(cell, finished["metrics"]["balanced_accuracy"], seconds)
+
+    def _record_failure(self, seat: _Seat, failure: Failure) -> None:
+        cell = _of(seat.cell)
+        error = {"reason": failure.reason, "traceback": failure.traceback}
+        self._store.fail_cell(cell.name, _of(seat.working), {"state": FAILED, **self._identity(cell), "error": error})
+        self.outcome.failures[cell.name] = failure.reason
+        self._observer.failed(cell, failure.reason)
+
+    def _identity(self, cell: Cell) -> dict[str, Any]:
+        entry = self._run.entry(cell)
+        return {
+            "model": cell.label,
+            "plugin": {"model": entry.registered.model.name, "distribution": entry.registered.distribution},
+            "options": entry.options,
+            "magnification": cell.magnification,
+            "fold": cell.fold,
+            "seed": cell.seed,
+            "key": hash_of(self._run.keys[cell]),
+            "key_parts": self._run.keys[cell],
+            "comparison_key": hash_of(self._run.comparison),
+            "device": describe_device(self._run.device),
+            "concurrency": self._jobs,
+            "versions": versions(),
+        }
+
+
+def _of(value: T | None) -> T:
+    """Narrow what is set whenever a seat has a cell."""
+    if value is None:
+        raise AssertionError("a seat without a cell has nothing to tell")
+    return value
