@@ -70,7 +70,8 @@ class LbpSvm(Model):
         x, held = (x - mean) / scale, (self._features(validation.images) - mean) / scale
         weights = "balanced" if context.schedule.class_weights == "balanced" else None
         machine = self._search(x, y, held, validation.labels.cpu().numpy(), weights)
-        calibrated = CalibratedClassifierCV(FrozenEstimator(machine), method="sigmoid")
+        everything = np.arange(len(held))  # the machine is frozen, so its scores of all held images are out of sample
+        calibrated = CalibratedClassifierCV(FrozenEstimator(machine), cv=[(everything, everything)], ensemble=False)
         calibrated.fit(held, validation.labels.cpu().numpy())
         sigmoid = calibrated.calibrated_classifiers_[0].calibrators[0]
         self._arrays = {

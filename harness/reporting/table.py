@@ -77,13 +77,17 @@ def _tex(table: Table) -> str:
 
 
 def _html(table: Table) -> str:
-    head = "".join(f"<th>{html.escape(column)}</th>" for column in table.columns)
-    body = "\n".join("<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in row) + "</tr>" for row in table.rows)
-    notes = "".join(f"<li>{html.escape(note)}</li>" for note in table.notes)
+    head = "".join(f"<th>{_html_text(column)}</th>" for column in table.columns)
+    body = "\n".join("<tr>" + "".join(f"<td>{_html_text(cell)}</td>" for cell in row) + "</tr>" for row in table.rows)
+    notes = "".join(f"<li>{_html_text(note)}</li>" for note in table.notes)
     return (
-        f"<section>\n<h2>Table {table.number}. {html.escape(table.title)}</h2>\n<table>\n"
+        f"<section>\n<h2>Table {table.number}. {_html_text(table.title)}</h2>\n<table>\n"
         f"<thead><tr>{head}</tr></thead>\n<tbody>\n{body}\n</tbody>\n</table>\n<ul>{notes}</ul>\n</section>\n"
     )
+
+
+def _html_text(text: str) -> str:
+    return html.escape(_CONTROL.sub(" ", text))
 
 
 def _markdown_text(text: str) -> str:

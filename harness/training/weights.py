@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import warnings
 from pathlib import Path
 
 import safetensors
@@ -87,7 +88,9 @@ def _from_file(file: Path) -> State:
     try:
         if file.suffix == ".safetensors":
             return safetensors.torch.load_file(file)
-        loaded = torch.load(file, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # torch warns of foreign pickles that it then refuses
+            loaded = torch.load(file, map_location="cpu", weights_only=True)
     except (safetensors.SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError) as error:
         raise DataError(f"cannot read weights {file}: {str(error).splitlines()[0]}") from error
     state = loaded.get("state_dict", loaded) if isinstance(loaded, dict) else loaded

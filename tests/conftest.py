@@ -1,0 +1,71 @@
+"""What several tests need: small generated images, a cache of their own, and the command line in this process."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from harness.cli.main import _exit_code
+from harness.data.official import official_list
+from harness.data.phantom import PhantomSettings, write_breakhis_phantom
+
+SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
+
+TINY_CONFIG = """
+protocol: holdout
+device: cpu
+magnifications: [200]
+pixels: {size: 32}
+schedule: {epochs: 2, batch_size: 8, learning_rate: 0.02, augmentation: random}
+sources:
+  natural: {kind: image-folder, phantom: true}
+  lung: {kind: lc25000, phantom: true}
+models:
+  majority: {}
+  densenet: {options: {growth_rate: 4, block_config: [1, 1]}}
+"""
+
+
+@pytest.fixture(scope="session")
+def phantom(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small data set: 15 accessions, two images each at four magnifications."""
+    folder = tmp_path_factory.mktemp("phantom") / "images"
+    write_breakhis_phantom(folder, PhantomSettings(accessions=18, images=2, size=32))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def shared_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture
+def harness(monkeypatch: pytest.MonkeyPatch, shared_cache: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    """Call the command line in this process: ``harness("run", ...)`` gives (exit code, stdout, stderr)."""
+    monkeypatch.setenv("HARNESS_CACHE", str(shared_cache))
+    monkeypatch.setenv("HARNESS_DATA", str(tmp_path / "no-data"))
+    monkeypatch.setenv("COLUMNS", "200")
+
+    def call(*arguments: object) -> tuple[int, str, str]:
+        code = _exit_code([str(argument) for argument in arguments])
+        captured = capsys.readouterr()
+        return code, captured.out, captured.err
+
+    return call
+
+
+@pytest.fixture
+def tiny(tmp_path: Path) -> Path:
+    """A config of two small models that trains in a second."""
+    file = tmp_path / "tiny.yaml"
+    file.write_text(TINY_CONFIG)
+    return file
+
+
+@pytest.fixture(scope="session")
+def official_images() -> pd.DataFrame:
+    """The official list as the used rows of a manifest, the DC copy of slide 13412 dropped."""
+    images = official_list().reset_index()
+    return images[~((images["type"] == "DC") & (images["slide"] == "14-13412"))].reset_index(drop=True)

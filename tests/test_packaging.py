@@ -1,0 +1,18 @@
+import tomllib
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def test_every_package_is_in_the_wheel():
+    listed = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"]
+    found = [path.parent.relative_to(ROOT).as_posix().replace("/", ".") for path in ROOT.glob("harness/**/__init__.py")]
+    assert sorted(listed) == sorted([*found, "harness_plugins", "harness_baselines", "harness_configs"])
+
+
+def test_every_hook_is_documented():
+    specs = (ROOT / "harness/plugin_api/hookspecs.py").read_text()
+    docs = (ROOT / "docs/plugins.md").read_text()
+    hooks = [line.split("(")[0].removeprefix("def ") for line in specs.splitlines() if line.startswith("def harness_")]
+    assert hooks
+    assert all(hook in docs for hook in hooks)
