@@ -14,7 +14,7 @@ from harness.execution.plan import prepare_run
 from harness.execution.runner import execute
 from harness.execution.shift import Outcome
 from harness.execution.store import RunStore
-from harness.locations import cache_folder, results_folder
+from harness.locations import cache_folder, data_folder, results_folder
 from harness.plugin_api.discovery import PluginHost, discover
 from harness.reporting.publish import publish
 from harness.reporting.results import read_results
@@ -47,6 +47,7 @@ def command(config: str, overrides: tuple[str, ...], out: Path | None, models: s
     store = RunStore(out or results_folder() / name)
     if flags["dry_run"]:
         with Display() as display:
+            settings = _with_stand_ins(settings, display)
             run = prepare_run(name, settings, host, store, cache_folder(), display)
             estimate = estimate_run(run, store, cache_folder(), flags["jobs"])
         click.echo(render_estimate(estimate), nl=False)
@@ -71,6 +72,18 @@ def _settled(config: RunConfig, models: str | None, host: PluginHost, flags: dic
     values["limit"] = flags["limit"] or values["limit"]
     config = parse_config(values, "command line")
     return config.with_models([label.strip() for label in models.split(",")]) if models else config
+
+
+def _with_stand_ins(config: RunConfig, display: Display) -> RunConfig:
+    """Let generated images stand in for source sets that are not there yet: an estimate of time does not need them."""
+    missing = {
+        name: source.model_copy(update={"phantom": True})
+        for name, source in config.sources.items()
+        if source.folder is None and not source.phantom and not (data_folder() / name).is_dir()
+    }
+    if missing:
+        display.note(f"source sets not there, generated images stand in for the estimate: {', '.join(missing)}")
+    return config.model_copy(update={"sources": {**config.sources, **missing}})
 
 
 def _conclude(store: RunStore, outcome: Outcome) -> int:

@@ -1,11 +1,14 @@
 import filecmp
 
 import numpy as np
+import pandas as pd
 import pytest
 from skimage.color import rgb2hed
 
+from harness.data import phantom as phantom_module
 from harness.data.decode import decode_full_size
-from harness.data.manifest import scan_folder
+from harness.data.manifest import TWICE_PUBLISHED_SLIDE, scan_folder
+from harness.data.official import official_list
 from harness.data.phantom import PhantomSettings, write_breakhis_phantom, write_lung_phantom, write_natural_phantom
 from harness.data.sources import scan_source
 from harness.errors import DataError, UsageError
@@ -26,6 +29,17 @@ def test_the_seed_decides_every_byte(tmp_path):
     assert not any(filecmp.cmp(path, c[name], shallow=False) for name, path in a.items() if name in c)
 
 
+def test_the_number_of_processes_decides_nothing(tmp_path, monkeypatch):
+    write_breakhis_phantom(tmp_path / "alone", SMALL)
+    monkeypatch.setattr(phantom_module, "_POOL_PAYS_FROM", 1)
+    progress = []
+    total = write_breakhis_phantom(tmp_path / "pool", SMALL, lambda *step: progress.append(step))
+    alone, pool = files(tmp_path / "alone"), files(tmp_path / "pool")
+    assert alone.keys() == pool.keys()
+    assert all(filecmp.cmp(alone[name], pool[name], shallow=False) for name in alone)
+    assert progress == [(done, total) for done in range(1, total + 1)]
+
+
 def test_every_name_is_official_in_form(phantom):
     manifest = scan_folder(phantom)
     assert (manifest["state"] == "used").all()
@@ -39,6 +53,36 @@ def test_malignant_images_have_more_haematoxylin(phantom):
     assert np.mean([a for a, label in zip(amount, manifest["label"], strict=True) if label]) > np.mean(
         [a for a, label in zip(amount, manifest["label"], strict=True) if not label]
     )
+
+
+def test_the_official_plan_has_every_official_name_once():
+    plan = phantom_module._plan(PhantomSettings(like="official"))
+    assert sorted(picture.name.stem for picture in plan) == sorted(official_list().index)
+    copies = [picture for picture in plan if picture.name != picture.painted_as]
+    assert len({picture.painted_as for picture in copies}) == len(copies) == 123
+    assert {(picture.name.tumour_type, picture.painted_as.tumour_type) for picture in copies} == {("LC", "DC")}
+    assert all(picture.name.slide == picture.painted_as.slide == TWICE_PUBLISHED_SLIDE for picture in copies)
+    assert all(picture.name.magnification == picture.painted_as.magnification for picture in copies)
+
+
+def test_the_slide_published_twice_shows_each_picture_twice(tmp_path):
+    settings = PhantomSettings(like="official", size=16)
+    for picture in phantom_module._plan(settings):
+        if picture.name.slide == TWICE_PUBLISHED_SLIDE:
+            (tmp_path / picture.name.official_folder).mkdir(parents=True, exist_ok=True)
+            phantom_module._write_picture(tmp_path, settings, picture)
+    manifest = scan_folder(tmp_path, "keep")
+    assert (manifest.groupby("sha256")["type"].agg(sorted).map(tuple) == ("DC", "LC")).all()
+    assert len(manifest) == 246
+
+
+def test_an_interruption_leaves_nothing_behind(tmp_path):
+    def interrupt(_done, _total):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        write_breakhis_phantom(tmp_path / "images", SMALL, interrupt)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_an_occupied_folder_is_left_alone(tmp_path):
@@ -58,6 +102,29 @@ def test_sources_are_divided_by_group(tmp_path):
     assert set(manifest.images["side"]) == {"train", "validation"}
 
 
+def symmetries(picture):
+    turns = [np.rot90(picture, turn, axes=(1, 2)) for turn in range(4)]
+    return turns + [turned[:, :, ::-1] for turned in turns]
+
+
+def nearest_symmetry(first, second):
+    """The mean difference in grey levels to the symmetry of ``second`` that is most like ``first``."""
+    return min(np.abs(first - turned).mean() for turned in symmetries(second))
+
+
+def test_lung_groups_list_every_file_and_copies_are_symmetric(tmp_path):
+    write_lung_phantom(tmp_path, tiles=3, copies=3, size=32)
+    groups = pd.read_csv(tmp_path / "groups.csv")
+    assert groups.columns.tolist() == ["path", "class", "tile"]
+    assert set(groups["path"]) == {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*.jpeg")}
+    pictures = [decode_full_size(tmp_path / path).numpy().astype(float) for path in groups["path"]]
+    for i, picture in enumerate(pictures):
+        for j in range(i):
+            same_tile = groups["tile"][i] == groups["tile"][j]
+            assert (nearest_symmetry(picture, pictures[j]) < 8) == same_tile
+            assert (picture != pictures[j]).any()
+
+
 def test_lung_without_tile_groups_is_refused(tmp_path):
     write_lung_phantom(tmp_path / "lung", tiles=5, copies=1, size=32)
     (tmp_path / "lung" / "groups.csv").unlink()
@@ -70,3 +137,10 @@ def test_natural_folder(tmp_path):
     manifest = scan_source("image-folder", tmp_path / "natural")
     assert len(manifest.classes) == 3
     assert manifest.images.groupby("label")["side"].value_counts().unstack()["validation"].tolist() == [1, 1, 1]
+
+
+@pytest.mark.parametrize("wrong", [{"classes": 1}, {"classes": 17}, {"images": 0}, {"size": 8}])
+def test_numbers_out_of_range_are_named(tmp_path, wrong):
+    with pytest.raises(UsageError, match=next(iter(wrong))):
+        write_natural_phantom(tmp_path / "natural", **wrong)
+    assert list(tmp_path.iterdir()) == []
