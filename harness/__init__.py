@@ -42,6 +42,11 @@ __all__ = [
 ]
 
 
+def __dir__() -> list[str]:
+    """Name what can be imported, for explorers and tab completion."""
+    return __all__
+
+
 def __getattr__(name: str) -> object:
     """Import a public name when it is first asked for: ``harness --help`` must not wait for torch."""
     import importlib  # noqa: PLC0415

@@ -29,7 +29,9 @@ from harness.errors import DataError
 from harness.processes import forkserver
 
 Progress = Callable[[int, int], None]
-_FORMAT = 1  # raise it when decoding, resizing or normalising changes what comes out
+PIXEL_VERSION = 1
+"""Raise it when decoding, resizing or normalising changes what comes out."""
+
 _CHUNK = 16
 _WORTH_A_POOL = 96
 
@@ -99,7 +101,7 @@ def pixel_store(
 
 
 def _key(digests: list[str], recipe: PixelRecipe) -> str:
-    content = json.dumps([_FORMAT, dataclasses.asdict(recipe), digests], sort_keys=True)
+    content = json.dumps([PIXEL_VERSION, dataclasses.asdict(recipe), digests], sort_keys=True)
     return hashlib.sha256(content.encode()).hexdigest()[:32]
 
 

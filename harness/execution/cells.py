@@ -10,6 +10,7 @@ from typing import Any
 
 import pandas as pd
 
+from harness.data.pixels import PIXEL_VERSION
 from harness.errors import ConfigError
 from harness.execution.config import RunConfig
 from harness.execution.prepare import Division, hash_of
@@ -119,7 +120,7 @@ def key_parts(
         "options": hash_of(entry.options),
         "starts from": hash_of(inputs["needs"][entry.label]),
         "images and sides": hashlib.sha256("\n".join(sorted(content)).encode()).hexdigest(),
-        "pixels": hash_of(config.pixels.model_dump()),
+        "pixels": hash_of([PIXEL_VERSION, config.pixels.model_dump()]),
         "schedule": hash_of(config.schedule.model_dump()),
         "precision": str(inputs["precision"]),
         "device type": str(inputs["device_type"]),

@@ -14,7 +14,7 @@ import pandas as pd
 from harness.data.decode import PixelRecipe
 from harness.data.manifest import DAMAGED
 from harness.data.phantom import write_lung_phantom, write_natural_phantom
-from harness.data.pixels import PixelStore, open_array, pixel_store
+from harness.data.pixels import PIXEL_VERSION, PixelStore, open_array, pixel_store
 from harness.data.settings import PixelSettings, SourceSettings
 from harness.data.sources import SourceManifest, scan_source
 from harness.data.stain import PUBLISHED_REFERENCE, StainProfile, estimate_profile, median_profile
@@ -113,7 +113,7 @@ def starting_needs(entries: list[ModelEntry], sources: dict[str, SourceRows]) ->
 
 def pixel_key(recipe: PixelRecipe) -> str:
     """Hash how images became pixels."""
-    return hash_of(asdict(recipe))
+    return hash_of([PIXEL_VERSION, asdict(recipe)])
 
 
 def _recipe(settings: PixelSettings, stain: StainProfile | None) -> PixelRecipe:

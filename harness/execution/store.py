@@ -60,8 +60,10 @@ class RunStore:
                 shutil.rmtree(self._active, ignore_errors=True)
                 self._active.mkdir()
                 self._cells.mkdir(exist_ok=True)
-                yield
-                shutil.rmtree(self._active, ignore_errors=True)
+                try:
+                    yield
+                finally:
+                    shutil.rmtree(self._active, ignore_errors=True)
         except filelock.Timeout:
             raise UsageError(
                 f"another 'harness run' is at work in {self.folder} - wait for it, or choose another --out"

@@ -33,7 +33,7 @@ from harness.execution.tasks import (
     Task,
 )
 from harness.plugin_api.discovery import PluginReference, load_models
-from harness.plugin_api.model import FitContext, LabeledImages, Model, Source
+from harness.plugin_api.model import EpochReport, FitContext, LabeledImages, Model, ModelCard, Source
 
 
 def serve(connection: Connection, plugin: PluginReference, model_name: str, log: Path) -> None:
@@ -68,7 +68,7 @@ def _answer(kind: type[Model], task: Task, report: Report) -> Fitted | Measured 
 
 
 def _fit(kind: type[Model], task: FitTask, report: Report) -> Fitted:
-    context = _context(task.setting, task.seed, report)
+    context = _context(task.setting, task.seed, lambda epoch: report(_checked_epoch(epoch)))
     with threadpoolctl.threadpool_limits(context.threads):
         model = kind(kind.Options.model_validate(task.setting.options))
         train, validation = (_labeled(rows, context.device) for rows in (task.train, task.validation))
@@ -80,9 +80,10 @@ def _fit(kind: type[Model], task: FitTask, report: Report) -> Fitted:
         predicted = time.perf_counter()
         on_validation = _checked(model.predict_proba(validation.images), len(validation), len(context.classes))
         model.save(task.folder)
-    return Fitted(
-        on_validation, on_test, model.describe(), fitted - started, predicted - fitted, _peak_memory(context.device)
-    )
+    card = model.describe()
+    if type(card) is not ModelCard:
+        raise TypeError(f"describe() must return a harness.ModelCard, not {type(card).__name__}")
+    return Fitted(on_validation, on_test, card, fitted - started, predicted - fitted, _peak_memory(context.device))
 
 
 def _measure(kind: type[Model], task: MeasureTask) -> Measured:
@@ -133,6 +134,13 @@ def _labeled(rows: LabeledRows, device: torch.device) -> LabeledImages:
 
 def _images(rows: ImageRows, device: torch.device) -> torch.Tensor:
     return torch.from_numpy(open_array(rows.array_file)[rows.rows]).to(device)
+
+
+def _checked_epoch(epoch: EpochReport) -> EpochReport:
+    """Refuse anything else: the host could not tell it from an answer."""
+    if type(epoch) is not EpochReport:
+        raise TypeError(f"context.report() takes a harness.EpochReport, not {type(epoch).__name__}")
+    return epoch
 
 
 def _checked(probabilities: NDArray[np.floating], n: int, n_classes: int) -> NDArray[np.float64]:

@@ -12,6 +12,9 @@ from harness.errors import ComparisonError, DataError
 from harness.execution.store import DONE, RunStore
 from harness.protocol.protocols import TEST
 
+_SHARED_PARTS = ("plugin", "options", "starts from", "training version")
+"""Parts of a cell's key that all cells of a model have in common, unless some of them are stale."""
+
 
 @dataclass(frozen=True)
 class Results:
@@ -124,4 +127,9 @@ def _mixture_notes(cells: dict[str, dict[str, Any]]) -> list[str]:
     mixed = [f"{name} {' and '.join(sorted(found))}" for name, found in libraries.items() if len(found) > 1]
     engines = sorted({record["engine"] for record in cells.values()} - {"none"})
     notes = [f"Mixed library versions: {', '.join(mixed)}."] if mixed else []
+    for label in sorted({record["model"] for record in cells.values()}):
+        parts = [record["key_parts"] for record in cells.values() if record["model"] == label]
+        mixed = [name for name in _SHARED_PARTS if len({part[name] for part in parts}) > 1]
+        if mixed:
+            notes.append(f"STALE: cells of {label} differ in {', '.join(mixed)}; run again.")
     return notes + ([f"Mixed training engines: {', '.join(engines)}."] if len(engines) > 1 else [])

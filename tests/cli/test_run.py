@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -111,6 +112,18 @@ class Bad(TorchModel):
 def harness_register_models(register):
     register(Bad)
 """
+
+
+def test_the_bare_model_of_the_docs_runs(harness, tiny, phantom, tmp_path):
+    docs = (Path(__file__).parents[2] / "docs/plugins.md").read_text()
+    source = next(block.split("```")[0] for block in docs.split("```python\n") if "MeanColour" in block)
+    (tmp_path / "mean.py").write_text(source)
+    arguments = ("run", tiny, "--data", phantom, "--models", "mean-colour", "--plugin", tmp_path / "mean.py")
+    assert harness(*arguments, "--out", tmp_path / "good")[0] == 0
+    (tmp_path / "mean.py").write_text(source.replace("ModelCard(parameters=4)", "{'parameters': 4}"))
+    code, _, err = harness(*arguments, "--out", tmp_path / "bad")
+    assert code == 1
+    assert "describe() must return a harness.ModelCard, not dict" in err
 
 
 @pytest.mark.parametrize(
