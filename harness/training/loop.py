@@ -63,14 +63,18 @@ class TrainingPlan:
 class Tally:
     """Loss and confusion counts, summed on the device so that no step waits for the host."""
 
-    def __init__(self, n_classes: int, device: torch.device) -> None:
+    def __init__(self, n_classes: int, device: torch.device, class_weights: torch.Tensor | None) -> None:
         self._loss = torch.zeros((), device=device)
+        self._weight = torch.zeros((), device=device)
+        self._class_weights = class_weights if class_weights is not None else torch.ones(n_classes, device=device)
         self._confusion = torch.zeros(n_classes * n_classes, dtype=torch.int64, device=device)
         self._n_classes = n_classes
 
     def add(self, loss: torch.Tensor, logits: torch.Tensor, labels: torch.Tensor) -> None:
         """Count a batch: mean loss (), logits (N, n_classes), labels (N,)."""
-        self._loss += loss.detach() * len(labels)
+        weight = self._class_weights[labels].sum()  # what the batch's mean was divided by
+        self._loss += loss.detach() * weight
+        self._weight += weight
         cells = labels * self._n_classes + logits.detach().argmax(1)
         self._confusion += torch.bincount(cells, minlength=len(self._confusion))
 
@@ -81,7 +85,7 @@ class Tally:
         present = per_class > 0
         recall = confusion.diagonal()[present] / per_class[present]
         total = float(per_class.sum())
-        return float(self._loss) / total, float(confusion.trace()) / total, float(recall.mean())
+        return float(self._loss / self._weight), float(confusion.trace()) / total, float(recall.mean())
 
 
 class Trainer:
@@ -154,7 +158,7 @@ class Trainer:
         self._set_rate(epoch)
         self._train_mode()
         device = self._train.images.device
-        tally, seen = Tally(self._plan.n_classes, device), 0
+        tally, seen = Tally(self._plan.n_classes, device, self._loss.weight), 0
         started = _clock(device)
         for rows, views in self._batches():
             loss, logits = self._step(rows, views)
@@ -199,7 +203,7 @@ class Trainer:
             yield rows[start : start + size], views[start : start + size]
 
     def _evaluate(self, images: LabeledImages) -> tuple[float, float, float]:
-        tally = Tally(self._plan.n_classes, images.images.device)
+        tally = Tally(self._plan.n_classes, images.images.device, self._loss.weight)
         for start, logits in predict_logits(self.network, images.images, self._plan.normalisation, self.precision):
             labels = images.labels[start : start + len(logits)]
             tally.add(self._loss(logits, labels), logits, labels)

@@ -7,7 +7,7 @@ from harness import Schedule
 from harness.errors import DataError, DivergedError, UsageError
 from harness.plugin_api.discovery import discover
 from harness.plugin_api.model import LabeledImages
-from harness.training.loop import Normalisation, Trainer, TrainingPlan, predict_probabilities
+from harness.training.loop import Normalisation, Tally, Trainer, TrainingPlan, predict_probabilities
 from harness.training.weights import find_head, load_by_name, read_weights
 
 
@@ -56,6 +56,14 @@ def test_frozen_modules_stay_as_they_are():
 def test_divergence_names_the_epoch():
     with pytest.raises(DivergedError, match="epoch 1"):
         fit(learning_rate=1e30)
+
+
+def test_a_weighted_loss_is_the_weighted_mean_over_all_images():
+    logits, labels, weights = torch.randn(30, 2), (torch.arange(30) > 22).long(), torch.tensor([0.6, 2.0])
+    loss, tally = nn.CrossEntropyLoss(weight=weights), Tally(2, logits.device, weights)
+    for part in (slice(0, 20), slice(20, 30)):
+        tally.add(loss(logits[part], labels[part]), logits[part], labels[part])
+    assert tally.result()[0] == pytest.approx(float(loss(logits, labels)), rel=1e-5)
 
 
 def test_patience_stops_early():
