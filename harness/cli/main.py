@@ -73,4 +73,7 @@ def _exit_code(arguments: list[str] | None) -> int:
     except BrokenPipeError:
         sys.stderr.close()  # the reader has gone, as in 'harness tables | head'
         return 0
+    except OSError as error:
+        click.echo(f"harness: {error.filename or 'the system'}: {error.strerror or error}", err=True)
+        return 3
     return done if isinstance(done, int) else 0

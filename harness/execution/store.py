@@ -68,14 +68,13 @@ class RunStore:
             raise UsageError(
                 f"another 'harness run' is at work in {self.folder} - wait for it, or choose another --out"
             ) from None
-        except (PermissionError, FileExistsError, NotADirectoryError) as error:
-            raise EnvironmentMissingError(
-                f"cannot write to {self.folder}: {error.strerror} - choose another --out"
-            ) from error
         except OSError as error:
-            if error.filename is None or not str(error.filename).startswith(str(self.folder)):
+            named, folder = str(error.filename), str(self.folder)
+            if not (named.startswith(folder) or folder.startswith(named)):
                 raise
-            raise EnvironmentMissingError(f"cannot write to {error.filename}: {error.strerror}") from error
+            raise EnvironmentMissingError(
+                f"cannot write to {named}: {error.strerror} - choose another --out"
+            ) from error
 
     def read_run(self) -> dict[str, Any] | None:
         """Return ``run.json``, or None where no run has been started.
