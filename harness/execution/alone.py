@@ -41,7 +41,7 @@ def measure_alone(run: Run, labels: set[str], store: RunStore, cache: Path, obse
 
 def measure_speed(run: Run, label: str, cache: Path, log: Path) -> Measured:
     """Time a model's training steps, alone on the device."""
-    entry = next(entry for entry in run.entries if entry.label == label)
+    entry = run.entry(label)
     answer = ask_alone(entry, MeasureTask(setting_of(run, label, cache, "")), log)
     return answer if isinstance(answer, Measured) else Measured(None, 0)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -21,7 +20,7 @@ from harness.data.stain import PUBLISHED_REFERENCE, StainProfile, estimate_profi
 from harness.errors import DataError
 from harness.execution.cells import ModelEntry
 from harness.execution.config import RunConfig
-from harness.execution.prepare import Division, Progress, hash_of
+from harness.execution.prepare import Division, Progress, hash_of, named_progress
 from harness.execution.tasks import ImageRows, LabeledRows, SourceRows
 from harness.locations import data_folder
 from harness.protocol.gate import find_picture_leak, pass_gate
@@ -124,7 +123,7 @@ def _decode(
     folder: Path, images: pd.DataFrame, recipe: PixelRecipe, cache: Path, on_progress: Progress | None
 ) -> PixelStore:
     files = images["file"].map(lambda file: str(folder / file))
-    return pixel_store(files, images["sha256"], recipe, cache, _named(on_progress, "decoding images"))
+    return pixel_store(files, images["sha256"], recipe, cache, named_progress(on_progress, "decoding images"))
 
 
 def _settle_damaged(config: RunConfig, division: Division, images: pd.DataFrame, store: PixelStore) -> Division:
@@ -180,7 +179,9 @@ def _decode_source(name: str, label: str, config: RunConfig, cache: Path, on_pro
     stained = config.sources[name].kind == "lc25000" and config.pixels.stain != "none"
     recipe = _recipe(config.pixels, PUBLISHED_REFERENCE if stained else None)
     images = manifest.images
-    store = pixel_store(images["file"], images["sha256"], recipe, cache, _named(on_progress, f"decoding {name}"))
+    store = pixel_store(
+        images["file"], images["sha256"], recipe, cache, named_progress(on_progress, f"decoding {name}")
+    )
     damaged = store.index[store.index["error"] != ""]
     if len(damaged):
         file = images.loc[images["sha256"] == damaged["sha256"].iloc[0], "file"].iloc[0]
@@ -225,7 +226,3 @@ def _phantom_source(settings: SourceSettings, cache: Path, on_progress: Progress
             on_progress(f"generating {settings.kind} images", 0, 1)
         (write_lung_phantom if settings.kind == "lc25000" else write_natural_phantom)(folder)
     return folder
-
-
-def _named(on_progress: Progress | None, name: str) -> Callable[[int, int], None] | None:
-    return (lambda done, total: on_progress(name, done, total)) if on_progress else None

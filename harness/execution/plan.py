@@ -63,9 +63,9 @@ class Run:
     comparison: dict[str, Any]
     keys: dict[Cell, dict[str, str]]
 
-    def entry(self, cell: Cell) -> ModelEntry:
-        """Return a cell's model."""
-        return next(entry for entry in self.entries if entry.label == cell.label)
+    def entry(self, label: str) -> ModelEntry:
+        """Return the model of a label."""
+        return next(entry for entry in self.entries if entry.label == label)
 
 
 def prepare_run(
@@ -120,7 +120,7 @@ def pending_cells(keys: Mapping[Cell, Mapping[str, str]], stored: Mapping[str, d
 
 def setting_of(run: Run, label: str, cache: Path, pixels: str) -> Setting:
     """Collect what all cells of a model have in common."""
-    entry = next(entry for entry in run.entries if entry.label == label)
+    entry = run.entry(label)
     wanted = entry.make().requirements().sources
     return Setting(
         options=entry.options,

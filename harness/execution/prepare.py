@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -96,7 +95,7 @@ def phantom_folder(settings: PhantomSettings, cache: Path, on_progress: Progress
     key = hashlib.sha256(settings.model_dump_json().encode()).hexdigest()[:16]
     folder = cache / "phantom" / key
     if not folder.exists():
-        write_breakhis_phantom(folder, settings, _named(on_progress, "generating images"))
+        write_breakhis_phantom(folder, settings, named_progress(on_progress, "generating images"))
     return folder
 
 
@@ -186,10 +185,6 @@ def _brief(value: Any) -> str:
     return f"{text[:60]}..." if len(text) > 63 else text
 
 
-def _named(on_progress: Progress | None, name: str) -> Callable[[int, int], None] | None:
+def named_progress(on_progress: Progress | None, name: str) -> Callable[[int, int], None] | None:
+    """Return what reports progress under a name, or None where nobody watches."""
     return (lambda done, total: on_progress(name, done, total)) if on_progress else None
-
-
-def cpu_count() -> int:
-    """CPUs that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -94,7 +94,7 @@ class Shift:
                 seat.worker.dismiss()
                 self._seats.remove(seat)
         while len(self._seats) < self._jobs and (label := self._next_label()):
-            entry = next(entry for entry in self._run.entries if entry.label == label)
+            entry = self._run.entry(label)
             seat = _Seat(Worker(entry, self._store.log_file(slug(label))))
             self._seats.append(seat)
             self._assign(seat, self._queues[label].popleft())
@@ -150,7 +150,7 @@ class Shift:
         cell, seconds = _of(seat.cell), time.perf_counter() - seat.started
         predictions = prediction_table(cell, _of(seat.validation), _of(seat.test), fitted)
         history = history_table(seat.epochs)
-        finished = finished_record(self._run.entry(cell), fitted, predictions, history)
+        finished = finished_record(self._run.entry(cell.label), fitted, predictions, history)
         finished["timings"] |= {
             "cell_seconds": seconds,
             "images_per_second_alone": self._speeds.images_per_second[cell.label],
@@ -170,7 +170,7 @@ class Shift:
         self._observer.failed(cell, failure.reason)
 
     def _identity(self, cell: Cell) -> dict[str, Any]:
-        entry = self._run.entry(cell)
+        entry = self._run.entry(cell.label)
         return {
             "model": cell.label,
             "plugin": {"model": entry.registered.model.name, "distribution": entry.registered.distribution},
