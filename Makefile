@@ -3,7 +3,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: demo test lint
+.PHONY: demo test lint benchmark
 .DELETE_ON_ERROR:
 
 demo: $(INSTALLED)  ## the whole comparison on generated images, on the CPU
@@ -18,6 +18,13 @@ lint: $(INSTALLED)  ## style, types, the order of the rooms, the list of depende
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/deptry .
+
+benchmark: $(INSTALLED)  ## the speed of the hot paths, in multiples of a fixed piece of work
+	mkdir -p .benchmarks
+	$(BIN)/pytest tests/benchmarks -n 0 --benchmark-enable --benchmark-only --benchmark-disable-gc \
+		--benchmark-timer=time.process_time --benchmark-columns=min,median,rounds \
+		--benchmark-json=.benchmarks/latest.json
+	$(BIN)/python tests/benchmarks/judge.py .benchmarks/latest.json
 
 $(INSTALLED): pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)

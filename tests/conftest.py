@@ -11,8 +11,6 @@ from harness.cli.main import _exit_code
 from harness.data.official import official_list
 from harness.data.phantom import PhantomSettings, write_breakhis_phantom
 
-SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
-
 TINY_CONFIG = """
 protocol: holdout
 device: cpu

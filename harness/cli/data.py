@@ -11,16 +11,19 @@ import click
 
 from harness.cli.display import Display
 from harness.data.fetch import fetch, render_fetch
-from harness.data.phantom import PhantomSettings, write_breakhis_phantom, write_lung_phantom, write_natural_phantom
+from harness.data.phantom import PhantomSettings, write_breakhis_phantom
+from harness.data.phantom_sources import write_lung_phantom, write_natural_phantom
 from harness.data.verify import render_report, verify_folder
 from harness.errors import DataError
 from harness.locations import data_folder
+from harness.protocol.audit import audit_folder
+from harness.protocol.audit_report import render_audit
 from harness.settings import parse_settings
 
 
 @click.group("data")
 def command() -> None:
-    """Fetch, verify or generate images."""
+    """Fetch, verify, audit or generate images."""
 
 
 @command.command("verify")
@@ -31,6 +34,19 @@ def verify(folder: Path, *, as_json: bool) -> None:
     with Display() as display:
         report = verify_folder(folder, lambda done, total: display.progress("verifying images", done, total))
     click.echo(json.dumps(report.to_json(), indent=1) if as_json else render_report(report), nl=as_json)
+    if report.damaged:
+        raise DataError(f"{len(report.damaged)} damaged images in {folder}")
+
+
+@command.command("audit")
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.option("--seed", type=int, default=0, show_default=True, help="Of the splits that are tried.")
+@click.option("--json", "as_json", is_flag=True, help="For programs, with every image that was found.")
+def audit(folder: Path, *, seed: int, as_json: bool) -> None:
+    """Look in FOLDER (BreakHis or LC25000) for copies, near-copies, odd images, and splits that divide them."""
+    with Display() as display:
+        report = audit_folder(folder, seed, lambda done, total: display.progress("looking at images", done, total))
+    click.echo(json.dumps(report.to_json(), indent=1) if as_json else render_audit(report), nl=as_json)
     if report.damaged:
         raise DataError(f"{len(report.damaged)} damaged images in {folder}")
 

@@ -16,8 +16,9 @@ _COMMANDS = {
     "run": "Train and evaluate models under one protocol, and keep every prediction.",
     "status": "Say what of a run is done, running, failed or stale.",
     "tables": "Print the paper's tables from a run.",
+    "compare": "Say what got better or worse from one run to another.",
     "splits": "Say who is where, and the fingerprint of it.",
-    "data": "Fetch, verify or generate images.",
+    "data": "Fetch, verify, audit or generate images.",
     "plugins": "List the models that can be used.",
 }
 

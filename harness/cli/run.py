@@ -18,6 +18,7 @@ from harness.locations import cache_folder, data_folder, results_folder
 from harness.plugin_api.discovery import PluginHost, discover
 from harness.reporting.publish import publish
 from harness.reporting.results import read_results
+from harness.reporting.study import begin_study, publish_study
 from harness.reporting.table import render
 from harness.reporting.tables import TABLES
 
@@ -44,21 +45,34 @@ def command(config: str, overrides: tuple[str, ...], out: Path | None, models: s
     name, settings = load_config(config, overrides)
     host = discover(flags["plugins"])
     settings = _settled(settings, models, host, flags)
-    store = RunStore(out or results_folder() / name)
-    if flags["dry_run"]:
-        with Display() as display:
-            settings = _with_stand_ins(settings, display)
-            run = prepare_run(name, settings, host, store, cache_folder(), display)
-            estimate = estimate_run(run, store, cache_folder(), flags["jobs"])
-        click.echo(render_estimate(estimate), nl=False)
-        return 0
+    folder = out or results_folder() / name
+    act = _estimate if flags["dry_run"] else _run
+    if settings.protocols is None:
+        outcome = act(name, settings, host, RunStore(folder), flags)
+        return _conclude(RunStore(folder), outcome) if outcome else 0
+    if not flags["dry_run"]:
+        begin_study(folder, settings.protocols)
+    outcomes = [act(name, settings.under(p), host, RunStore(folder / p), flags) for p in settings.protocols]
+    return _conclude_study(folder, [outcome for outcome in outcomes if outcome])
+
+
+def _estimate(name: str, config: RunConfig, host: PluginHost, store: RunStore, flags: dict[str, Any]) -> None:
+    """Print cells, memory and time of a run."""
+    with Display() as display:
+        config = _with_stand_ins(config, display)
+        run = prepare_run(name, config, host, store, cache_folder(), display)
+        estimate = estimate_run(run, store, cache_folder(), flags["jobs"])
+    click.echo(render_estimate(estimate), nl=False)
+
+
+def _run(name: str, config: RunConfig, host: PluginHost, store: RunStore, flags: dict[str, Any]) -> Outcome:
+    """Compute what a run lacks."""
     with store.open_for_writing():
         if flags["fresh"]:
             store.move_cells_aside()
         with Display() as display:
-            run = prepare_run(name, settings, host, store, cache_folder(), display)
-            outcome = execute(run, store, cache_folder(), flags["jobs"], display)
-        return _conclude(store, outcome)
+            run = prepare_run(name, config, host, store, cache_folder(), display)
+            return execute(run, store, cache_folder(), flags["jobs"], display)
 
 
 def _settled(config: RunConfig, models: str | None, host: PluginHost, flags: dict[str, Any]) -> RunConfig:
@@ -91,8 +105,18 @@ def _conclude(store: RunStore, outcome: Outcome) -> int:
         publish(store)
         results = read_results(store)
         click.echo("\n".join(render(TABLES[number](results), "md") for number in (3, 4, 5)), nl=False)
+    return _report(store.folder, outcome)
+
+
+def _conclude_study(folder: Path, outcomes: list[Outcome]) -> int:
+    if outcomes and all(outcome.computed or outcome.kept for outcome in outcomes):
+        click.echo(render(publish_study(folder), "md"), nl=False)
+    return max((_report(folder, outcome) for outcome in outcomes), default=0)
+
+
+def _report(folder: Path, outcome: Outcome) -> int:
     click.echo(
-        f"{outcome.computed} cells computed, {outcome.kept} kept, {len(outcome.failures)} failed: {store.folder}",
+        f"{outcome.computed} cells computed, {outcome.kept} kept, {len(outcome.failures)} failed: {folder}",
         err=True,
     )
     for cell, reason in outcome.failures.items():

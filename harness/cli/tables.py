@@ -9,6 +9,7 @@ import click
 from harness.execution.store import RunStore
 from harness.reporting.publish import publish
 from harness.reporting.results import read_results
+from harness.reporting.study import publish_study, study_runs
 from harness.reporting.table import FORMATS, Format, render
 from harness.reporting.tables import TABLES
 
@@ -18,7 +19,13 @@ from harness.reporting.tables import TABLES
 @click.option("--table", "which", type=click.Choice([*map(str, TABLES), "all"]), default="all", show_default=True)
 @click.option("--format", "how", type=click.Choice(FORMATS), default="md", show_default=True)
 def command(run: Path, which: str, how: Format) -> None:
-    """Print the tables of a RUN folder, and write them and the figures into it anew."""
+    """Print the tables of a RUN folder, and write them and the figures into it anew.
+
+    Of a study of several protocols, the table across them.
+    """
+    if study_runs(run):
+        click.echo(render(publish_study(run), how), nl=False)
+        return
     store = RunStore(run)
     results = read_results(store)
     publish(store)

@@ -6,36 +6,24 @@ So an interruption leaves a download that the next call continues, and never hal
 
 from __future__ import annotations
 
-import gzip
-import http.client
-import json
-import os
 import re
 import shutil
-import stat
-import tarfile
-import tempfile
-import time
-import urllib.error
 import urllib.parse
-import urllib.request
-import zipfile
-import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath, PureWindowsPath
-from typing import IO, Any, Literal
+from pathlib import Path, PurePosixPath
+from typing import Any, Literal
 
 from filelock import FileLock, Timeout
 
+from harness.data.download import Progress, download
 from harness.data.manifest import image_files
 from harness.data.names import CLASSES
+from harness.data.unpack import SCRATCH_PREFIX, unpack
 from harness.data.verify import VerifyReport, verify_folder
 from harness.errors import DataError, UsageError, did_you_mean
 
 Dataset = Literal["breakhis", "lc25000"]
-Progress = Callable[[int, int | None], None]
-"""Called with the bytes that are here and the bytes of the whole archive, None where the server does not say."""
 
 DEFAULT_URLS: dict[str, str | None] = {
     "breakhis": "http://www.inf.ufpr.br/vri/databases/BreaKHis_v1.tar.gz",
@@ -52,27 +40,8 @@ LC25000_PREFIXES = {
 LC25000_COUNTS = dict.fromkeys(LC25000_PREFIXES, 5000)
 
 DOWNLOAD_FOLDER = ".download"
-RETRIES = 3
-RETRY_PAUSE_SECONDS = 2.0
-TIMEOUT_SECONDS = 60.0
-MAX_UNPACKED_BYTES = 60_000_000_000
-MAX_UNPACKED_RATIO = 200
-"""How many bytes a byte of the archive may become: images hardly compress, so anything near this is an attack."""
-MAX_MEMBERS = 200_000
 
-_CHUNK_BYTES = 1 << 20
 _N_EXAMPLES = 5
-_CONTENT_RANGE = re.compile(r"bytes (?P<start>\d+)-\d+/(?P<total>\d+|\*)")
-_UNREADABLE = (
-    EOFError,
-    RuntimeError,
-    ValueError,
-    gzip.BadGzipFile,
-    tarfile.TarError,
-    zipfile.BadZipFile,
-    zlib.error,
-)
-"""What the standard library raises for archives that are cut short, garbled, encrypted or packed in an unknown way."""
 
 
 @dataclass(frozen=True)
@@ -128,46 +97,18 @@ def fetch(dataset: Dataset, folder: Path, url: str | None = None, on_progress: P
     try:
         store.mkdir(parents=True, exist_ok=True)
         with FileLock(store / ".lock", timeout=0):
-            for left_over in store.glob(".unpack-*"):
+            for left_over in store.glob(f"{SCRATCH_PREFIX}*"):
                 shutil.rmtree(left_over)
-            download = _Download(address, store / _archive_name(address))
-            if not download.is_finished():
-                download.finish(on_progress)
-            images = unpack(download.archive, folder)
-            report = _check(dataset, address, images, download.archive)
+            archive = store / _archive_name(address)
+            download(address, archive, on_progress)
+            images = unpack(archive, folder)
+            report = _check(dataset, address, images, archive)
     except Timeout:
         raise UsageError(f"another fetch is at work in {folder} - wait for it, or choose another folder") from None
     except OSError as error:
         raise DataError(f"cannot write below {folder}: {error} - free the space or choose another folder") from error
     shutil.rmtree(store, ignore_errors=True)
     return report
-
-
-def unpack(archive: Path, folder: Path) -> Path:
-    """Unpack an archive into ``folder`` in one step.
-
-    Nothing in the archive is believed: names must stay inside, only plain files and folders are accepted, and bytes
-    are counted as they come out.
-
-    Returns:
-        The archive's one top folder, now in ``folder``; or a folder named after the archive where it has no such one.
-
-    Raises:
-        DataError: The archive cannot be read or is refused; ``folder`` is as it was.
-        OSError: The folder to create is there already, or the disk is full.
-    """
-    with tempfile.TemporaryDirectory(prefix=".unpack-", dir=archive.parent) as scratch:
-        content = Path(scratch, "content")
-        content.mkdir()
-        try:
-            _extract(archive, content)
-        except _UNREADABLE as error:
-            advice = "delete it and fetch again; if that repeats, the server sends something else than the archive"
-            raise DataError(f"{archive} cannot be unpacked: {error} - {advice}") from error
-        tops = list(content.iterdir())
-        if len(tops) == 1 and tops[0].is_dir() and not tops[0].name.startswith("."):
-            return tops[0].rename(folder / tops[0].name)
-        return content.rename(folder / archive.name.split(".")[0])
 
 
 def render_fetch(report: FetchReport) -> str:
@@ -178,197 +119,6 @@ def render_fetch(report: FetchReport) -> str:
     if report.missing:
         lines.append(f"- missing: {_examples(report.missing)}")
     return "\n".join(lines) + "\n"
-
-
-class _BrokenOffError(Exception):
-    """The server did not deliver to the end; another attempt may."""
-
-
-class _RestartError(_BrokenOffError):
-    """What is here of the file is of no use to the server's present one."""
-
-
-@dataclass(frozen=True)
-class _Download:
-    """An archive on its way, with its unfinished part and a note of the file that the part belongs to."""
-
-    url: str
-    archive: Path
-
-    @property
-    def part(self) -> Path:
-        return self.archive.with_name(self.archive.name + ".part")
-
-    @property
-    def note(self) -> Path:
-        return self.archive.with_name(self.archive.name + ".json")
-
-    def is_finished(self) -> bool:
-        return self.archive.exists() and self._noted().get("url") == self.url
-
-    def finish(self, on_progress: Progress | None) -> None:
-        """Fetch what is missing, in several attempts if need be."""
-        self.archive.unlink(missing_ok=True)  # of another address, and the note is about to say otherwise
-        reason = ""
-        for attempt in range(1 + RETRIES):
-            if attempt:
-                time.sleep(RETRY_PAUSE_SECONDS)
-            try:
-                self._fetch_rest(on_progress)
-            except _BrokenOffError as error:
-                reason = str(error)
-                if isinstance(error, _RestartError):
-                    self.part.unlink(missing_ok=True)
-            else:
-                self.part.replace(self.archive)
-                return
-        kept = f"{self.part.stat().st_size:,} bytes are kept" if self.part.exists() else "nothing is here yet"
-        raise DataError(
-            f"{self.url} broke off {1 + RETRIES} times, at last because {reason}; {kept} - run the command again"
-        )
-
-    def _fetch_rest(self, on_progress: Progress | None) -> None:
-        noted = self._noted()
-        validator = str(noted.get("validator", "")) if noted.get("url") == self.url else ""
-        begun = self.part.stat().st_size if validator and self.part.exists() else 0
-        headers = {"Range": f"bytes={begun}-", "If-Range": validator} if begun else {}
-        with _open(self.url, headers) as response:
-            done, total = _extent(response, begun, validator)
-            with self.part.open("ab" if done else "wb") as file:
-                if not done:
-                    self.note.write_text(json.dumps({"url": self.url, "validator": _validator(response)}), "utf-8")
-                for chunk in _chunks(response):
-                    file.write(chunk)
-                    done += len(chunk)
-                    if on_progress is not None:
-                        on_progress(done, total)
-                file.flush()
-                os.fsync(file.fileno())
-        if total is not None and done != total:
-            raise _BrokenOffError(f"{done:,} of {total:,} bytes arrived")
-
-    def _noted(self) -> dict[str, Any]:
-        try:
-            return dict(json.loads(self.note.read_text("utf-8")))
-        except (OSError, ValueError):
-            return {}
-
-
-def _open(url: str, headers: dict[str, str]) -> http.client.HTTPResponse:
-    opener = urllib.request.OpenerDirector()
-    # Python's default opener also reads ftp, file and data addresses, to which a server could redirect.
-    for handler in (
-        urllib.request.ProxyHandler(),
-        urllib.request.UnknownHandler(),
-        urllib.request.HTTPHandler(),
-        urllib.request.HTTPSHandler(),
-        urllib.request.HTTPRedirectHandler(),
-        urllib.request.HTTPDefaultErrorHandler(),
-        urllib.request.HTTPErrorProcessor(),
-    ):
-        opener.add_handler(handler)
-    request = urllib.request.Request(url, headers={"User-Agent": "breakhis-harness", **headers})  # noqa: S310
-    try:
-        response: http.client.HTTPResponse = opener.open(request, timeout=TIMEOUT_SECONDS)
-    except urllib.error.HTTPError as error:
-        error.close()
-        raise _refusal(url, error.code, str(error.reason)) from None
-    except (http.client.InvalidURL, ValueError) as error:
-        raise UsageError(f"{url} is no valid address: {error}") from None
-    except (OSError, http.client.HTTPException) as error:
-        raise _BrokenOffError(f"the connection failed: {getattr(error, 'reason', error)}") from error
-    return response
-
-
-def _refusal(url: str, code: int, reason: str) -> Exception:
-    if code == http.client.REQUESTED_RANGE_NOT_SATISFIABLE:
-        return _RestartError("the file on the server is shorter than what is here")
-    if code >= http.client.INTERNAL_SERVER_ERROR or code == http.client.TOO_MANY_REQUESTS:
-        return _BrokenOffError(f"the server answered {code} {reason}")
-    return DataError(f"{url} answered {code} {reason} - check the address, or pass another one with --url")
-
-
-def _extent(response: http.client.HTTPResponse, begun: int, validator: str) -> tuple[int, int | None]:
-    """Where in the file the body begins, and the file's whole size in bytes."""
-    if response.status != http.client.PARTIAL_CONTENT:
-        return 0, response.length
-    span = _CONTENT_RANGE.match(response.headers.get("Content-Range", ""))
-    # Some servers ignore If-Range, so that the rest of another file would be appended.
-    if span is None or int(span["start"]) != begun or _validator(response) not in {"", validator}:
-        raise _RestartError("the file on the server is another one by now")
-    return begun, None if span["total"] == "*" else int(span["total"])
-
-
-def _validator(response: http.client.HTTPResponse) -> str:
-    """What identifies the file for If-Range, which knows no weak ETags (RFC 9110, section 13.1.5)."""
-    etag = response.headers.get("ETag", "")
-    return etag if etag.startswith('"') else response.headers.get("Last-Modified", "")
-
-
-def _chunks(response: http.client.HTTPResponse) -> Iterator[bytes]:
-    try:
-        while chunk := response.read1(_CHUNK_BYTES):
-            yield chunk
-    except (OSError, http.client.HTTPException) as error:
-        raise _BrokenOffError(f"the connection was lost: {error}") from error
-
-
-def _extract(archive: Path, target: Path) -> None:
-    allowance = min(MAX_UNPACKED_BYTES, MAX_UNPACKED_RATIO * archive.stat().st_size)
-    for number, (name, source) in enumerate(_entries(archive), start=1):
-        if number > MAX_MEMBERS:
-            raise _refused(archive, f"it holds more than {MAX_MEMBERS:,} entries")
-        path = PureWindowsPath(name)  # takes / and \ for separators, so neither gets past on any system
-        if path.anchor or ".." in path.parts or "\0" in name:
-            raise _refused(archive, f"the entry {name!r} leads out of it")
-        try:
-            allowance -= _write_entry(source, target.joinpath(*path.parts), allowance)
-        except (FileExistsError, NotADirectoryError):
-            raise _refused(archive, f"it holds {name!r} twice") from None
-        if allowance < 0:
-            raise _refused(archive, f"it unpacks to more than {MAX_UNPACKED_RATIO} times its size, or fills the disk")
-
-
-def _write_entry(source: IO[bytes] | None, path: Path, allowance: int) -> int:
-    """Write a file, or create a folder where there is no source; return the bytes, at most a chunk too many."""
-    if source is None:
-        path.mkdir(parents=True, exist_ok=True)
-        return 0
-    path.parent.mkdir(parents=True, exist_ok=True)
-    written = 0
-    with source, path.open("xb") as file:
-        while written <= allowance and (chunk := source.read(_CHUNK_BYTES)):
-            written += file.write(chunk)
-    return written
-
-
-def _entries(archive: Path) -> Iterator[tuple[str, IO[bytes] | None]]:
-    """The archive's entries by name, folders without a stream; its own bytes decide what kind of archive it is."""
-    with archive.open("rb") as file:
-        magic = file.read(2)
-    if magic == b"PK":
-        return _zip_entries(archive)
-    return _tar_entries(archive, "r:gz" if magic == b"\x1f\x8b" else "r:")
-
-
-def _tar_entries(archive: Path, mode: Literal["r:", "r:gz"]) -> Iterator[tuple[str, IO[bytes] | None]]:
-    with tarfile.open(archive, mode) as tar:
-        for member in tar:
-            if not (member.isreg() or member.isdir()):
-                raise _refused(archive, f"the entry {member.name!r} is a link or a device")
-            yield member.name, tar.extractfile(member)
-
-
-def _zip_entries(archive: Path) -> Iterator[tuple[str, IO[bytes] | None]]:
-    with zipfile.ZipFile(archive) as packed:
-        for member in packed.infolist():
-            if stat.S_IFMT(member.external_attr >> 16) not in {0, stat.S_IFREG, stat.S_IFDIR}:
-                raise _refused(archive, f"the entry {member.filename!r} is a link or a device")
-            yield member.filename, None if member.is_dir() else packed.open(member)
-
-
-def _refused(archive: Path, why: str) -> DataError:
-    return DataError(f"{archive} is refused: {why} - nothing was unpacked; delete it and fetch from a source you trust")
 
 
 def _check(dataset: str, url: str, images: Path, archive: Path) -> FetchReport:

@@ -1,17 +1,20 @@
 """What a set of predictions is worth.
 
 A *prediction table* has one row an image, with at least ``slide accession type label predicted p_malignant``, and
-``fold`` and ``seed`` where several are pooled. All figures are fractions from 0 to 1.
+``fold`` and ``seed`` where several are pooled. All figures lie between 0 and 1; of the Brier score and the expected
+calibration error less is better.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
+import numpy as np
 import pandas as pd
-from sklearn.metrics import roc_auc_score
+from sklearn.metrics import brier_score_loss, roc_auc_score
 
 Metrics = dict[str, float | None]
+ECE_BINS = 10
 
 
 def image_recognition_rate(predictions: pd.DataFrame) -> float:
@@ -57,6 +60,22 @@ def area_under_curve(predictions: pd.DataFrame) -> float | None:
     return float(roc_auc_score(predictions["label"], predictions["p_malignant"]))
 
 
+def brier_score(predictions: pd.DataFrame) -> float:
+    """Mean squared difference between ``p_malignant`` and the label (Brier 1950); 0 is perfect, 0.25 a coin's."""
+    return float(brier_score_loss(predictions["label"], predictions["p_malignant"], pos_label=1))
+
+
+def expected_calibration_error(predictions: pd.DataFrame) -> float:
+    """How far probabilities are from frequencies (Naeini et al., AAAI 2015).
+
+    ``p_malignant`` is cut into ten bins of equal width; the gap between the mean probability and the share of malignant
+    images of each bin is averaged over images.
+    """
+    scores, labels = predictions["p_malignant"].to_numpy(float), predictions["label"].to_numpy(float)
+    bins = np.minimum((scores * ECE_BINS).astype(int), ECE_BINS - 1)
+    return float(np.abs(np.bincount(bins, scores - labels, ECE_BINS)).sum() / len(predictions))
+
+
 METRICS: dict[str, Callable[[pd.DataFrame], float | None]] = {
     "p_img": image_recognition_rate,
     "p_arp_slide": lambda table: patient_recognition_rate(table, cases(table)),
@@ -65,6 +84,8 @@ METRICS: dict[str, Callable[[pd.DataFrame], float | None]] = {
     "auc": area_under_curve,
     "sensitivity": sensitivity,
     "specificity": specificity,
+    "brier": brier_score,
+    "ece": expected_calibration_error,
 }
 
 

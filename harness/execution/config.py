@@ -12,7 +12,7 @@ from pydantic import AfterValidator, Field
 from harness.data.settings import DataSettings, PixelSettings, SourceSettings
 from harness.errors import ConfigError, did_you_mean
 from harness.plugin_api.schedule import Schedule
-from harness.protocol.protocols import ProtocolName
+from harness.protocol.protocols import PROTOCOLS, ProtocolName
 from harness.settings import Settings, parse_settings
 
 _SHIPPED = "harness_configs"
@@ -41,6 +41,7 @@ class RunConfig(Settings):
 
     Attributes:
         protocol: Who trains, who validates, who is tested.
+        protocols: Instead of one protocol, several, the strictest last: a run each, and a table of what each adds.
         allow_leak: Compute figures although patients or pictures stand on two sides; tables are then headed LEAKY.
         seeds: Of splits and training; one whole comparison a seed.
         magnifications: Which to train and test on, each by itself.
@@ -52,9 +53,11 @@ class RunConfig(Settings):
         schedule: The budget that every model gets.
         sources: Source sets by name, for models that are pre-trained.
         models: Label to model.
+        reference: The model that table 3 compares the others with; the paper's plain DenseNet by default.
     """
 
     protocol: ProtocolName = "accession-5fold"
+    protocols: Annotated[tuple[ProtocolName, ...], Field(min_length=2)] | None = None
     allow_leak: bool = False
     seeds: Annotated[tuple[int, ...], Field(min_length=1), AfterValidator(_distinct)] = (0,)
     magnifications: Annotated[
@@ -68,6 +71,7 @@ class RunConfig(Settings):
     schedule: Schedule = Schedule()
     sources: dict[str, SourceSettings] = Field(default_factory=dict)
     models: dict[str, ModelSettings] = Field(min_length=1)
+    reference: str | None = None
 
     def model_of(self, label: str) -> tuple[str, dict[str, Any]]:
         """Return the plugin name and options behind a label; ``timm:resnet18`` is short for an option ``name``."""
@@ -76,6 +80,11 @@ class RunConfig(Settings):
             return settings.plugin, settings.options
         plugin, colon, name = label.partition(":")
         return plugin, {"name": name, **settings.options} if colon else settings.options
+
+    def under(self, protocol: ProtocolName) -> RunConfig:
+        """Return the config of one of its protocols; only a protocol that leaks by design keeps its leave to leak."""
+        allowed = self.allow_leak and PROTOCOLS[protocol].leaks
+        return self.model_copy(update={"protocol": protocol, "protocols": None, "allow_leak": allowed})
 
     def with_models(self, labels: list[str]) -> RunConfig:
         """Return the config with only these models.
@@ -122,7 +131,12 @@ def parse_config(values: dict[str, Any], where: str) -> RunConfig:
     if isinstance(values.get("models"), dict):
         models = {str(label): {} if model is None else model for label, model in values["models"].items()}
         values = {**values, "models": models}
-    return parse_settings(RunConfig, values, where)
+    config = parse_settings(RunConfig, values, where)
+    if config.reference is not None and config.reference not in config.models:
+        raise ConfigError(
+            f"{where}: reference '{config.reference}' is no model of it (it has {', '.join(config.models)})"
+        )
+    return config
 
 
 def shipped_configs() -> list[str]:

@@ -12,7 +12,7 @@ import pandas as pd
 
 from harness.data.decode import PixelRecipe
 from harness.data.manifest import DAMAGED
-from harness.data.phantom import write_lung_phantom, write_natural_phantom
+from harness.data.phantom_sources import write_lung_phantom, write_natural_phantom
 from harness.data.pixels import PIXEL_VERSION, PixelStore, open_array, pixel_store
 from harness.data.settings import PixelSettings, SourceSettings
 from harness.data.sources import SourceManifest, scan_source

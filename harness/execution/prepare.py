@@ -171,13 +171,21 @@ def refuse_other_comparison(stored: dict[str, Any], wanted: dict[str, Any], wher
     Raises:
         ComparisonError: The first part that differs, with both values.
     """
+    if differs := first_difference(stored, wanted):
+        part, before, now = differs
+        raise ComparisonError(
+            f"{where} holds results with {part} = {before}, this run has {now}; they cannot share a table - choose "
+            "another --out, or move the old cells aside with --fresh"
+        )
+
+
+def first_difference(stored: dict[str, Any], wanted: dict[str, Any]) -> tuple[str, str, str] | None:
+    """Return the first part of a comparison that differs, with both values in brief; None for equal ones."""
     for part, value in wanted.items():
         # JSON has no tuples: what was stored comes back in JSON's own types
         if stored.get(part) != json.loads(json.dumps(value)):
-            raise ComparisonError(
-                f"{where} holds results with {part} = {_brief(stored.get(part))}, this run has {_brief(value)}; they "
-                "cannot share a table - choose another --out, or move the old cells aside with --fresh"
-            )
+            return part, _brief(stored.get(part)), _brief(value)
+    return None
 
 
 def _brief(value: Any) -> str:

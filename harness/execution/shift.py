@@ -6,13 +6,13 @@ import os
 import socket
 import time
 from collections import deque
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
 import pandas as pd
 
-from harness.execution.alone import Speeds
 from harness.execution.cells import (
     Cell,
     cell_rows,
@@ -28,7 +28,7 @@ from harness.execution.prepare import (
 )
 from harness.execution.records import finished_record, history_table, prediction_table
 from harness.execution.store import DONE, FAILED, RunStore
-from harness.execution.tasks import Answer, Failure, FitTask, Fitted
+from harness.execution.tasks import Answer, Failure, FitTask, Fitted, Measured
 from harness.plugin_api.model import EpochReport
 from harness.protocol.protocols import TEST, TRAIN, VALIDATION
 from harness.protocol.splitter import hash_rank
@@ -62,7 +62,9 @@ class _Seat:
 class Shift:
     """Works through cells with several workers at once, each kept for the cells of one model."""
 
-    def __init__(self, run: Run, store: RunStore, cache: Path, jobs: int, speeds: Speeds, observer: Observer) -> None:
+    def __init__(
+        self, run: Run, store: RunStore, cache: Path, jobs: int, speeds: Mapping[str, Measured], observer: Observer
+    ) -> None:
         self._run, self._store, self._cache, self._jobs = run, store, cache, jobs
         self._speeds, self._observer = speeds, observer
         self.outcome = Outcome()
@@ -153,8 +155,8 @@ class Shift:
         finished = finished_record(self._run.entry(cell.label), fitted, predictions, history)
         finished["timings"] |= {
             "cell_seconds": seconds,
-            "images_per_second_alone": self._speeds.images_per_second[cell.label],
-            "calibration_seconds": self._speeds.calibration_seconds,
+            "images_per_second_alone": self._speeds[cell.label].images_per_second,
+            "calibration_seconds": self._speeds[cell.label].calibration_seconds,
             "calibration_version": CALIBRATION_VERSION,
         }
         record = {"state": DONE, **self._identity(cell), **finished, "error": None}

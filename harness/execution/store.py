@@ -7,13 +7,15 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import filelock
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from harness.errors import DataError, EnvironmentMissingError, UsageError
 
@@ -40,8 +42,10 @@ class RunStore:
             DataError: There is none.
         """
         if not (self.folder / "run.json").is_file():
+            below = ", ".join(str(path.parent) for path in sorted(self.folder.glob("*/run.json")))
             raise DataError(
-                f"no run in {self.folder}: run.json is not there - 'harness run CONFIG --out DIR' makes one"
+                f"no run in {self.folder}: run.json is not there - "
+                + (f"runs are in {below}" if below else "'harness run CONFIG --out DIR' makes one")
             )
         return self
 
@@ -110,6 +114,11 @@ class RunStore:
     def read_predictions(self, cell: str) -> pd.DataFrame:
         """Return a finished cell's predictions."""
         return _read_parquet(self._cells / cell / "predictions.parquet")
+
+    def read_all_predictions(self, cells: Iterable[str]) -> pd.DataFrame:
+        """Return the predictions of finished cells, one below the other."""
+        files = [self._cells / cell / "predictions.parquet" for cell in cells]
+        return pa.concat_tables([_read_table(file) for file in files], promote_options="permissive").to_pandas()
 
     def read_history(self, cell: str) -> pd.DataFrame:
         """Return a finished cell's history, one row an epoch; empty for a model without epochs."""
@@ -212,8 +221,13 @@ def _read_json(path: Path) -> dict[str, Any] | None:
 
 
 def _read_parquet(path: Path) -> pd.DataFrame:
+    return _read_table(path).to_pandas()
+
+
+def _read_table(path: Path) -> pa.Table:
     try:
-        return pd.read_parquet(path)
+        # one file at a time: a folder of cells must not be taken for one partitioned data set
+        return pq.ParquetFile(path).read()
     except (OSError, ValueError) as error:
         raise DataError(f"cannot read {path}: {error}") from error
 

@@ -127,9 +127,17 @@ class Fitted:
 
 @dataclass(frozen=True)
 class Measured:
-    """What a worker returns for a :class:`MeasureTask`; throughput is None for a model that does not train in steps."""
+    """What a worker returns for a :class:`MeasureTask`.
+
+    Attributes:
+        images_per_second: Of training; None for a model that does not train in steps.
+        calibration_seconds: Of the calibration workload in the same process, before and after; None where nothing could
+            be measured.
+        peak_memory_bytes: Of the process, or of the device's memory on CUDA.
+    """
 
     images_per_second: float | None
+    calibration_seconds: float | None
     peak_memory_bytes: int
 
 

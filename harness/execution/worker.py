@@ -34,6 +34,7 @@ from harness.execution.tasks import (
 )
 from harness.plugin_api.discovery import PluginReference, load_models
 from harness.plugin_api.model import EpochReport, FitContext, LabeledImages, Model, ModelCard, Source
+from harness.training.calibration import calibration_seconds
 
 
 def serve(connection: Connection, plugin: PluginReference, model_name: str, log: Path) -> None:
@@ -93,8 +94,11 @@ def _measure(kind: type[Model], task: MeasureTask) -> Measured:
     images = torch.randint(256, (n, 3, setting.size, setting.size), dtype=torch.uint8)
     sample = LabeledImages(images.to(context.device), torch.arange(n, device=context.device) % len(setting.classes))
     with threadpoolctl.threadpool_limits(context.threads):
+        # before and after, since on a shared machine the one second is not like the next
+        before = calibration_seconds(setting.size, setting.schedule, context.device)
         speed = kind(kind.Options.model_validate(setting.options)).measure_throughput(sample, context)
-    return Measured(speed, _peak_memory(context.device))
+        after = calibration_seconds(setting.size, setting.schedule, context.device)
+    return Measured(speed, (before + after) / 2, _peak_memory(context.device))
 
 
 def _context(setting: Setting, seed: int, report: Report) -> FitContext:

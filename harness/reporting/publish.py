@@ -10,7 +10,7 @@ from harness.reporting.results import read_results
 from harness.reporting.table import Format, render
 from harness.reporting.tables import TABLES
 
-_KEPT: tuple[Format, ...] = ("md", "csv", "tex")
+KEPT_FORMATS: tuple[Format, ...] = ("md", "csv", "tex")
 
 
 def publish(store: RunStore) -> None:
@@ -23,7 +23,7 @@ def publish(store: RunStore) -> None:
     tables, figures = (_made(store.folder / name) for name in ("tables", "figures"))
     for number, make in TABLES.items():
         table = make(results)
-        for how in _KEPT:
+        for how in KEPT_FORMATS:
             write_text(tables / f"table{number}.{how}", render(table, how))
     for number, draw in FIGURES.items():
         if (figure := draw(results)) is not None:

@@ -10,7 +10,7 @@ import pandas as pd
 from harness.data.manifest import used_images
 from harness.errors import ComparisonError, DataError
 from harness.execution.store import DONE, RunStore
-from harness.protocol.protocols import TEST
+from harness.protocol.protocols import TEST, TRAIN
 
 _SHARED_PARTS = ("plugin", "options", "starts from", "training version")
 """Parts of a cell's key that all cells of a model have in common, unless some of them are stale."""
@@ -24,12 +24,14 @@ class Results:
         run: ``run.json``.
         manifest: Every image of the run.
         cells: Finished cells by name.
+        splits: ``image fold seed side``.
         predictions: Of all finished cells: one row a validation or test image.
         history: Of all finished cells: one row an epoch, with ``model magnification fold seed``.
     """
 
     run: dict[str, Any]
     manifest: pd.DataFrame
+    splits: pd.DataFrame
     cells: dict[str, dict[str, Any]]
     predictions: pd.DataFrame
     history: pd.DataFrame
@@ -68,16 +70,42 @@ class Results:
         """The paper's name of a model, if it reproduces one."""
         return next((record["reproduces"] for record in self.cells_of(label)), None)
 
+    @property
+    def reference(self) -> str:
+        """The model that others are compared with: the config's, or the paper's plain DenseNet, or the first."""
+        wanted = self.run["config"].get("reference")
+        plain = [label for label in self.labels if self.reproduces(label) == "DenseNet"]
+        return wanted if wanted in self.labels else [*plain, *self.labels][0]
+
+    def fold_metrics(self, label: str, magnification: int, metric: str) -> pd.Series[float]:
+        """One metric of a model by (seed, fold)."""
+        values = {
+            (cell["seed"], cell["fold"]): cell["metrics"][metric]
+            for cell in self.cells_of(label)
+            if cell["magnification"] == magnification
+        }
+        return pd.Series(values, dtype=float)
+
+    def test_per_train(self, magnification: int) -> float:
+        """How many test images there are for a training image, over all folds."""
+        at = set(self.images.loc[self.images["magnification"] == magnification, "name"])
+        sides = self.splits.loc[self.splits["image"].isin(at), "side"].value_counts()
+        return float(sides[TEST] / sides[TRAIN])
+
     def notes(self) -> list[str]:
         """Sentences that every table of this run must carry."""
         return [*_protocol_notes(self.run), *_mixture_notes(self.cells)]
 
-    def incomplete(self) -> str | None:
+    def heading(self, title: str) -> str:
+        """Return a table's heading; it says so where patients stand on two sides."""
+        return f"LEAKY - {title}" if self.run["leaky"] else title
+
+    def missing_notes(self) -> list[str]:
         """Say how many planned cells are missing, if any."""
         config, folds = self.run["config"], self.run["comparison"]["folds"]
         planned = len(config["models"]) * len(config["magnifications"]) * len(config["seeds"]) * len(folds)
         missing = planned - len(self.cells)
-        return f"{missing} of {planned} cells are missing." if missing > 0 else None
+        return [f"{missing} of {planned} cells are missing."] if missing > 0 else []
 
 
 def read_results(store: RunStore) -> Results:
@@ -98,9 +126,10 @@ def read_results(store: RunStore) -> Results:
         store.read_history(name).assign(**{key: record[key] for key in ("model", "magnification", "fold", "seed")})
         for name, record in cells.items()
     ]
-    predictions = pd.concat([store.read_predictions(name) for name in cells], ignore_index=True)
+    predictions = store.read_all_predictions(cells)
     filled = [history for history in histories if len(history)]
-    return Results(run, store.read_manifest(), cells, predictions, pd.concat(filled) if filled else histories[0])
+    history = pd.concat(filled) if filled else histories[0]
+    return Results(run, store.read_manifest(), store.read_splits(), cells, predictions, history)
 
 
 def _protocol_notes(run: dict[str, Any]) -> list[str]:

@@ -12,6 +12,7 @@ from tabulate import tabulate
 
 Format = Literal["md", "csv", "tex", "html", "json"]
 FORMATS: tuple[Format, ...] = ("md", "csv", "tex", "html", "json")
+DASH = "-"
 _TEX = {c: f"\\{c}" for c in "&%$#_{}"} | {
     "\\": r"\textbackslash{}",
     "~": r"\textasciitilde{}",
@@ -25,7 +26,7 @@ class Table:
     """A table for people and, in long form, for programs.
 
     Attributes:
-        number: As in the paper.
+        number: As in the paper; None for a table that the paper does not have.
         title: Its heading.
         columns: Column heads.
         rows: Cells as text, one list a row.
@@ -33,12 +34,17 @@ class Table:
         records: One dictionary a value or row, with full precision, for CSV and JSON.
     """
 
-    number: int
+    number: int | None
     title: str
     columns: list[str]
     rows: list[list[str]]
     notes: list[str]
     records: list[dict[str, Any]]
+
+    @property
+    def heading(self) -> str:
+        """Number and title."""
+        return self.title if self.number is None else f"Table {self.number}. {self.title}"
 
 
 def render(table: Table, how: Format) -> str:
@@ -50,7 +56,7 @@ def _markdown(table: Table) -> str:
     grid = [[_markdown_text(cell) for cell in row] for row in table.rows]
     body = tabulate(grid, headers=table.columns, tablefmt="pipe", disable_numparse=True)
     notes = "".join(f"- {_markdown_text(note)}\n" for note in table.notes)
-    return f"## Table {table.number}. {table.title}\n\n{body}\n\n{notes}"
+    return f"## {table.heading}\n\n{body}\n\n{notes}"
 
 
 def _csv(table: Table) -> str:
@@ -81,7 +87,7 @@ def _html(table: Table) -> str:
     body = "\n".join("<tr>" + "".join(f"<td>{_html_text(cell)}</td>" for cell in row) + "</tr>" for row in table.rows)
     notes = "".join(f"<li>{_html_text(note)}</li>" for note in table.notes)
     return (
-        f"<section>\n<h2>Table {table.number}. {_html_text(table.title)}</h2>\n<table>\n"
+        f"<section>\n<h2>{_html_text(table.heading)}</h2>\n<table>\n"
         f"<thead><tr>{head}</tr></thead>\n<tbody>\n{body}\n</tbody>\n</table>\n<ul>{notes}</ul>\n</section>\n"
     )
 

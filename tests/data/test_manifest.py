@@ -2,7 +2,7 @@ import shutil
 
 import pytest
 import torch
-from conftest import SHARED
+from places import SHARED
 from torchvision.io import encode_jpeg, encode_png
 
 from harness.data.manifest import count_table, scan_folder, used_images

@@ -3,7 +3,6 @@ import pickle
 from functools import partial
 
 import numpy as np
-import pandas as pd
 import pytest
 from skimage.color import rgb2hed
 
@@ -11,9 +10,8 @@ from harness.data import phantom as phantom_module
 from harness.data.decode import decode_full_size
 from harness.data.manifest import TWICE_PUBLISHED_SLIDE, scan_folder
 from harness.data.official import official_list
-from harness.data.phantom import PhantomSettings, write_breakhis_phantom, write_lung_phantom, write_natural_phantom
-from harness.data.sources import scan_source
-from harness.errors import DataError, UsageError
+from harness.data.phantom import PhantomSettings, write_breakhis_phantom
+from harness.errors import UsageError
 
 SMALL = PhantomSettings(accessions=12, images=1, size=32)
 
@@ -99,56 +97,3 @@ def test_an_occupied_folder_is_left_alone(tmp_path):
     with pytest.raises(UsageError):
         write_breakhis_phantom(tmp_path / "mine", SMALL)
     assert [path.name for path in (tmp_path / "mine").iterdir()] == ["thesis.tex"]
-
-
-def test_sources_are_divided_by_group(tmp_path):
-    write_lung_phantom(tmp_path / "lung", tiles=10, copies=3, size=32)
-    manifest = scan_source("lc25000", tmp_path / "lung")
-    assert manifest.classes == ("lung_aca", "lung_n", "lung_scc")
-    assert len(manifest.images) == 90
-    assert manifest.images.groupby("group")["side"].nunique().eq(1).all()
-    assert set(manifest.images["side"]) == {"train", "validation"}
-
-
-def symmetries(picture):
-    turns = [np.rot90(picture, turn, axes=(1, 2)) for turn in range(4)]
-    return turns + [turned[:, :, ::-1] for turned in turns]
-
-
-def nearest_symmetry(first, second):
-    """The mean difference in grey levels to the symmetry of ``second`` that is most like ``first``."""
-    return min(np.abs(first - turned).mean() for turned in symmetries(second))
-
-
-def test_lung_groups_list_every_file_and_copies_are_symmetric(tmp_path):
-    write_lung_phantom(tmp_path, tiles=3, copies=3, size=32)
-    groups = pd.read_csv(tmp_path / "groups.csv")
-    assert groups.columns.tolist() == ["path", "class", "tile"]
-    assert set(groups["path"]) == {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*.jpeg")}
-    pictures = [decode_full_size(tmp_path / path).numpy().astype(float) for path in groups["path"]]
-    for i, picture in enumerate(pictures):
-        for j in range(i):
-            same_tile = groups["tile"][i] == groups["tile"][j]
-            assert (nearest_symmetry(picture, pictures[j]) < 8) == same_tile
-            assert (picture != pictures[j]).any()
-
-
-def test_lung_without_tile_groups_is_refused(tmp_path):
-    write_lung_phantom(tmp_path / "lung", tiles=5, copies=1, size=32)
-    (tmp_path / "lung" / "groups.csv").unlink()
-    with pytest.raises(DataError, match=r"groups\.csv"):
-        scan_source("lc25000", tmp_path / "lung")
-
-
-def test_natural_folder(tmp_path):
-    write_natural_phantom(tmp_path / "natural", classes=3, images=5, size=32)
-    manifest = scan_source("image-folder", tmp_path / "natural")
-    assert len(manifest.classes) == 3
-    assert manifest.images.groupby("label")["side"].value_counts().unstack()["validation"].tolist() == [1, 1, 1]
-
-
-@pytest.mark.parametrize("wrong", [{"classes": 1}, {"classes": 17}, {"images": 0}, {"size": 8}])
-def test_numbers_out_of_range_are_named(tmp_path, wrong):
-    with pytest.raises(UsageError, match=next(iter(wrong))):
-        write_natural_phantom(tmp_path / "natural", **wrong)
-    assert list(tmp_path.iterdir()) == []

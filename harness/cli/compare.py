@@ -1,0 +1,43 @@
+"""``harness compare``."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+
+from harness.execution.store import RunStore
+from harness.reporting.comparison import Margins, compare_runs, comparison_table
+from harness.reporting.results import read_results
+from harness.reporting.table import render
+
+
+@click.command("compare")
+@click.argument("base", type=click.Path(path_type=Path))
+@click.argument("new", type=click.Path(path_type=Path))
+@click.option("--fail-on-regression", is_flag=True, help="End with exit code 1 if anything got worse.")
+@click.option(
+    "--margin", type=click.FloatRange(0, 1), default=0.02, show_default=True, help="Accuracy that does not matter."
+)
+@click.option(
+    "--cost-margin",
+    type=click.FloatRange(0, 1),
+    default=0.1,
+    show_default=True,
+    help="Convergence cost that does not matter, relative.",
+)
+@click.option("--json", "as_json", is_flag=True, help="For programs.")
+def command(
+    base: Path, new: Path, *, fail_on_regression: bool, margin: float, cost_margin: float, as_json: bool
+) -> int:
+    """Say what got better or worse from run folder BASE to run folder NEW, in Markdown.
+
+    Both must be runs of one comparison: the same images, splits, pixels, schedule, device type.
+    """
+    comparison = compare_runs(read_results(RunStore(base)), read_results(RunStore(new)), Margins(margin, cost_margin))
+    if as_json:
+        click.echo(json.dumps(comparison.to_json(), indent=1))
+    else:
+        click.echo(render(comparison_table(comparison), "md"), nl=False)
+    return 1 if fail_on_regression and comparison.regressions else 0

@@ -1,0 +1,148 @@
+"""Metrics as functions of patient weights, so that thousands of resampled sets of patients are a matrix product.
+
+An estimator gives its figure under weights, which say how often each accession counts. With every weight 1 it is that
+of :func:`harness.evaluation.metrics.measure_pooled`.
+
+Shapes: A accessions, D draws, U units (what is averaged in the end: seeds, or seeds and folds).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from harness.evaluation.metrics import ECE_BINS, cases
+
+Array = NDArray[np.float64]
+Estimator = Callable[[Array], Array]
+"""From weights (D, A) to the figure under each row (D,); NaN where a row leaves nothing to compute it from."""
+
+
+def ratio_of_sums(parts: Array, wholes: Array) -> Estimator:
+    """Sum of ``parts`` over sum of ``wholes``, averaged over units: accuracy, recall, mean of patients.
+
+    Args:
+        parts: Float64 (U, A).
+        wholes: Float64 (U, A).
+    """
+    return lambda weights: _mean_of_units(weights @ parts.T, weights @ wholes.T)
+
+
+def pair_ranking(ordered: Array, pairs: Array) -> Estimator:
+    """The share of pairs (malignant image, benign image) that are in order, averaged over units: the AUC.
+
+    Args:
+        ordered: Pairs in order by accession of the malignant and of the benign image, float64 (U, A, A).
+        pairs: All pairs, float64 (U, A, A).
+    """
+
+    def total(weights: Array, counts: Array) -> Array:
+        sums = [np.einsum("da,da->d", weights @ count, weights) for count in counts]
+        return np.stack(sums, axis=1)
+
+    return lambda weights: _mean_of_units(total(weights, ordered), total(weights, pairs))
+
+
+def binned_gap(gaps: Array, images: Array) -> Estimator:
+    """The expected calibration error: the mean over images of their bin's gap between confidence and frequency.
+
+    Args:
+        gaps: Sum of (probability - label) by unit, bin and accession, float64 (U, bins, A).
+        images: Images by unit and accession, float64 (U, A).
+    """
+    return lambda weights: _mean_of_units(np.abs(gaps @ weights.T).sum(1).T, weights @ images.T)
+
+
+def mean_of(*terms: Estimator) -> Estimator:
+    """The mean of several figures."""
+    return lambda weights: np.asarray(sum(term(weights) for term in terms)) / len(terms)
+
+
+def difference(one: Estimator, other: Estimator) -> Estimator:
+    """One figure minus another, of the same accessions."""
+    return lambda weights: one(weights) - other(weights)
+
+
+def estimators(predictions: pd.DataFrame, accessions: pd.Index, *, cross_validated: bool) -> dict[str, Estimator]:
+    """Make the estimator of every metric of a prediction table.
+
+    Args:
+        predictions: Test images of one model: ``image slide accession type label predicted p_malignant fold seed``.
+        accessions: What the columns of weights stand for; holds every accession of ``predictions``.
+        cross_validated: Pool the folds of a seed, as :func:`~harness.evaluation.metrics.measure_pooled` does.
+    """
+    sums = _Sums(predictions, accessions, ["seed"] if cross_validated else ["seed", "fold"])
+    by_fold = _Sums(predictions, accessions, ["seed", "fold"])
+    right = (predictions["predicted"] == predictions["label"]).to_numpy(float)
+    malignant = predictions["label"].to_numpy(float)
+    sensitivity = ratio_of_sums(sums.of(right * malignant), sums.of(malignant))
+    specificity = ratio_of_sums(sums.of(right * (1 - malignant)), sums.of(1 - malignant))
+    squares = (predictions["p_malignant"].to_numpy(float) - malignant) ** 2
+    return {
+        "p_img": ratio_of_sums(sums.of(right), sums.of(np.ones_like(right))),
+        "p_arp_slide": sums.patient_mean(right, cases(predictions)),
+        "p_arp_accession": sums.patient_mean(right, predictions["accession"]),
+        "balanced_accuracy": mean_of(sensitivity, specificity),
+        "auc": by_fold.ranking(predictions),
+        "sensitivity": sensitivity,
+        "specificity": specificity,
+        "brier": ratio_of_sums(sums.of(squares), sums.of(np.ones_like(squares))),
+        "ece": sums.calibration(predictions),
+    }
+
+
+class _Sums:
+    """Adds up what images say, by unit and accession."""
+
+    def __init__(self, predictions: pd.DataFrame, accessions: pd.Index, unit: list[str]) -> None:
+        self._unit = predictions.groupby(unit).ngroup().to_numpy()
+        self._column = accessions.get_indexer(pd.Index(predictions["accession"]))
+        self._shape = (int(self._unit.max()) + 1, len(accessions))
+
+    def of(self, amounts: Array) -> Array:
+        """Sum of an amount an image: (U, A)."""
+        place = self._unit * self._shape[1] + self._column
+        total: Array = np.bincount(place, amounts, self._shape[0] * self._shape[1]).astype(float)
+        return total.reshape(self._shape)
+
+    def patient_mean(self, right: Array, patient: pd.Series[str]) -> Estimator:
+        """The mean of patients' own shares, whatever a patient is; a patient belongs to one accession."""
+        keys = pd.DataFrame({"unit": self._unit, "column": self._column, "patient": patient.to_numpy(), "right": right})
+        rates = keys.groupby(["unit", "column", "patient"], sort=False)["right"].mean().reset_index()
+        parts, wholes = np.zeros(self._shape), np.zeros(self._shape)
+        np.add.at(parts, (rates["unit"], rates["column"]), rates["right"])
+        np.add.at(wholes, (rates["unit"], rates["column"]), 1.0)
+        return ratio_of_sums(parts, wholes)
+
+    def ranking(self, predictions: pd.DataFrame) -> Estimator:
+        """Pairs in order, by accession."""
+        units = [self._pairs(predictions, self._unit == unit) for unit in range(self._shape[0])]
+        ordered, pairs = zip(*units, strict=True)
+        return pair_ranking(np.stack(ordered), np.stack(pairs))
+
+    def calibration(self, predictions: pd.DataFrame) -> Estimator:
+        """Gaps by bin."""
+        scores, labels = predictions["p_malignant"].to_numpy(float), predictions["label"].to_numpy(float)
+        bins = np.minimum((scores * ECE_BINS).astype(int), ECE_BINS - 1)
+        gaps = np.stack([self.of((scores - labels) * (bins == place)) for place in range(ECE_BINS)], axis=1)
+        return binned_gap(gaps, self.of(np.ones_like(scores)))
+
+    def _pairs(self, predictions: pd.DataFrame, chosen: NDArray[np.bool_]) -> tuple[Array, Array]:
+        scores, labels = predictions["p_malignant"].to_numpy(float)[chosen], predictions["label"].to_numpy()[chosen]
+        columns, size = self._column[chosen], self._shape[1]
+        malignant, benign = scores[labels == 1], scores[labels == 0]
+        order = (np.sign(malignant[:, None] - benign[None, :]) + 1) / 2
+        to_row, to_column = (np.eye(size)[columns[labels == label]] for label in (1, 0))
+        return to_row.T @ order @ to_column, np.outer(to_row.sum(0), to_column.sum(0))
+
+
+def _mean_of_units(parts: Array, wholes: Array) -> Array:
+    """Divide (D, U) by (D, U) and average over the units that have something to divide by."""
+    there = wholes > 0
+    ratios = np.divide(parts, wholes, out=np.zeros_like(parts), where=there)
+    units = there.sum(1)
+    mean: Array = np.divide(ratios.sum(1), units, out=np.full(len(parts), np.nan), where=units > 0)
+    return mean

@@ -1,0 +1,86 @@
+"""Intervals that take the patient, not the image, as the unit.
+
+Accessions are resampled within each class. Everything that a draw needs of an accession are a few sums, so a draw is a
+vector of weights (how often each accession was drawn), and all draws of a metric are matrix products. The same draws
+serve every model of a table, which makes their differences paired.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy.stats import norm as normal
+from scipy.stats import t as student
+
+from harness.evaluation.estimators import Array, Estimator
+
+DRAWS = 2000
+_LEVEL = 0.95
+
+
+@dataclass(frozen=True)
+class Interval:
+    """An estimate and its 95 % interval, in the metric's own unit.
+
+    Attributes:
+        value: From all patients.
+        low: Lower bound; NaN where there are too few patients.
+        high: Upper bound.
+    """
+
+    value: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Patients:
+    """The accessions of a table and their draws.
+
+    Attributes:
+        accessions: Sorted, (A,).
+        labels: The class of each, (A,).
+        weights: How often each draw holds each accession, float64 (draws, A).
+    """
+
+    accessions: pd.Index
+    labels: NDArray[np.int64]
+    weights: Array
+
+
+def draw_patients(images: pd.DataFrame, draws: int = DRAWS, seed: int = 0) -> Patients:
+    """Resample the accessions of some images within their class.
+
+    Args:
+        images: One row an image: ``accession label``.
+        draws: How many; at least 2,000 for a table.
+        seed: Another seed gives other draws.
+    """
+    labels = images.groupby("accession")["label"].max()
+    random, weights = np.random.default_rng(seed), np.zeros((draws, len(labels)))
+    for label in np.unique(labels):
+        members = np.flatnonzero(labels == label)
+        weights[:, members] = random.multinomial(len(members), np.full(len(members), 1 / len(members)), draws)
+    return Patients(labels.index, labels.to_numpy(np.int64), weights)
+
+
+def resampled_interval(estimator: Estimator, patients: Patients) -> Interval:
+    """Return the expanded percentile interval (Hesterberg, American Statistician 2015).
+
+    The plain percentile interval is too narrow where a class has a dozen patients: it knows neither Student's t nor
+    the factor n / (n - 1) of a variance. Its tails are therefore moved out to
+    Phi(-sqrt(n / (n - 1)) t(0.975; n - 1)), n being the patients of the smaller class. Of the methods tried it covers
+    best over all metrics (results/statistics/coverage.md).
+    """
+    value = float(estimator(np.ones((1, len(patients.accessions))))[0])
+    values = estimator(patients.weights)
+    values = values[np.isfinite(values)]
+    smallest = int(np.unique(patients.labels, return_counts=True)[1].min())
+    if smallest < 2 or not len(values):
+        return Interval(value, np.nan, np.nan)
+    reach = np.sqrt(smallest / (smallest - 1)) * student.ppf((1 + _LEVEL) / 2, smallest - 1)
+    low, high = np.quantile(values, [normal.cdf(-reach), normal.cdf(reach)])
+    return Interval(value, float(low), float(high))

@@ -1,0 +1,89 @@
+"""Whether two models differ by more than chance: over folds, and over patients."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from scipy.stats import binomtest
+from scipy.stats import t as student
+from statsmodels.stats.multitest import multipletests
+
+
+@dataclass(frozen=True)
+class PairedTest:
+    """A test of one model against another.
+
+    Attributes:
+        statistic: t, or the number of discordant patients in favour of the first model.
+        freedom: Degrees of freedom of t, or the number of all discordant patients.
+        p_value: Two-sided, 0 to 1.
+    """
+
+    statistic: float
+    freedom: int
+    p_value: float
+
+
+def corrected_t_test(differences: Sequence[float], test_per_train: float) -> PairedTest | None:
+    """Corrected resampled t-test over folds (Nadeau & Bengio, Machine Learning 2003).
+
+    Folds share training images, so their differences are not independent: the standard error of the mean is multiplied
+    by sqrt(1 + k n_test / n_train).
+
+    Args:
+        differences: One a fold (and seed), of the same folds for both models.
+        test_per_train: n_test / n_train at the sizes at hand.
+
+    Returns:
+        None for fewer than two folds.
+    """
+    values = np.asarray(differences, float)
+    folds = len(values)
+    if folds < 2:
+        return None
+    error = np.sqrt((1 / folds + test_per_train) * values.var(ddof=1))
+    if error == 0:
+        same = values[0] == 0
+        return PairedTest(0.0 if same else float(np.sign(values[0]) * np.inf), folds - 1, 1.0 if same else 0.0)
+    statistic = float(values.mean() / error)
+    return PairedTest(statistic, folds - 1, float(2 * student.sf(abs(statistic), folds - 1)))
+
+
+def patient_decisions(predictions: pd.DataFrame) -> pd.Series[bool]:
+    """Say which patients are judged rightly: accessions, by their mean probability against the threshold.
+
+    Args:
+        predictions: Test images of one model: ``accession label p_malignant threshold``; over folds and seeds the mean
+            distance to each cell's own threshold counts.
+
+    Returns:
+        By accession, sorted.
+    """
+    distance = (predictions["p_malignant"] - predictions["threshold"]).groupby(predictions["accession"]).mean()
+    label = predictions.groupby("accession")["label"].max()
+    right: pd.Series[bool] = (distance >= 0) == (label == 1)
+    return right
+
+
+def mcnemar_test(one: pd.Series[bool], other: pd.Series[bool]) -> PairedTest:
+    """Exact McNemar test on the same patients: are those that only one model judges rightly spread evenly?
+
+    Args:
+        one: Who the first model judges rightly, by accession.
+        other: The same of the second model.
+    """
+    both = pd.concat([one, other], axis=1, keys=["one", "other"]).dropna().astype(bool)
+    for_one, for_other = (both["one"] & ~both["other"]).sum(), (~both["one"] & both["other"]).sum()
+    discordant = int(for_one + for_other)
+    p_value = float(binomtest(int(for_one), discordant).pvalue) if discordant else 1.0
+    return PairedTest(float(for_one), discordant, p_value)
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Adjust the p-values of a family (Holm 1979): below 0.05 still holds for the whole family."""
+    if not p_values:
+        return []
+    return [float(value) for value in multipletests(list(p_values), method="holm")[1]]

@@ -1,0 +1,62 @@
+"""The operating threshold: chosen on validation, used on test."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+DEFAULT_THRESHOLD = 0.5
+
+
+def choose_threshold(predictions: pd.DataFrame) -> float:
+    """Return the threshold on ``p_malignant`` of the best balanced accuracy (Youden 1950) on these images.
+
+    Args:
+        predictions: Validation images: ``label p_malignant``.
+
+    Returns:
+        A value between two neighbouring scores, 0 to 1; of equally good ones the nearest to 0.5. An image is called
+        malignant where its probability is at least this. 0.5 where a class is missing.
+    """
+    scores = predictions["p_malignant"].to_numpy(float)
+    malignant = predictions["label"].to_numpy() == 1
+    if malignant.all() or not malignant.any():
+        return DEFAULT_THRESHOLD
+    candidates = _between(np.unique(scores))
+    sensitivity = _share_at_least(scores[malignant], candidates)
+    specificity = 1 - _share_at_least(scores[~malignant], candidates)
+    # rounded, so that equally good thresholds are equal whatever the last bit says
+    merit = np.round(sensitivity + specificity, 12)
+    best = candidates[merit == merit.max()]
+    return float(best[np.argmin(np.abs(best - DEFAULT_THRESHOLD))])
+
+
+def with_chosen_thresholds(predictions: pd.DataFrame, validation: str, test: str) -> pd.DataFrame:
+    """Decide every test image anew, at the threshold chosen on its own cell's validation images.
+
+    Args:
+        predictions: Of any number of cells: ``side model magnification fold seed label p_malignant``.
+        validation: The name of the validation side.
+        test: The name of the test side.
+
+    Returns:
+        The test rows, with ``threshold`` and ``predicted`` at that threshold.
+    """
+    cell = ["model", "magnification", "fold", "seed"]
+    sides = dict(list(predictions.groupby("side")))
+    chosen = sides[validation].groupby(cell)[["label", "p_malignant"]].apply(choose_threshold).rename("threshold")
+    tested = sides[test].join(chosen, on=cell)
+    return tested.assign(predicted=(tested["p_malignant"] >= tested["threshold"]).astype(int))
+
+
+def _between(scores: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Midpoints of neighbouring scores, the ends 0 and 1, and 0.5 itself."""
+    candidates = np.concatenate([[0.0, DEFAULT_THRESHOLD, 1.0], (scores[1:] + scores[:-1]) / 2])
+    return np.unique(candidates)
+
+
+def _share_at_least(scores: NDArray[np.float64], thresholds: NDArray[np.float64]) -> NDArray[np.float64]:
+    below = np.searchsorted(np.sort(scores), thresholds, side="left")
+    shares: NDArray[np.float64] = 1 - below / len(scores)
+    return shares

@@ -1,0 +1,271 @@
+"""The audit of a folder of images: copies, near-copies, slides filed twice, odd pictures, and what splits make of them.
+
+Nothing is changed or left out. Every image is looked at once, all are compared with each other, and every protocol is
+tried on them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from numpy.typing import NDArray
+
+from harness.data.decode import decode_full_size
+from harness.data.likeness import THUMBNAIL_SIZE, NearDuplicate, find_near_duplicates, group_identical, thumbnail
+from harness.data.manifest import REPEATED, UNPARSED, image_files, scan_folder, used_images
+from harness.data.names import CLASSES, parse_stem
+from harness.data.sources import scan_source
+from harness.data.tissue import low_tissue, measure_tissue, stain_outliers
+from harness.data.verify import decoding_fault
+from harness.errors import DataError, SplitError
+from harness.processes import forkserver
+from harness.protocol.audit_report import (
+    AuditReport,
+    DivisionFinding,
+    ImageSize,
+    RelatedSlides,
+)
+from harness.protocol.gate import Leak, find_leak, find_picture_leak
+from harness.protocol.protocols import PROTOCOLS, TEST, TRAIN, VALIDATION, split_images
+from harness.protocol.splitter import deal_groups
+
+Progress = Callable[[int, int], None]
+
+_CHUNK = 16
+_WORTH_A_POOL = 256
+_TENTHS = (*[TRAIN] * 7, VALIDATION, *[TEST] * 2)
+_NO_SLIDE = "images without an official name"
+
+
+def audit_folder(root: Path, seed: int = 0, on_progress: Progress | None = None) -> AuditReport:
+    """Audit BreakHis or LC25000 images.
+
+    From 256 images on a pool of processes decodes them, so a script that calls this needs the usual ``__main__`` guard.
+
+    Args:
+        root: A folder of BreakHis images in any layout, both copies of slide 13412 included if they are there; or of
+            LC25000, with its ``groups.csv``.
+        seed: The seed of the divisions that are tried.
+        on_progress: Called with (images looked at, images in all).
+
+    Raises:
+        DataError: ``root`` is no folder, holds neither set, or its files contradict each other (see
+            :func:`~harness.data.manifest.scan_folder` and :func:`~harness.data.sources.scan_source`). Damaged images
+            raise nothing; the report names them.
+    """
+    if not root.is_dir():
+        raise DataError(f"no such folder: {root} - pass the folder that holds the images")
+    paths = list(image_files(root))
+    if any(parse_stem(path.stem) for path in paths):
+        return _audit_breakhis(root, seed, on_progress)
+    if (root / "groups.csv").is_file() or (root / "lung_colon_image_set").is_dir():
+        return _audit_lung(root, seed, on_progress)
+    raise DataError(
+        f"{root} holds {len(paths):,} image files, but neither BreakHis (names like SOB_B_A-14-22549AB-40-001.png) nor "
+        "LC25000 (a folder lung_colon_image_set, and groups.csv with the columns path, class, tile) - pass the folder "
+        "of one of them, or generate one with 'harness data phantom DIR'"
+    )
+
+
+def _audit_breakhis(root: Path, seed: int, on_progress: Progress | None) -> AuditReport:
+    manifest = scan_folder(root, "keep")
+    unparsed, repeated = (manifest["state"] == state for state in (UNPARSED, REPEATED))
+    manifest["image"] = manifest["name"].mask(unparsed, manifest["file"])
+    manifest["origin"] = (manifest["type"] + " " + manifest["slide"]).mask(unparsed, _NO_SLIDE)
+    images = manifest[~repeated].reset_index(drop=True)
+    used = used_images(images)
+    seen, thumbnails, common = _look(root, images, on_progress)
+    near = find_near_duplicates(seen, thumbnails)
+    content = seen.set_index("image")["content"]
+    content = content[content.index.isin(used["name"])]
+    return AuditReport(
+        folder=str(root),
+        kind="breakhis",
+        seed=seed,
+        n_origins=used["origin"].nunique(),
+        n_accessions=used["accession"].nunique(),
+        repeated=tuple(manifest.loc[repeated, "file"]),
+        unparsed=tuple(manifest.loc[unparsed, "file"]),
+        near_duplicates=near,
+        double_slides=_related_slides(used, "slide", "type"),
+        divided_accessions=_related_slides(used, "accession", "slide"),
+        divisions=_breakhis_divisions(used, content, near, seed),
+        **common,
+    )
+
+
+def _audit_lung(root: Path, seed: int, on_progress: Progress | None) -> AuditReport:
+    source = scan_source("lc25000", root).images
+    twice = source.loc[source["file"].duplicated(), "file"]
+    if len(twice):
+        raise DataError(f"{root / 'groups.csv'} lists {twice.iloc[0]} twice - keep one line for each image")
+    images = pd.DataFrame(
+        {
+            "file": [Path(os.path.relpath(file, root)).as_posix() for file in source["file"]],
+            "origin": source["group"],
+            "stratum": source["label"].astype(str),
+            "side": source["side"],
+        }
+    )
+    images["image"] = images["file"]
+    seen, thumbnails, common = _look(root, images, on_progress)
+    near = find_near_duplicates(seen, thumbnails)
+    return AuditReport(
+        folder=str(root),
+        kind="lc25000",
+        seed=seed,
+        n_origins=images["origin"].nunique(),
+        n_accessions=0,
+        repeated=(),
+        unparsed=(),
+        near_duplicates=near,
+        double_slides=(),
+        divided_accessions=(),
+        divisions=_lung_divisions(images, seen.set_index("image")["content"], near, seed),
+        **common,
+    )
+
+
+def _look(
+    root: Path, images: pd.DataFrame, on_progress: Progress | None
+) -> tuple[pd.DataFrame, NDArray[np.uint8], dict[str, Any]]:
+    """Look at ``images`` (file, image, origin): what decoded, its thumbnails, and findings that need no pairs."""
+    rows: list[dict[str, Any]] = []
+    for chunk in _facts([root / file for file in images["file"]]):
+        rows += chunk
+        if on_progress:
+            on_progress(len(rows), len(images))
+    facts = pd.DataFrame(rows, columns=[*_FACTS, "thumbnail", "error"])
+    table = pd.concat([images.reset_index(drop=True), facts], axis=1)
+    seen = table[table["error"].isna()].reset_index(drop=True)
+    damaged = table[table["error"].notna()]
+    common = {
+        "n_images": len(images),
+        "damaged": tuple(zip(damaged["image"], damaged["error"], strict=True)),
+        "identical": group_identical(seen),
+        "sizes": _sizes(seen),
+        "stain_outliers": stain_outliers(seen),
+        "low_tissue": low_tissue(seen),
+    }
+    thumbnails = np.array(list(seen.pop("thumbnail")), np.uint8).reshape(-1, 3, THUMBNAIL_SIZE, THUMBNAIL_SIZE)
+    return seen, thumbnails, common
+
+
+def _facts(paths: list[Path]) -> Iterator[list[dict[str, Any]]]:
+    """Look at images in chunks, in order; in parallel where that is worth starting processes for."""
+    chunks = [paths[start : start + _CHUNK] for start in range(0, len(paths), _CHUNK)]
+    if len(paths) < _WORTH_A_POOL:
+        yield from map(_facts_of_chunk, chunks)
+        return
+    with ProcessPoolExecutor(os.cpu_count(), mp_context=forkserver(), initializer=_one_thread) as pool:
+        yield from pool.map(_facts_of_chunk, chunks)
+
+
+def _one_thread() -> None:
+    torch.set_num_threads(1)
+
+
+def _facts_of_chunk(paths: list[Path]) -> list[dict[str, Any]]:
+    return [_facts_of(path) for path in paths]
+
+
+_FACTS = ("content", "height", "width", "share", "hematoxylin", "eosin")
+
+
+def _facts_of(path: Path) -> dict[str, Any]:
+    """Reduce an image to what the audit keeps of it; a damaged one to its ``error``."""
+    try:
+        image = decode_full_size(path)
+    except RuntimeError as error:
+        return {"error": decoding_fault(path) or str(error)}
+    _, height, width = image.shape
+    pixels = image.numpy()
+    tissue = measure_tissue(pixels)
+    content = hashlib.sha256(f"{height} {width} ".encode() + pixels.tobytes()).hexdigest()
+    values = (content, height, width, tissue.share, tissue.hematoxylin, tissue.eosin)
+    return {**dict(zip(_FACTS, values, strict=True)), "thumbnail": thumbnail(image)}
+
+
+def _related_slides(used: pd.DataFrame, key: str, told_apart_by: str) -> tuple[RelatedSlides, ...]:
+    return tuple(
+        RelatedSlides(
+            str(name),
+            tuple(sorted(set(group["origin"]))),
+            tuple(CLASSES[label] for label in sorted(set(group["label"]))),
+            len(group),
+        )
+        for name, group in used.groupby(key)
+        if len(set(group[told_apart_by])) > 1
+    )
+
+
+def _sizes(seen: pd.DataFrame) -> tuple[ImageSize, ...]:
+    groups = [(int(h), int(w), tuple(group["image"])) for (h, w), group in seen.groupby(["height", "width"])]
+    groups.sort(key=lambda group: (-len(group[2]), group))
+    return tuple(ImageSize(h, w, len(names), names if place else ()) for place, (h, w, names) in enumerate(groups))
+
+
+def _breakhis_divisions(
+    used: pd.DataFrame, content: pd.Series[str], near: tuple[NearDuplicate, ...], seed: int
+) -> tuple[DivisionFinding, ...]:
+    named = used.set_index("name")
+    identities = {"accession": named["accession"], "slide": named["slide"], "identical": content}
+    return tuple(
+        _division((protocol.name, protocol.title), partial(split_images, protocol, used, (seed,)), identities, near)
+        for protocol in PROTOCOLS.values()
+    )
+
+
+def _lung_divisions(
+    images: pd.DataFrame, content: pd.Series[str], near: tuple[NearDuplicate, ...], seed: int
+) -> tuple[DivisionFinding, ...]:
+    table = images[["image", "side"]].assign(fold=0, seed=seed)
+    identities = {"tile": images.set_index("image")["origin"], "identical": content}
+    ways = {
+        ("random images", "one random 7:1:2 split over images"): lambda: table.assign(side=_tenths(images, seed)),
+        ("tiles", "tiles kept apart, as the harness pre-trains"): lambda: table,
+    }
+    return tuple(_division(words, divide, identities, near) for words, divide in ways.items())
+
+
+def _tenths(images: pd.DataFrame, seed: int) -> pd.Series[str]:
+    places = deal_groups(images["image"], images["stratum"], seed, range(len(_TENTHS)))
+    return places.map(dict(enumerate(_TENTHS)))
+
+
+def _division(
+    words: tuple[str, str],
+    divide: Callable[[], pd.DataFrame],
+    identities: dict[str, pd.Series[str]],
+    near: tuple[NearDuplicate, ...],
+) -> DivisionFinding:
+    """Divide, and look for what stands on two sides; ``words`` are the division's name and title."""
+    try:
+        splits = divide()
+    except SplitError as error:
+        return DivisionFinding(*words, shared={}, refused=str(error))
+    leaks = {
+        kind: find_picture_leak(splits, identity) if kind == "identical" else find_leak(kind, splits, identity)
+        for kind, identity in identities.items()
+    }
+    leaks["near_duplicate"] = _find_pair_leak(splits, near)
+    return DivisionFinding(*words, {kind: leak.offenders if leak else () for kind, leak in leaks.items()})
+
+
+def _find_pair_leak(splits: pd.DataFrame, near: tuple[NearDuplicate, ...]) -> Leak | None:
+    """Look for pairs on two sides: each pair takes the place of its images, and stands where they stand."""
+    members = [(image, " ~ ".join(pair.images)) for pair in near for image in pair.images]
+    placed = pd.DataFrame(members, columns=["member", "image"]).merge(
+        splits.rename(columns={"image": "member"}), on="member"
+    )
+    names = placed["image"].unique()
+    return find_leak("pair", placed, pd.Series(names, index=names)) if len(placed) else None

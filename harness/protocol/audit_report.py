@@ -1,0 +1,300 @@
+"""What an audit found: for programs, and as text for people."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from tabulate import tabulate
+
+from harness.data.likeness import HASH_BITS, MAX_DIFFERING_BITS, MIN_CORRELATION, IdenticalImages, NearDuplicate
+from harness.data.names import parse_stem
+from harness.data.tissue import LOW_TISSUE_SHARE, OUTLYING_SCORE, TISSUE_DENSITY, LowTissue, StainOutlier
+
+SCHEMA_VERSION = 1
+N_EXAMPLES = 5
+"""How many images of a kind the report for people names."""
+N_OFFENDERS = 3
+"""How many of a kind it names for a split."""
+
+_ORIGIN = {"breakhis": "slides", "lc25000": "tiles"}
+_KINDS = {
+    "accession": "accessions",
+    "slide": "slides",
+    "tile": "tiles",
+    "identical": "identical groups",
+    "near_duplicate": "near-duplicate pairs",
+}
+_LUNG_TREE = "lung_colon_image_set/lung_image_sets/"
+_MARKUP = re.compile(r"([|<>`*\[\]])")
+
+
+@dataclass(frozen=True)
+class RelatedSlides:
+    """Slides of one number (``name`` is a slide) or of one case (an accession); each slide is named with its type."""
+
+    name: str
+    slides: tuple[str, ...]
+    classes: tuple[str, ...]
+    n_images: int
+
+
+@dataclass(frozen=True)
+class ImageSize:
+    """Images of one size in pixels; ``images`` names them but for the most common size."""
+
+    height: int
+    width: int
+    n_images: int
+    images: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class DivisionFinding:
+    """What a way to divide these images would put on both sides of a fold.
+
+    Attributes:
+        name: The protocol's name.
+        title: What it is in words.
+        shared: What stands on two sides, each with a fold where it does: by ``accession`` and ``slide`` or by
+            ``tile``, and by ``identical`` (groups) and ``near_duplicate`` (pairs).
+        refused: Why it cannot divide these images, or empty.
+    """
+
+    name: str
+    title: str
+    shared: dict[str, tuple[str, ...]]
+    refused: str = ""
+
+
+@dataclass(frozen=True)
+class AuditReport:
+    """What was found; images are named by their official stem, others by their path below ``folder``.
+
+    Attributes:
+        folder: The folder as it was given.
+        kind: What it holds.
+        seed: The seed of the divisions.
+        n_images: Images looked at, damaged ones included.
+        n_origins: Slides (counted once a type), or tiles.
+        n_accessions: Accessions; 0 for LC25000.
+        repeated: Files that repeat another of the same name, byte for byte; not looked at.
+        unparsed: Images without an official name; compared with the others, but in no protocol.
+        damaged: Images that do not decode, each with the reason.
+        identical: Groups of pixel-identical images, those across slides or tiles first.
+        near_duplicates: Pairs of images that show the same, those across slides or tiles first.
+        double_slides: Slides under several types.
+        divided_accessions: Accessions of several slides.
+        sizes: Sizes of images, the most common first.
+        stain_outliers: Images stained unlike the others.
+        low_tissue: Images with hardly any tissue, the emptiest first.
+        divisions: What each protocol would put on two sides.
+    """
+
+    folder: str
+    kind: Literal["breakhis", "lc25000"]
+    seed: int
+    n_images: int
+    n_origins: int
+    n_accessions: int
+    repeated: tuple[str, ...]
+    unparsed: tuple[str, ...]
+    damaged: tuple[tuple[str, str], ...]
+    identical: tuple[IdenticalImages, ...]
+    near_duplicates: tuple[NearDuplicate, ...]
+    double_slides: tuple[RelatedSlides, ...]
+    divided_accessions: tuple[RelatedSlides, ...]
+    sizes: tuple[ImageSize, ...]
+    stain_outliers: tuple[StainOutlier, ...]
+    low_tissue: tuple[LowTissue, ...]
+    divisions: tuple[DivisionFinding, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the whole report, and the limits it was made with, in types that JSON knows."""
+        limits = {
+            "max_differing_bits": MAX_DIFFERING_BITS,
+            "min_correlation": MIN_CORRELATION,
+            "tissue_optical_density": TISSUE_DENSITY,
+            "low_tissue_share": LOW_TISSUE_SHARE,
+            "outlying_score": OUTLYING_SCORE,
+        }
+        damaged = [{"image": image, "reason": reason} for image, reason in self.damaged]
+        return {"schema_version": SCHEMA_VERSION, "limits": limits, **dataclasses.asdict(self), "damaged": damaged}
+
+
+def render_audit(report: AuditReport) -> str:
+    """Return the report as plain text that is also Markdown: summary, findings with a few examples, splits."""
+    filing = _filing(report) if report.kind == "breakhis" else ()
+    findings = [*_pictures(report), *filing, *_oddities(report)]
+    rows = [[finding.title, f"{finding.count:,}", finding.remark] for finding in findings]
+    sections = [line for finding in findings if finding.items for line in _section(finding)]
+    summary = _table({"found": "left", "number": "right", "": "left"}, rows)
+    return "\n".join([*_heading(report), *summary, *sections, *_splits(report)]) + "\n"
+
+
+@dataclass(frozen=True)
+class _Finding:
+    """A line of the summary, and the section that explains it and lists ``items``."""
+
+    title: str
+    count: int
+    remark: str
+    meaning: str
+    items: Sequence[str]
+
+
+def _heading(report: AuditReport) -> list[str]:
+    if report.kind == "lc25000":
+        what = f"LC25000, lung classes: {report.n_images:,} images, copies of {report.n_origins:,} tiles"
+    else:
+        slides = f"{report.n_origins:,} slides (counted once a diagnosis)"
+        what = f"BreakHis: {report.n_images:,} images, {slides}, {report.n_accessions:,} accessions"
+    return [f"# Audit of {_plain(report.folder)}", "", what, ""]
+
+
+def _table(alignment: dict[str, str], rows: list[list[str]]) -> list[str]:
+    """Draw ``rows`` below the heads that ``alignment`` aligns."""
+    sides = list(alignment.values())
+    return [tabulate(rows, headers=list(alignment), tablefmt="pipe", disable_numparse=True, colalign=sides), ""]
+
+
+def _section(finding: _Finding) -> list[str]:
+    rest = len(finding.items) - N_EXAMPLES
+    examples = [f"- {_plain(item)}" for item in finding.items[:N_EXAMPLES]] + [f"- and {rest:,} more"] * (rest > 0)
+    return [f"## {finding.title.capitalize()}: {finding.count:,}", "", finding.meaning, "", *examples, ""]
+
+
+def _pictures(report: AuditReport) -> Iterator[_Finding]:
+    yield _Finding(
+        "damaged images",
+        len(report.damaged),
+        "compared with nothing" if report.damaged else "",
+        "They do not decode; get them again.",
+        [f"{image}: {reason}" for image, reason in report.damaged],
+    )
+    yield _Finding(
+        "groups of pixel-identical images",
+        len(report.identical),
+        f"{_n_across(report.identical):,} of them between {_ORIGIN[report.kind]}",
+        f"Equal in every pixel at full size.{_places(report, report.identical)}",
+        [" = ".join(group.images) for group in report.identical],
+    )
+    yield _Finding(
+        "pairs of near-duplicates",
+        len(report.near_duplicates),
+        f"{_n_across(report.near_duplicates):,} of them between {_ORIGIN[report.kind]}",
+        "The same again: re-encoded, mirrored, turned by quarters (by no other angle), or photographed twice. At most "
+        f"{MAX_DIFFERING_BITS} of {HASH_BITS} bits of a perceptual hash differ, and thumbnails correlate by at least "
+        f"{MIN_CORRELATION}.{_places(report, report.near_duplicates)}",
+        [
+            f"{' ~ '.join(one.images)} ({one.symmetry}; {one.differing_bits} bits, correlation {one.correlation:.2f})"
+            for one in report.near_duplicates
+        ],
+    )
+
+
+def _filing(report: AuditReport) -> Iterator[_Finding]:
+    contradicting = sum(len(slide.classes) > 1 for slide in report.double_slides)
+    yield _Finding(
+        "slides under several diagnoses",
+        len(report.double_slides),
+        f"{contradicting:,} of them benign and malignant",
+        "One slide number under several types: the same tissue with contradicting diagnoses.",
+        [_related(slide) for slide in report.double_slides],
+    )
+    n_images = sum(accession.n_images for accession in report.divided_accessions)
+    yield _Finding(
+        "accessions of several slides",
+        len(report.divided_accessions),
+        f"{n_images:,} images, {100 * n_images / max(1, report.n_images):.1f} %",
+        "Slides whose numbers differ in the letters only are parts of one case, and belong on one side of a split.",
+        [_related(accession) for accession in report.divided_accessions],
+    )
+    yield _Finding("other images", len(report.unparsed), "no official name", "In no split.", report.unparsed)
+    yield _Finding("repeated files", len(report.repeated), "same name and bytes", "Counted once.", report.repeated)
+
+
+def _oddities(report: AuditReport) -> Iterator[_Finding]:
+    common, others = report.sizes[:1], report.sizes[1:]
+    yield _Finding(
+        "images of another size",
+        sum(size.n_images for size in others),
+        "".join(f"most are {_size(size)} pixels (height x width)" for size in common),
+        "Models see them squashed or cropped in another proportion.",
+        [f"{_size(size)}: {size.n_images:,} images, the first is {size.images[0]}" for size in others],
+    )
+    yield _Finding(
+        "images stained unlike the others",
+        len(report.stain_outliers),
+        "or far too dark or bright",
+        f"Mean optical density of hematoxylin or eosin in tissue lies more than {OUTLYING_SCORE} robust standard "
+        "deviations from the median (Iglewicz & Hoaglin 1993).",
+        [
+            f"{one.image}: hematoxylin {one.hematoxylin_score:+.1f}, eosin {one.eosin_score:+.1f}"
+            for one in report.stain_outliers
+        ],
+    )
+    yield _Finding(
+        "images with hardly any tissue",
+        len(report.low_tissue),
+        f"less than {100 * LOW_TISSUE_SHARE:.0f} % of the pixels",
+        f"Tissue is what is denser than the background by {TISSUE_DENSITY} in green (optical density, natural).",
+        [f"{one.image}: {100 * one.share:.1f} %" for one in report.low_tissue],
+    )
+
+
+def _n_across(found: Sequence[IdenticalImages | NearDuplicate]) -> int:
+    return sum(len(item.origins) > 1 for item in found)
+
+
+def _places(report: AuditReport, found: Sequence[IdenticalImages | NearDuplicate]) -> str:
+    """Say between which slides or tiles they stand, those with the most first."""
+    counts = Counter(_place(item.images[0], item.origins) for item in found if len(item.origins) > 1)
+    places = [f"{place}: {number:,}" for place, number in counts.most_common()]
+    return f" Between {_ORIGIN[report.kind]}: {_first(places)}." if places else ""
+
+
+def _place(image: str, origins: tuple[str, ...]) -> str:
+    name = parse_stem(image)
+    return " and ".join(origins) + (f" at {name.magnification}x" if name else "")
+
+
+def _related(slides: RelatedSlides) -> str:
+    return f"{slides.name}: {', '.join(slides.slides)} ({' and '.join(slides.classes)}; {slides.n_images:,} images)"
+
+
+def _size(size: ImageSize) -> str:
+    return f"{size.height} x {size.width}"
+
+
+def _splits(report: AuditReport) -> list[str]:
+    kinds = list(dict.fromkeys(kind for division in report.divisions for kind in division.shared))
+    rows = [
+        [division.name, *(f"{len(division.shared[kind]):,}" if division.shared else "-" for kind in kinds)]
+        for division in report.divisions
+    ]
+    kept = ", with both copies of slide 13412" if report.kind == "breakhis" else ""
+    table = _table({"split": "left"} | {_KINDS[kind]: "right" for kind in kinds}, rows)
+    head = f"## What splits put on two sides of a fold (seed {report.seed}{kept})"
+    return [head, "", *table, *map(_explained, report.divisions)]
+
+
+def _explained(division: DivisionFinding) -> str:
+    refused = [f"    - cannot be made here: {_plain(division.refused)}"] if division.refused else []
+    shared = [f"    - {_KINDS[kind]}: {_first(items)}" for kind, items in division.shared.items() if items]
+    return "\n".join([f"- {division.name}: {division.title}", *refused, *shared])
+
+
+def _first(items: Sequence[str]) -> str:
+    rest = len(items) - N_OFFENDERS
+    return "; ".join([*map(_plain, items[:N_OFFENDERS]), *[f"and {rest:,} more"] * (rest > 0)])
+
+
+def _plain(text: str) -> str:
+    """Make text from file names safe to print: nothing steers a terminal, nothing is Markdown; LC25000's tree goes."""
+    printable = "".join(c if c.isprintable() else "?" for c in text.replace(_LUNG_TREE, ""))
+    return _MARKUP.sub(r"\\\1", printable)

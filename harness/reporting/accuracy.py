@@ -1,0 +1,178 @@
+"""Table 3: accuracy with its interval, the paper's beside it, and what tells the models from a reference."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pandas as pd
+
+from harness.evaluation.metrics import cases
+from harness.reporting import paper
+from harness.reporting.contrasts import Contrast, contrasts, summarise
+from harness.reporting.results import Results
+from harness.reporting.scores import CHOSEN, Score, scores, tested_models
+from harness.reporting.table import DASH, Table
+
+_PAPER: dict[str, dict[str, dict[int, float]]] = {"p_arp_slide": paper.P_ARP, "p_img": paper.P_IMG}
+_TITLES = {
+    "p_arp_slide": "P_arp by slide",
+    "p_arp_accession": "P_arp by accession",
+    "p_img": "P_img",
+    "balanced_accuracy": "balanced accuracy",
+    "auc": "AUC",
+    "sensitivity": "sensitivity",
+    "specificity": "specificity",
+    **{
+        f"{name}{CHOSEN}": f"{title}, chosen threshold"
+        for name, title in (
+            ("p_img", "P_img"),
+            ("balanced_accuracy", "balanced accuracy"),
+            ("sensitivity", "sensitivity"),
+            ("specificity", "specificity"),
+        )
+    },
+    "brier": "Brier score (less is better)",
+    "ece": "calibration error (less is better)",
+}
+
+
+def table_3(results: Results) -> Table:
+    """Accuracy by metric, model and magnification, with 95 % intervals and the paper's figures."""
+    tested = tested_models(results)
+    found, against = scores(tested), contrasts(results, tested)
+    rows, records = _size_rows(results), [_score_record(results, score) for score in found.values()]
+    for metric, title in _TITLES.items():
+        for label in results.labels:
+            line = [found.get((metric, label, magnification)) for magnification in results.magnifications]
+            rows.append([title, label, *(map(_with_interval, line))])
+            rows += _paper_rows(results, metric, title, line, label)
+        rows += _contrast_rows(results, against, metric, title)
+    rows += _decision_rows(results, against)
+    records += [contrast.record(results.reference) for contrast in against]
+    columns = ["metric", "model", *(f"{magnification}x" for magnification in results.magnifications)]
+    notes = [*summarise(results, against), *_explanations(results), *results.notes(), paper.DOUBTS[0]]
+    return Table(3, results.heading("Accuracy"), columns, rows, [*notes, *results.missing_notes()], records)
+
+
+def _explanations(results: Results) -> list[str]:
+    pooled = (
+        "Predictions are pooled over folds, seeds averaged; the AUC is the mean over folds."
+        if results.cross_validated
+        else "Mean over folds and seeds."
+    )
+    return [
+        "In %; in brackets the 95 % interval: accessions resampled within their class, the same draws for all models.",
+        "P_arp (eq. 2) by slide takes a slide under one diagnosis as a patient, as the literature does; by accession, "
+        f"the case that its slides were cut from. P_img is eq. 3. {pooled}",
+        f"minus {results.reference}: the paired difference with its interval, and p of the corrected resampled t-test "
+        "over folds (Nadeau & Bengio 2003), adjusted by Holm over the row's models and magnifications. McNemar: p on "
+        "accessions, an accession's mean probability against the threshold, adjusted likewise.",
+        "A threshold is 0.5, or chosen: that of the best balanced accuracy on the cell's own validation images.",
+    ]
+
+
+def _paper_rows(results: Results, metric: str, title: str, line: list[Score | None], label: str) -> list[list[str]]:
+    network = results.reproduces(label) or ""
+    published = _PAPER.get(metric, {}).get(network)
+    if published is None:
+        return []
+    cells = [
+        _beside(score, published.get(magnification))
+        for score, magnification in zip(line, results.magnifications, strict=True)
+    ]
+    return [[title, f"{network} in the paper", *cells]]
+
+
+def _contrast_rows(results: Results, against: list[Contrast], metric: str, title: str) -> list[list[str]]:
+    found = {(contrast.label, contrast.magnification): contrast for contrast in against if contrast.metric == metric}
+    return [
+        [
+            f"{title} minus {results.reference}",
+            label,
+            *(_difference(found.get((label, magnification))) for magnification in results.magnifications),
+        ]
+        for label in dict.fromkeys(label for label, _ in found)
+    ]
+
+
+def _decision_rows(results: Results, against: list[Contrast]) -> list[list[str]]:
+    found = {(contrast.label, contrast.magnification): contrast for contrast in against if contrast.metric == "p_img"}
+    kinds: tuple[tuple[str, Callable[[Contrast], float]], ...] = (
+        ("McNemar p", lambda contrast: contrast.p_mcnemar),
+        ("McNemar p, chosen threshold", lambda contrast: contrast.p_mcnemar_chosen),
+    )
+    return [
+        [
+            f"{title}, against {results.reference}",
+            label,
+            *(_p(p_of(found[label, m])) if (label, m) in found else DASH for m in results.magnifications),
+        ]
+        for title, p_of in kinds
+        for label in dict.fromkeys(label for label, _ in found)
+    ]
+
+
+def _size_rows(results: Results) -> list[list[str]]:
+    """How many images, slides and accessions were tested, and the share of the larger class among them."""
+    tested = results.test.drop_duplicates("image")
+    by_magnification = {int(m): table for m, table in tested.groupby("magnification")}
+    counts: tuple[tuple[str, Callable[[pd.DataFrame], str]], ...] = (
+        ("slides", lambda table: str(cases(table).nunique())),
+        ("accessions", lambda table: str(table["accession"].nunique())),
+        ("images", lambda table: str(len(table))),
+        ("majority class", lambda table: f"{100 * table['label'].value_counts(normalize=True).max():.1f}"),
+    )
+    return [
+        [
+            title,
+            "(tested)",
+            *(count(by_magnification[m]) if m in by_magnification else DASH for m in results.magnifications),
+        ]
+        for title, count in counts
+    ]
+
+
+def _score_record(results: Results, score: Score) -> dict[str, Any]:
+    published = _PAPER.get(score.metric, {}).get(results.reproduces(score.label) or "", {}).get(score.magnification)
+    printed = None if published is None else published / 100
+    return {
+        "quantity": "value",
+        "metric": score.metric,
+        "model": score.label,
+        "magnification": score.magnification,
+        "value": score.value,
+        "low": score.low,
+        "high": score.high,
+        "paper": printed,
+        "difference": None if printed is None or score.value is None else score.value - printed,
+    }
+
+
+def _with_interval(score: Score | None) -> str:
+    if score is None or score.value is None:
+        return DASH
+    if score.low is None or score.high is None:
+        return f"{100 * score.value:.1f}"
+    return f"{100 * score.value:.1f} ({100 * score.low:.1f} to {100 * score.high:.1f})"
+
+
+def _beside(score: Score | None, published: float | None) -> str:
+    if published is None:
+        return DASH
+    if score is None or score.value is None:
+        return f"{published:.1f}"
+    return f"{published:.1f} (ours {100 * score.value - published:+.1f})"
+
+
+def _difference(contrast: Contrast | None) -> str:
+    if contrast is None:
+        return DASH
+    low, high = contrast.low, contrast.high
+    interval = "" if low is None or high is None else f" ({100 * low:+.1f} to {100 * high:+.1f})"
+    tested = "" if contrast.p_t is None else f", p {_p(contrast.p_t)}"
+    return f"{100 * contrast.value:+.1f}{interval}{tested}"
+
+
+def _p(value: float) -> str:
+    return "< 0.001" if value < 0.001 else f"{value:.3f}"

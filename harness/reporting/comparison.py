@@ -1,0 +1,269 @@
+"""Two runs of one comparison held against each other: what got better or worse, and what nobody can tell."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from harness.errors import ComparisonError
+from harness.evaluation.changes import (
+    Change,
+    Judgement,
+    accuracy_change,
+    confidence_change,
+    cost_change,
+    judge,
+    pair_images,
+    right_class,
+)
+from harness.evaluation.metrics import balanced_accuracy
+from harness.execution.prepare import first_difference
+from harness.reporting.results import Results
+from harness.reporting.table import DASH, Table
+from harness.training.torch_model import FINAL_STAGE
+
+ACCURACY, CONFIDENCE, IMAGES, COST = "balanced accuracy", "confidence", "images to convergence", "calibrated cost"
+SCHEMA_VERSION = 1
+TIMING_DEVIATION = 0.2
+"""Standard deviation of the logarithm of a speed measured once on a shared machine (results/statistics/gate.md)."""
+
+_COST = ["images", "calibrated", "converged"]
+
+
+@dataclass(frozen=True)
+class Margins:
+    """Changes that do not matter.
+
+    Attributes:
+        accuracy: Of balanced accuracy and confidence, as a fraction.
+        convergence: Of images and calibrated cost, relative.
+    """
+
+    accuracy: float = 0.02
+    convergence: float = 0.1
+
+
+@dataclass(frozen=True)
+class ComparedRow:
+    """One quantity of one model, in both runs.
+
+    Attributes:
+        label: The model.
+        quantity: ``balanced accuracy``, ``confidence``, ``images to convergence`` or ``calibrated cost``.
+        magnification: None for all together.
+        base: In the first run: a fraction, or images, or multiples of the calibration workload, summed over cells.
+        new: In the second.
+        change: New against base; positive is better.
+        margin: The change that does not matter, in the unit of ``change``.
+        remark: What else a reader must know.
+    """
+
+    label: str
+    quantity: str
+    magnification: int | None
+    base: float
+    new: float
+    change: Change
+    margin: float
+    remark: str = ""
+
+    @property
+    def is_cost(self) -> bool:
+        """True where the change is a logarithm of a ratio."""
+        return self.quantity in {IMAGES, COST}
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """The answer.
+
+    Attributes:
+        rows: What was compared, with its judgement.
+        missing: Cells that only the first run has finished, by model.
+        notes: What a reader must know.
+    """
+
+    rows: list[tuple[ComparedRow, Judgement]]
+    missing: dict[str, int]
+    notes: list[str]
+
+    @property
+    def regressions(self) -> list[str]:
+        """What got worse, in words; empty if nothing did."""
+        lost = [f"{label}: {number} finished cells of the base are missing" for label, number in self.missing.items()]
+        return lost + [f"{row.label}: {_reason(row, found)}" for row, found in self.rows if found.verdict == "worse"]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it in types that JSON knows."""
+        return {
+            "schema_version": SCHEMA_VERSION,
+            "regressions": self.regressions,
+            "missing": self.missing,
+            "rows": [_record(row, found) for row, found in self.rows],
+            "notes": self.notes,
+        }
+
+
+def compare_runs(base: Results, new: Results, margins: Margins) -> Comparison:
+    """Compare every model that the base has.
+
+    Raises:
+        ComparisonError: The two runs are not of one comparison; the first difference is named.
+    """
+    if differs := first_difference(base.run["comparison"], new.run["comparison"]):
+        part, before, now = differs
+        raise ComparisonError(
+            f"the runs cannot be compared: {part} = {before} in the base, {now} in the new one - run both with the "
+            "same config and images"
+        )
+    labels = [label for label in base.labels if label in new.labels]
+    rows = [row for label in labels for row in _compare_model(label, base, new, margins)]
+    judged = judge([row.change for row in rows], [row.margin for row in rows])
+    missing = pd.Series([base.cells[name]["model"] for name in base.cells if name not in new.cells], dtype=str)
+    return Comparison(list(zip(rows, judged, strict=True)), missing.value_counts().to_dict(), _notes(base, new, rows))
+
+
+def comparison_table(comparison: Comparison) -> Table:
+    """Return it as a table, for Markdown and the rest."""
+    rows = [
+        [
+            row.label,
+            row.quantity,
+            f"{row.magnification}x" if row.magnification else "all",
+            *(_level(row, value) for value in (row.base, row.new)),
+            _with_interval(row),
+            DASH if found.p_value is None else f"{found.p_value:.3f}",
+            found.verdict,
+        ]
+        for row, found in comparison.rows
+    ]
+    columns = ["model", "quantity", "at", "base", "new", "change (95 %)", "p", "verdict"]
+    worse = comparison.regressions
+    title = f"{len(worse)} regression{'s' if len(worse) > 1 else ''}" if worse else "No regression"
+    records = [_record(row, found) for row, found in comparison.rows]
+    return Table(None, title, columns, rows, [*worse, *comparison.notes], records)
+
+
+def _compare_model(label: str, base: Results, new: Results, margins: Margins) -> list[ComparedRow]:
+    tested = (results.test[results.test["model"] == label] for results in (base, new))
+    paired = pair_images(*tested)
+    rows = [_accuracy_row(label, int(m), table, margins) for m, table in paired.groupby("magnification")]
+    rows += [_accuracy_row(label, None, paired, margins)] if len(rows) > 1 else []
+    rows.append(_confidence_row(label, paired, margins))
+    costs = _costs(label, base).join(_costs(label, new), rsuffix="_new", how="inner")
+    return rows + (_cost_rows(label, costs, margins) if len(costs) else [])
+
+
+def _accuracy_row(label: str, magnification: int | None, paired: pd.DataFrame, margins: Margins) -> ComparedRow:
+    levels = (balanced_accuracy(paired.assign(predicted=paired[name])) for name in ("predicted", "predicted_new"))
+    base, new = (math.nan if level is None else level for level in levels)
+    return ComparedRow(label, ACCURACY, magnification, base, new, accuracy_change(paired), margins.accuracy)
+
+
+def _confidence_row(label: str, paired: pd.DataFrame, margins: Margins) -> ComparedRow:
+    columns = ("p_malignant", "p_malignant_new")
+    base, new = (float(right_class(paired, name).groupby(paired["label"]).mean().mean()) for name in columns)
+    return ComparedRow(label, CONFIDENCE, None, base, new, confidence_change(paired), margins.accuracy)
+
+
+def _costs(label: str, results: Results) -> pd.DataFrame:
+    """What each cell of a model with epochs cost; one that has not converged cost at least its whole budget."""
+    history = results.history
+    spent = history[history["stage"] == FINAL_STAGE].groupby(["model", "magnification", "fold", "seed"])["images_seen"]
+    budgets, rows = spent.max(), {}
+    for name, cell in results.cells.items():
+        timings = cell["timings"]
+        speed, unit = timings["images_per_second_alone"], timings["calibration_seconds"]
+        if cell["model"] == label and cell["epochs"] and speed and unit:
+            budget = budgets[label, cell["magnification"], cell["fold"], cell["seed"]]
+            images = float(cell["convergence"]["images"] if cell["convergence"] else budget)
+            rows[name] = [images, images / speed / unit, bool(cell["convergence"])]
+    return pd.DataFrame.from_dict(rows, orient="index", columns=_COST)
+
+
+def _cost_rows(label: str, costs: pd.DataFrame, margins: Margins) -> list[ComparedRow]:
+    margin = math.log1p(margins.convergence)
+    dead = [int((~costs[column].astype(bool)).sum()) for column in ("converged", "converged_new")]
+    remark = f"not converged: {dead[0]} of {len(costs)} cells before, {dead[1]} now" if any(dead) else ""
+    pairs = (
+        (IMAGES, "images", 0.0),
+        # both runs' speeds are measured once
+        (COST, "calibrated", 2 * TIMING_DEVIATION**2),
+    )
+    return [
+        ComparedRow(
+            label,
+            quantity,
+            None,
+            float(costs[column].sum()),
+            float(costs[f"{column}_new"].sum()),
+            cost_change(list(costs[column]), list(costs[f"{column}_new"]), variance),
+            margin,
+            remark,
+        )
+        for quantity, column, variance in pairs
+    ]
+
+
+def _notes(base: Results, new: Results, rows: list[ComparedRow]) -> list[str]:
+    remarks = dict.fromkeys(f"{row.label}, {row.remark}." for row in rows if row.remark)
+    added = [label for label in new.labels if label not in base.labels]
+    here = "on the same device" if base.run["device"] == new.run["device"] else "on different devices"
+    return [
+        *remarks,
+        *([f"Only in the new run: {', '.join(added)}."] if added else []),
+        "Change: new minus base in points, paired by image, with errors clustered by accession and by cell; of costs "
+        "in %, less is better. p: one-sided, adjusted by Holm over the whole table.",
+        "Confidence: mean probability of the right class. Same: the 90 % interval lies within the margin. Cannot tell: "
+        "a change may be there, and chance alone may have made it.",
+        f"The runs were made {here}; times are compared as multiples of the calibration workload only.",
+    ]
+
+
+def _level(row: ComparedRow, value: float) -> str:
+    return (
+        f"{value:,.0f}" if row.quantity == IMAGES else f"{value:,.1f}" if row.quantity == COST else f"{100 * value:.1f}"
+    )
+
+
+def _with_interval(row: ComparedRow) -> str:
+    low, high = row.change.interval()
+    # adding 0 turns a negative zero into a zero
+    value, low, high = (_shown(row, bound) + 0.0 for bound in (row.change.value, low, high))
+    low, high = sorted((low, high))
+    unit = " %" if row.is_cost else ""
+    return f"{value:+.1f}{unit} ({low:+.1f} to {high:+.1f})" if math.isfinite(high - low) else f"{value:+.1f}{unit}"
+
+
+def _shown(row: ComparedRow, value: float) -> float:
+    """Points, or for costs by how many percent they rose."""
+    if not row.is_cost:
+        return 100 * value
+    return 100 * math.expm1(-value) if value > -500 else math.inf
+
+
+def _reason(row: ComparedRow, found: Judgement) -> str:
+    where = f" at {row.magnification}x" if row.magnification else ""
+    return f"{row.quantity}{where} is worse by {_with_interval(row).lstrip('-+')}, p {found.p_value:.3f}"
+
+
+def _record(row: ComparedRow, found: Judgement) -> dict[str, Any]:
+    low, high = row.change.interval()
+    return {
+        "model": row.label,
+        "quantity": row.quantity,
+        "magnification": row.magnification,
+        "base": row.base,
+        "new": row.new,
+        "change": row.change.value,
+        "low": low if math.isfinite(low) else None,
+        "high": high if math.isfinite(high) else None,
+        "unit": "log(base / new)" if row.is_cost else "fraction",
+        "margin": row.margin,
+        "p": found.p_value,
+        "verdict": found.verdict,
+        "remark": row.remark,
+    }

@@ -1,0 +1,111 @@
+"""Every metric of every model of a run, with its interval."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import cached_property
+
+import pandas as pd
+
+from harness.evaluation.estimators import Estimator, estimators
+from harness.evaluation.metrics import Metrics, measure_pooled
+from harness.evaluation.resampling import Patients, draw_patients, resampled_interval
+from harness.evaluation.threshold import DEFAULT_THRESHOLD, with_chosen_thresholds
+from harness.protocol.protocols import TEST, VALIDATION
+from harness.reporting.results import Results
+
+CHOSEN = "_chosen"
+"""Marks the metrics at the threshold that was chosen on validation."""
+
+_AT_CHOSEN = ("p_img", "balanced_accuracy", "sensitivity", "specificity")
+
+
+@dataclass(frozen=True)
+class Tested:
+    """One model's test images at one magnification.
+
+    Attributes:
+        label: The model.
+        patients: Who was tested, and their draws: the same for all models of the magnification.
+        at_half: Its predictions, decided at 0.5, with ``threshold``.
+        at_chosen: The same, decided at the thresholds chosen on validation.
+        cross_validated: Predictions are pooled over folds.
+    """
+
+    label: str
+    patients: Patients
+    at_half: pd.DataFrame
+    at_chosen: pd.DataFrame
+    cross_validated: bool
+
+    @cached_property
+    def metrics(self) -> Metrics:
+        """Every metric."""
+        chosen = measure_pooled(self.at_chosen, cross_validated=self.cross_validated)
+        values = measure_pooled(self.at_half, cross_validated=self.cross_validated)
+        return {**values, **{f"{name}{CHOSEN}": chosen[name] for name in _AT_CHOSEN}}
+
+    @cached_property
+    def estimators(self) -> dict[str, Estimator]:
+        """The estimator of every metric."""
+        at_half, at_chosen = (
+            estimators(table, self.patients.accessions, cross_validated=self.cross_validated)
+            for table in (self.at_half, self.at_chosen)
+        )
+        return {**at_half, **{f"{name}{CHOSEN}": at_chosen[name] for name in _AT_CHOSEN}}
+
+
+@dataclass(frozen=True)
+class Score:
+    """One figure of table 3, as a fraction.
+
+    Attributes:
+        metric: As in cell.json, with ``_chosen`` at the end where the chosen threshold decided.
+        label: The model.
+        magnification: 40, 100, 200 or 400.
+        value: None where the images do not give it.
+        low: Lower bound of the 95 % interval; None where there are too few patients.
+        high: Upper bound likewise.
+    """
+
+    metric: str
+    label: str
+    magnification: int
+    value: float | None
+    low: float | None
+    high: float | None
+
+
+def tested_models(results: Results) -> dict[int, dict[str, Tested]]:
+    """Gather what was tested, by magnification and model."""
+    found: dict[int, dict[str, Tested]] = {}
+    for magnification, predictions in results.predictions.groupby("magnification"):
+        patients = draw_patients(predictions[predictions["side"] == TEST])
+        found[int(magnification)] = {
+            str(label): Tested(
+                str(label),
+                patients,
+                own[own["side"] == TEST].assign(threshold=DEFAULT_THRESHOLD),
+                with_chosen_thresholds(own, VALIDATION, TEST),
+                results.cross_validated,
+            )
+            for label, own in predictions.groupby("model")
+        }
+    return found
+
+
+def scores(tested: dict[int, dict[str, Tested]]) -> dict[tuple[str, str, int], Score]:
+    """Compute every metric with its interval, by (metric, model, magnification)."""
+    return {
+        (metric, label, magnification): _score(metric, magnification, value, model)
+        for magnification, models in tested.items()
+        for label, model in models.items()
+        for metric, value in model.metrics.items()
+    }
+
+
+def _score(metric: str, magnification: int, value: float | None, model: Tested) -> Score:
+    interval = resampled_interval(model.estimators[metric], model.patients)
+    low, high = (None if math.isnan(bound) else min(max(bound, 0.0), 1.0) for bound in (interval.low, interval.high))
+    return Score(metric, model.label, magnification, value, low, high)

@@ -1,0 +1,306 @@
+"""The audit finds what was planted, and nothing else."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+import torch
+from places import SHARED
+from torchvision.io import encode_jpeg, encode_png
+
+from harness.data.decode import decode_full_size
+from harness.data.likeness import SYMMETRIES, turn
+from harness.data.manifest import image_files
+from harness.data.phantom_sources import write_lung_phantom
+from harness.errors import DataError
+from harness.protocol.audit import audit_folder
+from harness.protocol.audit_report import render_audit
+from harness.protocol.protocols import PROTOCOLS
+
+
+@pytest.fixture
+def slides(phantom, tmp_path):
+    """A copy of the generated slides that a test may spoil."""
+    return shutil.copytree(phantom, tmp_path / "slides")
+
+
+def write(path, pixels, encode=encode_png):
+    path.write_bytes(encode(torch.from_numpy(np.ascontiguousarray(pixels))).numpy().tobytes())
+    return path
+
+
+def first_of(folder, tumour_type):
+    return min((p for p in image_files(folder) if f"_{tumour_type}-" in p.stem), key=lambda path: path.stem)
+
+
+def renamed(path, **parts):
+    """The path of an image of the same name but for its slide."""
+    stem = path.stem.split("-")
+    return path.with_name("-".join([parts.get("kind", stem[0]), stem[1], parts["slide"], *stem[3:]]) + ".png")
+
+
+def division(report, name):
+    return next(division for division in report.divisions if division.name == name)
+
+
+def real(name):
+    folder = SHARED / name
+    if not folder.is_dir():
+        pytest.skip(f"no real images: {folder} is absent")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def clean(phantom):
+    """The audit of generated slides as they are."""
+    return audit_folder(phantom)
+
+
+def test_generated_slides_are_clean(clean):
+    report = clean
+    assert report.kind == "breakhis"
+    assert (report.n_images, report.n_accessions, report.n_origins) == (144, 18, 21)
+    assert report.identical + report.near_duplicates + report.low_tissue + report.damaged == ()
+    assert report.double_slides + report.unparsed + report.repeated == ()
+    assert [(size.height, size.width, size.n_images) for size in report.sizes] == [(32, 49, 144)]
+    assert len(report.divided_accessions) == 3
+    assert report.divided_accessions[0].slides == ("A 14-10003A", "A 14-10003B")
+
+
+def test_every_protocol_is_tried(clean):
+    assert [finding.name for finding in clean.divisions] == list(PROTOCOLS)
+    assert "official images only" in division(clean, "official5").refused
+    assert division(clean, "accession-5fold").shared["accession"] == ()
+    assert division(clean, "slide-5fold").shared["slide"] == ()
+    assert len(division(clean, "paper-random").shared["accession"]) == 18
+
+
+def test_a_seed_changes_what_a_random_split_divides(clean, phantom):
+    other = audit_folder(phantom, seed=1)
+    assert division(clean, "paper-random").shared["slide"] != division(other, "paper-random").shared["slide"]
+
+
+def test_a_picture_under_two_slides_is_found(slides):
+    original = first_of(slides, "DC")
+    copy = write(renamed(original, slide="99999"), decode_full_size(original).numpy())
+    copy.write_bytes(copy.read_bytes() + b"other bytes, the same pixels")
+    report = audit_folder(slides)
+    assert [set(group.images) for group in report.identical] == [{original.stem, copy.stem}]
+    assert report.identical[0].origins == (f"DC 14-{original.stem.split('-')[2]}", "DC 14-99999")
+    assert report.near_duplicates == ()
+    shared = [division(report, name).shared["identical"] for name in ("accession-5fold", "slide-5fold")]
+    assert all(len(groups) == 1 and copy.stem in groups[0] for groups in shared)
+
+
+def test_a_turned_copy_under_another_accession_is_found(slides):
+    original = first_of(slides, "DC")
+    turned = turn(decode_full_size(original).numpy(), SYMMETRIES[1])
+    copy = write(renamed(original, slide="99999").with_suffix(".jpg"), turned, encode_jpeg)
+    report = audit_folder(slides)
+    assert report.identical == ()
+    assert [set(pair.images) for pair in report.near_duplicates] == [{original.stem, copy.stem}]
+    assert report.near_duplicates[0].symmetry in {"turned by 90 degrees", "turned by 270 degrees"}
+    (pair,) = division(report, "accession-5fold").shared["near_duplicate"]
+    assert original.stem in pair
+    assert "seed 0, fold" in pair
+
+
+def test_a_copy_without_an_official_name_is_found_but_in_no_split(slides):
+    original = first_of(slides, "DC")
+    shutil.copy(original, slides / "scan.png")
+    report = audit_folder(slides)
+    assert report.unparsed == ("scan.png",)
+    assert [set(group.images) for group in report.identical] == [{original.stem, "scan.png"}]
+    assert division(report, "paper-random").shared["identical"] == ()
+
+
+def test_near_duplicates_without_official_names_are_in_no_split(slides):
+    picture = np.concatenate([decode_full_size(first_of(slides, "DC")).numpy()] * 2, axis=1)
+    write(slides / "scan.png", picture)
+    write(slides / "scan.jpg", picture, encode_jpeg)
+    report = audit_folder(slides)
+    assert [set(pair.images) for pair in report.near_duplicates] == [{"scan.jpg", "scan.png"}]
+    assert division(report, "paper-random").shared["near_duplicate"] == ()
+
+
+def test_a_slide_in_both_classes_is_found(slides):
+    benign = first_of(slides, "A")
+    number = benign.stem.split("-")[2]
+    moved = first_of(slides, "DC")
+    moved.rename(renamed(moved, slide=number))
+    (double,) = audit_folder(slides).double_slides
+    assert double.name == f"14-{number}"
+    assert double.slides == (f"A 14-{number}", f"DC 14-{number}")
+    assert double.classes == ("benign", "malignant")
+
+
+def test_odd_pictures_are_named(slides):
+    paths = sorted(image_files(slides), key=lambda path: path.stem)
+    empty, dark, small = paths[0], paths[1], paths[2]
+    write(empty, np.full((3, 32, 49), 240, np.uint8))
+    write(dark, decode_full_size(dark).numpy() // 8)
+    write(small, decode_full_size(small).numpy()[:, :, :40])
+    report = audit_folder(slides)
+    assert [low.image for low in report.low_tissue] == [empty.stem]
+    assert report.stain_outliers[0].image == dark.stem
+    assert [(size.width, size.images) for size in report.sizes] == [(49, ()), (40, (small.stem,))]
+
+
+def test_a_file_in_two_folders_is_looked_at_once(slides):
+    original = first_of(slides, "DC")
+    (slides / "again").mkdir()
+    shutil.copy(original, slides / "again")
+    report = audit_folder(slides)
+    assert len(report.repeated) == 1
+    assert report.n_images == 144
+    assert report.identical == ()
+
+
+def test_few_images_cannot_be_divided_but_are_looked_at(phantom, tmp_path):
+    for path in sorted(image_files(phantom))[:8]:
+        shutil.copy(path, tmp_path)
+    report = audit_folder(tmp_path)
+    assert report.n_images == 8
+    assert "too few groups" in division(report, "holdout").refused
+    assert "cannot be made here: too few groups" in render_audit(report)
+
+
+def test_only_damaged_images(tmp_path, phantom):
+    (tmp_path / first_of(phantom, "DC").name).write_bytes(b"")
+    report = audit_folder(tmp_path)
+    assert [reason for _, reason in report.damaged] == ["the file is empty"]
+    assert report.sizes == ()
+    assert "the file is empty" in render_audit(report)
+
+
+def test_damaged_images_end_with_3_after_the_report(slides, harness):
+    path = first_of(slides, "DC")
+    path.write_bytes(path.read_bytes()[:100])
+    code, out, err = harness("data", "audit", slides)
+    assert code == 3
+    assert f"{path.stem}: the PNG is cut short after 100 bytes" in out
+    assert "| accession-5fold |" in out
+    assert "1 damaged images" in err
+
+
+def test_the_report_for_programs(phantom, harness):
+    code, out, _ = harness("data", "audit", phantom, "--json", "--seed", 3)
+    report = json.loads(out)
+    assert code == 0
+    assert (report["schema_version"], report["kind"], report["seed"]) == (1, "breakhis", 3)
+    assert report["limits"]["max_differing_bits"] == 12
+    assert report["divided_accessions"][0]["slides"] == ["A 14-10003A", "A 14-10003B"]
+    assert [split["name"] for split in report["divisions"]] == list(PROTOCOLS)
+
+
+def test_the_report_for_people_starts_with_a_summary(phantom, harness):
+    code, out, _ = harness("data", "audit", phantom)
+    assert code == 0
+    assert "BreakHis: 144 images, 21 slides (counted once a diagnosis), 18 accessions" in out
+    cells = [[cell.strip() for cell in line.split("|")[1:4]] for line in out.splitlines() if line.startswith("|")]
+    assert ["groups of pixel-identical images", "0", "0 of them between slides"] in cells
+    assert ["accessions of several slides", "3", "24 images, 16.7 %"] in cells
+
+
+def test_many_examples_are_cut_short(slides):
+    for number, path in enumerate(sorted(image_files(slides))[:7]):
+        shutil.copy(path, slides / f"scan {number}.png")
+    text = render_audit(audit_folder(slides))
+    assert "## Groups of pixel-identical images: 7" in text
+    assert "- and 2 more" in text
+
+
+def test_a_file_name_cannot_pass_for_markup(slides):
+    shutil.copy(first_of(slides, "DC"), slides / "\x1b[31m|`<b>`.png")
+    text = render_audit(audit_folder(slides))
+    assert "?\\[31m\\|\\`\\<b\\>\\`.png" in text
+    assert "\x1b" not in text
+
+
+@pytest.fixture
+def lung(tmp_path):
+    folder = tmp_path / "lung"
+    write_lung_phantom(folder, tiles=12, copies=3)
+    return folder
+
+
+def test_lung_tiles(lung):
+    report = audit_folder(lung)
+    assert (report.kind, report.n_images, report.n_origins) == ("lc25000", 108, 36)
+    assert len(report.near_duplicates) == 108  # three pairs of each tile's three copies
+    assert all(len(pair.origins) == 1 for pair in report.near_duplicates)
+    random = division(report, "random images").shared
+    assert len(random["tile"]) > 10
+    assert len(random["near_duplicate"]) > 10
+    assert division(report, "tiles").shared == {"tile": (), "identical": (), "near_duplicate": ()}
+
+
+def test_few_lung_images_cannot_be_divided_but_are_looked_at(tmp_path):
+    write_lung_phantom(tmp_path / "lung", tiles=2, copies=2)
+    report = audit_folder(tmp_path / "lung")
+    assert len(report.near_duplicates) == 6
+    assert "too few groups" in division(report, "random images").refused
+    assert "| random images |" in render_audit(report)
+
+
+def test_processes_look_at_many_images_in_order(tmp_path):
+    write_lung_phantom(tmp_path / "lung", tiles=44, copies=2, size=32)
+    report = audit_folder(tmp_path / "lung")
+    assert report.n_images >= 256  # enough for a pool of processes
+    assert len(report.near_duplicates) == 132
+    assert all(len(pair.origins) == 1 for pair in report.near_duplicates)
+
+
+def test_copies_between_tiles_are_told(lung):
+    groups = lung / "groups.csv"
+    lines = groups.read_text().splitlines()
+    lines[1] = lines[1].rpartition(",")[0] + ",[bold]other"
+    groups.write_text("\n".join(lines))
+    report = audit_folder(lung)
+    assert sum(len(pair.origins) == 2 for pair in report.near_duplicates) == 2
+    assert "Between tiles: \\[bold\\]other and lung_aca-0000: 2." in render_audit(report)
+
+
+def test_an_image_of_two_tiles_is_refused(lung):
+    groups = lung / "groups.csv"
+    groups.write_text(groups.read_text() + groups.read_text().splitlines()[1].rpartition(",")[0] + ",other\n")
+    with pytest.raises(DataError, match="twice - keep one line"):
+        audit_folder(lung)
+
+
+def test_lung_images_without_groups_are_told_what_is_missing(lung):
+    (lung / "groups.csv").unlink()
+    with pytest.raises(DataError, match="GeorgeBatch"):
+        audit_folder(lung)
+
+
+def test_a_folder_of_something_else(tmp_path, harness):
+    write(tmp_path / "holiday.png", np.zeros((3, 4, 4), np.uint8))
+    code, _, err = harness("data", "audit", tmp_path)
+    assert code == 3
+    assert "1 image files, but neither BreakHis" in err
+    assert "groups.csv" in err
+    assert harness("data", "audit", tmp_path / "missing")[0] == 3
+
+
+def test_real_slides():
+    report = audit_folder(real("breakhis"))
+    assert len(report.identical) == 15
+    assert {group.origins for group in report.identical} == {("DC 14-13412", "LC 14-13412")}
+    assert [slide.name for slide in report.double_slides] == ["14-13412"]
+    # one more pair of 13412, re-encoded apart, and three fields that were photographed twice
+    assert len(report.near_duplicates) == 4
+    assert [low.image for low in report.low_tissue] == ["SOB_M_DC-14-2985-200-004"]
+    assert len(division(report, "official5").shared["identical"]) == 15
+    text = render_audit(report)
+    assert "Between slides: DC 14-13412 and LC 14-13412 at 100x: 15." in text
+    assert "SOB_M_DC-14-13412-100-001 = SOB_M_LC-14-13412-100-001" in text
+
+
+def test_real_lung_tiles():
+    report = audit_folder(real("lc25000"))
+    assert len(division(report, "random images").shared["tile"]) > 400
+    assert division(report, "tiles").shared["tile"] == ()
+    between = {pair.origins for pair in report.near_duplicates if len(pair.origins) > 1}
+    assert between == {("lung_n-0177", "lung_n-0228")}
