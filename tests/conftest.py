@@ -42,9 +42,7 @@ def shared_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def harness(monkeypatch: pytest.MonkeyPatch, shared_cache: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     """Call the command line in this process: ``harness("run", ...)`` gives (exit code, stdout, stderr)."""
-    monkeypatch.setenv("HARNESS_CACHE", str(shared_cache))
-    monkeypatch.setenv("HARNESS_DATA", str(tmp_path / "no-data"))
-    monkeypatch.setenv("COLUMNS", "200")
+    _prepare_environment(monkeypatch, shared_cache, tmp_path)
 
     def call(*arguments: object) -> tuple[int, str, str]:
         code = _exit_code([str(argument) for argument in arguments])
@@ -54,10 +52,31 @@ def harness(monkeypatch: pytest.MonkeyPatch, shared_cache: Path, tmp_path: Path,
     return call
 
 
-@pytest.fixture
-def tiny(tmp_path: Path) -> Path:
+def _prepare_environment(monkeypatch: pytest.MonkeyPatch, cache: Path, folder: Path) -> None:
+    monkeypatch.setenv("HARNESS_CACHE", str(cache))
+    monkeypatch.setenv("HARNESS_DATA", str(folder / "no-data"))
+    monkeypatch.setenv("COLUMNS", "200")
+
+
+@pytest.fixture(scope="module")
+def finished(shared_cache: Path, tiny: Path, phantom: Path, tmp_path_factory: pytest.TempPathFactory):
+    """Make a run that several tests of a module only read: ``finished("-o", "protocol=...")`` gives its folder."""
+
+    def make(*arguments: object) -> Path:
+        folder = tmp_path_factory.mktemp("finished") / "run"
+        with pytest.MonkeyPatch.context() as monkeypatch:
+            _prepare_environment(monkeypatch, shared_cache, folder.parent)
+            given = ("run", tiny, "--data", phantom, "--out", folder, "--jobs", 2, *arguments)
+            assert _exit_code([str(argument) for argument in given]) == 0
+        return folder
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A config of two small models that trains in a second."""
-    file = tmp_path / "tiny.yaml"
+    file = tmp_path_factory.mktemp("config") / "tiny.yaml"
     file.write_text(TINY_CONFIG)
     return file
 

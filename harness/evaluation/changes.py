@@ -48,11 +48,19 @@ class Change:
 
     def p_worse(self) -> float:
         """One-sided p-value of "not worse", 0 to 1."""
-        return float(student.cdf(self.value / self.standard_error, self.freedom)) if self.standard_error else 1.0
+        return float(student.cdf(self._distance(), self.freedom)) if self.testable else 1.0
 
     def p_better(self) -> float:
         """One-sided p-value of "not better", 0 to 1."""
-        return float(student.sf(self.value / self.standard_error, self.freedom)) if self.standard_error else 1.0
+        return float(student.sf(self._distance(), self.freedom)) if self.testable else 1.0
+
+    @property
+    def testable(self) -> bool:
+        """True where something changed and the size of chance is known."""
+        return self.standard_error is not None and bool(self.standard_error or self.value)
+
+    def _distance(self) -> float:
+        return self.value / self.standard_error if self.standard_error else float(np.copysign(np.inf, self.value))
 
 
 UNCHANGED = Change(0.0, 0.0, 1)
@@ -185,7 +193,7 @@ def judge(changes: Sequence[Change], margins: Sequence[float]) -> list[Judgement
         changes: New minus base.
         margins: For each, the change that does not matter, in its unit.
     """
-    tested = [place for place, change in enumerate(changes) if change.standard_error]
+    tested = [place for place, change in enumerate(changes) if change.testable]
     worse = dict(zip(tested, holm([changes[place].p_worse() for place in tested]), strict=True))
     better = dict(zip(tested, holm([changes[place].p_better() for place in tested]), strict=True))
     return [

@@ -153,7 +153,7 @@ def _compare_model(label: str, base: Results, new: Results, margins: Margins) ->
     rows = [_accuracy_row(label, int(m), table, margins) for m, table in paired.groupby("magnification")]
     rows += [_accuracy_row(label, None, paired, margins)] if len(rows) > 1 else []
     rows.append(_confidence_row(label, paired, margins))
-    costs = _costs(label, base).join(_costs(label, new), rsuffix="_new", how="inner")
+    costs = _costs(label, base).join(_costs(label, new).add_suffix("_new"), how="inner")
     return rows + (_cost_rows(label, costs, margins) if len(costs) else [])
 
 

@@ -1,0 +1,95 @@
+"""Two real runs held against each other, one of them spoilt on purpose."""
+
+import json
+import shutil
+
+import pandas as pd
+import pytest
+
+
+@pytest.fixture(scope="module")
+def made(finished):
+    """A finished run of two models in five folds."""
+    return finished("-o", "protocol=accession-5fold")
+
+
+@pytest.fixture
+def base(made, tmp_path):
+    """A copy of it that a test may change."""
+    return shutil.copytree(made, tmp_path / "base")
+
+
+@pytest.fixture
+def spoilt(base, tmp_path):
+    """The same run, as if densenet had got most images wrong."""
+    new = shutil.copytree(base, tmp_path / "spoilt")
+    for file in new.glob("cells/densenet-*/predictions.parquet"):
+        table = pd.read_parquet(file)
+        table["p_malignant"] = 1.0 - table["label"] * 0.9 - 0.05
+        table["p_benign"] = 1 - table["p_malignant"]
+        table["predicted"] = 1 - table["label"]
+        table.to_parquet(file, index=False)
+    return new
+
+
+def test_a_run_is_as_good_as_itself(harness, base):
+    code, out, _ = harness("compare", base, base, "--fail-on-regression")
+    assert code == 0
+    assert out.startswith("## No regression")
+    verdicts = {row["verdict"] for row in json.loads(harness("compare", base, base, "--json")[1])["rows"]}
+    assert verdicts == {"same"}
+
+
+def test_a_spoilt_model_is_named(harness, base, spoilt):
+    code, out, _ = harness("compare", base, spoilt, "--fail-on-regression")
+    assert code == 1
+    assert "densenet: balanced accuracy" in out
+    assert "majority: " not in out
+    assert harness("compare", base, spoilt)[0] == 0
+    answer = json.loads(harness("compare", base, spoilt, "--json")[1])
+    assert {row["model"] for row in answer["rows"] if row["verdict"] == "worse"} == {"densenet"}
+    back = json.loads(harness("compare", spoilt, base, "--json")[1])
+    assert back["regressions"] == []
+    assert {row["model"] for row in back["rows"] if row["verdict"] == "better"} == {"densenet"}
+
+
+def test_a_failed_cell_is_a_regression(harness, base, tmp_path):
+    new = shutil.copytree(base, tmp_path / "new")
+    shutil.rmtree(new / "cells/densenet-200x-fold2-seed0")
+    code, out, _ = harness("compare", base, new, "--fail-on-regression")
+    assert code == 1
+    assert "densenet: 1 finished cells of the base are missing" in out
+
+
+def test_other_comparisons_are_refused(harness, base, tiny, phantom, tmp_path):
+    other = tmp_path / "other"
+    assert harness("run", tiny, "--data", phantom, "--out", other, "--models", "majority")[0] == 0
+    code, out, err = harness("compare", base, other)
+    assert code == 2
+    assert 'protocol = "accession-5fold"' in err
+    assert "holdout" in err
+    assert out == ""
+
+
+def test_no_run(harness, base, tmp_path):
+    code, _, err = harness("compare", base, tmp_path / "nothing")
+    assert code == 3
+    assert "no run" in err
+
+
+def test_dearer_training_is_seen_on_any_machine(harness, base, tmp_path):
+    """Ten times the images of convergence on a machine of twice the speed: only calibrated cost and images may tell."""
+    new = shutil.copytree(base, tmp_path / "new")
+    for file in new.glob("cells/densenet-*/cell.json"):
+        cell = json.loads(file.read_text())
+        before = json.loads((base / file.relative_to(new)).read_text())
+        budget = int(pd.read_parquet(file.parent / "history.parquet")["images_seen"].max())
+        for record, images in ((cell, budget), (before, budget / 10)):
+            record["convergence"] = {"epochs": 1, "images": images, "train_seconds": 1.0, "balanced_accuracy": 0.6}
+        cell["timings"]["images_per_second_alone"] *= 2
+        cell["timings"]["calibration_seconds"] /= 2
+        file.write_text(json.dumps(cell))
+        (base / file.relative_to(new)).write_text(json.dumps(before))
+    answer = json.loads(harness("compare", base, new, "--json")[1])
+    worse = {row["quantity"] for row in answer["rows"] if row["verdict"] == "worse"}
+    assert worse == {"images to convergence", "calibrated cost"}

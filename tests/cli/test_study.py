@@ -1,0 +1,63 @@
+"""Several protocols in one command."""
+
+import json
+
+import pytest
+
+
+PROTOCOLS = ("-o", "allow_leak=true", "-o", "protocols=[paper-random, slide-5fold, accession-5fold]")
+
+
+@pytest.fixture(scope="module")
+def study(finished):
+    return finished(*PROTOCOLS)
+
+
+def test_every_protocol_is_a_run_and_the_table_compares_them(study, harness):
+    leaky = {
+        name: json.loads((study / name / "run.json").read_text())["leaky"]
+        for name in ("paper-random", "holdout")
+        if (study / name).exists()
+    }
+    assert leaky == {"paper-random": True}
+    assert json.loads((study / "accession-5fold/run.json").read_text())["leaky"] is False
+    records = json.loads(harness("tables", study, "--format", "json")[1])["records"]
+    found = {(r["model"], r["metric"], r["magnification"], r["quantity"], r["protocol"]): r["value"] for r in records}
+    for label in ("majority", "densenet"):
+        values = {name: found[label, "p_img", 200, "value", name] for name in ("paper-random", "accession-5fold")}
+        gap = found[label, "p_img", 200, "minus accession-5fold", "paper-random"]
+        assert gap == pytest.approx(values["paper-random"] - values["accession-5fold"])
+    run = json.loads(harness("tables", study / "accession-5fold", "--table", "3", "--format", "json")[1])["records"]
+    alone = {
+        r["metric"]: r["value"]
+        for r in run
+        if (r["model"], r["magnification"]) == ("densenet", 200) and r["quantity"] == "value"
+    }
+    assert found["densenet", "auc", 200, "value", "accession-5fold"] == pytest.approx(alone["auc"])
+
+
+def test_the_table_is_a_pure_function_of_the_study(study, harness):
+    before = {path.name: path.read_bytes() for path in (study / "tables").iterdir()}
+    assert sorted(before) == ["leak.csv", "leak.md", "leak.tex"]
+    assert harness("tables", study)[0] == 0
+    assert {path.name: path.read_bytes() for path in (study / "tables").iterdir()} == before
+
+
+def test_a_study_goes_on(study, harness, tiny, phantom):
+    code, out, err = harness("run", tiny, "--data", phantom, "--out", study, *PROTOCOLS)
+    assert code == 0
+    assert "LEAKY - Accuracy by protocol" in out
+    assert err.count("0 cells computed") == 3
+
+
+def test_a_leak_must_still_be_asked_for(harness, tiny, phantom, tmp_path):
+    protocols = "protocols=[paper-random, accession-5fold]"
+    code, _, err = harness("run", tiny, "--data", phantom, "--out", tmp_path / "study", "-o", protocols)
+    assert code == 2
+    assert "allow_leak" in err
+
+
+def test_status_of_a_study_names_its_runs(study, harness):
+    code, _, err = harness("status", study)
+    assert code == 3
+    assert "accession-5fold" in err

@@ -1,0 +1,37 @@
+import numpy as np
+import pandas as pd
+from hypothesis import given
+from hypothesis import strategies as st
+from sklearn.metrics import balanced_accuracy_score
+
+from harness.evaluation.threshold import choose_threshold, with_chosen_thresholds
+
+IMAGES = st.lists(st.tuples(st.integers(0, 1), st.integers(0, 20)), min_size=2, max_size=30)
+
+
+@given(IMAGES.filter(lambda rows: len({label for label, _ in rows}) == 2))
+def test_no_threshold_does_better(rows):
+    labels, scores = (np.array(column) for column in zip(*rows, strict=True))
+    table = pd.DataFrame({"label": labels, "p_malignant": scores / 20})
+
+    def merit(threshold):
+        return balanced_accuracy_score(labels, (scores / 20 >= threshold).astype(int))
+
+    chosen = choose_threshold(table)
+    assert merit(chosen) >= max(merit(threshold) for threshold in np.linspace(0, 1.01, 203)) - 1e-12
+    if merit(0.5) == merit(chosen):
+        assert chosen == 0.5
+
+
+def test_one_class_chooses_nothing():
+    assert choose_threshold(pd.DataFrame({"label": [1, 1], "p_malignant": [0.2, 0.9]})) == 0.5
+
+
+def test_each_cell_uses_its_own_validation():
+    rows = [("validation", 0, 0, 0.1), ("validation", 0, 1, 0.3), ("test", 0, 1, 0.25), ("test", 0, 0, 0.15)]
+    rows += [("validation", 1, 0, 0.7), ("validation", 1, 1, 0.9), ("test", 1, 1, 0.85), ("test", 1, 0, 0.75)]
+    table = pd.DataFrame(rows, columns=["side", "fold", "label", "p_malignant"])
+    table = table.assign(model="m", magnification=40, seed=0)
+    decided = with_chosen_thresholds(table, "validation", "test")
+    assert list(decided["predicted"]) == list(decided["label"])
+    assert len(decided) == 4
