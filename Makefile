@@ -3,7 +3,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: demo test lint benchmark
+.PHONY: demo test lint regression reference benchmark
 .DELETE_ON_ERROR:
 
 demo: $(INSTALLED)  ## the whole comparison on generated images, on the CPU
@@ -18,6 +18,21 @@ lint: $(INSTALLED)  ## style, types, the order of the rooms, the list of depende
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/deptry .
+
+# Two seeds: with one, the noise of training is too large to find what matters (results/statistics/gate.md).
+REGRESSION := $(BIN)/harness run demo --jobs 2 -o seeds=[0,1]
+
+regression: $(INSTALLED)  ## has accuracy or convergence got worse since results/reference/demo?
+	rm -rf .demo/regression
+	HARNESS_CACHE=.demo/regression/cache $(REGRESSION) --out .demo/regression/run > /dev/null
+	$(BIN)/harness compare results/reference/demo .demo/regression/run --fail-on-regression
+
+reference: $(INSTALLED)  ## accept what the models do now as the reference that regression compares with
+	rm -rf .demo/reference results/reference/demo
+	HARNESS_CACHE=.demo/reference/cache $(REGRESSION) --out .demo/reference/run
+	mkdir -p results/reference
+	rm -rf .demo/reference/run/*/*/model.* .demo/reference/run/logs .demo/reference/run/active .demo/reference/run/.lock
+	mv .demo/reference/run results/reference/demo
 
 benchmark: $(INSTALLED)  ## the speed of the hot paths, in multiples of a fixed piece of work
 	mkdir -p .benchmarks

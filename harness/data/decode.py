@@ -60,7 +60,7 @@ def decode(path: Path, recipe: PixelRecipe) -> DecodedImage:
     image = decode_full_size(path)
     pixels = resize_square(image, recipe.size, recipe.resize).numpy()
     painted = normalise_stain(pixels, recipe.stain) if recipe.stain else pixels
-    return DecodedImage(pixels if painted is None else painted, _content(image), painted is not None)
+    return DecodedImage(pixels if painted is None else painted, content_digest(image), painted is not None)
 
 
 def decode_full_size(path: Path) -> torch.Tensor:
@@ -88,7 +88,8 @@ def resize_square(image: torch.Tensor, size: int, how: Resize) -> torch.Tensor:
     return square
 
 
-def _content(image: torch.Tensor) -> str:
+def content_digest(image: torch.Tensor) -> str:
+    """Return sha256 over an image's shape and pixels: uint8 (3, H, W)."""
     digest = hashlib.sha256(repr(tuple(image.shape)).encode())
     digest.update(image.numpy().tobytes())
     return digest.hexdigest()

@@ -9,7 +9,6 @@ import numpy as np
 import pandas as pd
 from scipy.stats import binomtest
 from scipy.stats import t as student
-from statsmodels.stats.multitest import multipletests
 
 
 @dataclass(frozen=True)
@@ -84,6 +83,10 @@ def mcnemar_test(one: pd.Series[bool], other: pd.Series[bool]) -> PairedTest:
 
 def holm(p_values: Sequence[float]) -> list[float]:
     """Adjust the p-values of a family (Holm 1979): below 0.05 still holds for the whole family."""
-    if not p_values:
-        return []
-    return [float(value) for value in multipletests(list(p_values), method="holm")[1]]
+    # statsmodels' multipletests collects garbage at every call, which takes longer than everything else here
+    values = np.asarray(p_values, float)
+    order = np.argsort(values)
+    steps = np.minimum(values[order] * np.arange(len(values), 0, -1), 1.0)
+    adjusted = np.empty_like(values)
+    adjusted[order] = np.maximum.accumulate(steps)
+    return [float(value) for value in adjusted]

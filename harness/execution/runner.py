@@ -56,7 +56,6 @@ def _run_record(run: Run, stored: dict[str, Any] | None) -> dict[str, Any]:
     return {
         "name": run.name,
         "config": config.model_dump(mode="json"),
-        "data_folder": str(run.division.folder.resolve()),
         "protocol": {
             "name": run.division.protocol.name,
             "title": run.division.protocol.title,

@@ -6,7 +6,6 @@ tried on them.
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
@@ -19,7 +18,7 @@ import pandas as pd
 import torch
 from numpy.typing import NDArray
 
-from harness.data.decode import decode_full_size
+from harness.data.decode import content_digest, decode_full_size
 from harness.data.likeness import THUMBNAIL_SIZE, NearDuplicate, find_near_duplicates, group_identical, thumbnail
 from harness.data.manifest import REPEATED, UNPARSED, image_files, scan_folder, used_images
 from harness.data.names import CLASSES, parse_stem
@@ -190,8 +189,7 @@ def _facts_of(path: Path) -> dict[str, Any]:
     _, height, width = image.shape
     pixels = image.numpy()
     tissue = measure_tissue(pixels)
-    content = hashlib.sha256(f"{height} {width} ".encode() + pixels.tobytes()).hexdigest()
-    values = (content, height, width, tissue.share, tissue.hematoxylin, tissue.eosin)
+    values = (content_digest(image), height, width, tissue.share, tissue.hematoxylin, tissue.eosin)
     return {**dict(zip(_FACTS, values, strict=True)), "thumbnail": thumbnail(image)}
 
 

@@ -89,7 +89,8 @@ def _notes(runs: dict[str, Results]) -> list[str]:
         "In %; in brackets the 95 % interval: accessions resampled within their class, the same draws for all columns.",
         f"{'; '.join(counted)}; {'; '.join(shared)}.",
     ]
-    others = dict.fromkeys(note for run in runs.values() for note in run.notes() if not note.startswith("LEAK"))
+    told = ("LEAK", *(f"{run.run['protocol']['shared_accessions']} accessions" for run in runs.values()))
+    others = dict.fromkeys(note for run in runs.values() for note in run.notes() if not note.startswith(told))
     missing = [f"{name}: {note}" for name, run in runs.items() for note in run.missing_notes()]
     return [*notes, *others, *missing]
 

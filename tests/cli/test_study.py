@@ -4,7 +4,6 @@ import json
 
 import pytest
 
-
 PROTOCOLS = ("-o", "allow_leak=true", "-o", "protocols=[paper-random, slide-5fold, accession-5fold]")
 
 

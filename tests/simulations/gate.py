@@ -1,0 +1,284 @@
+"""How often `harness compare` cries wolf, and what it finds.
+
+python tests/simulations/gate.py RERUNS --data DIR > results/statistics/gate.md
+
+RERUNS is a run of reruns.yaml: one network trained several times on the same splits. What chance does to its scores is
+split into parts (of a cell, of an accession within a cell, of an image), and to its images to convergence likewise; two
+runs that differ by nothing but such chance are then drawn as often as wanted, at the sizes of BreakHis, and judged by
+the harness's own code.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from scipy.special import expit, logit
+from scipy.stats import binomtest
+from tabulate import tabulate
+
+from harness.data.manifest import scan_folder, used_images
+from harness.data.official import official_list
+from harness.evaluation.changes import CELL, Change, clustered_mean, cost_change, judge
+from harness.execution.store import RunStore
+from harness.protocol.protocols import PROTOCOLS, TEST
+from harness.reporting.comparison import TIMING_DEVIATION, Margins
+from harness.reporting.results import Results, read_results
+
+NETWORKS = 3
+FULL = (40, 100, 200, 400)
+
+
+@dataclass(frozen=True)
+class Noise:
+    """Standard deviations of a network's scores (logits towards the right class) and of log images to convergence.
+
+    Attributes:
+        mean: Of the scores.
+        accession: Between accessions, the same in every rerun.
+        image: Between images of an accession, the same in every rerun.
+        cell: From rerun to rerun, shared by a cell's images, towards the right class.
+        bias: From rerun to rerun, shared by a cell's images, towards malignant.
+        accession_again: From rerun to rerun, of an accession in a cell.
+        image_again: From rerun to rerun, of an image.
+        images: Of the logarithm of a cell's images to convergence, from rerun to rerun.
+    """
+
+    mean: float
+    accession: float
+    image: float
+    cell: float
+    bias: float
+    accession_again: float
+    image_again: float
+    images: float
+
+
+@dataclass(frozen=True)
+class Design:
+    """What is tested, as numbers from 0, (N,).
+
+    Attributes:
+        accession: The accession of every test image.
+        label: Its class.
+        cell: Its cell.
+        pair: Its accession within its cell.
+        parts: For every magnification and for all: which images, and their accessions and cells numbered anew.
+    """
+
+    accession: np.ndarray
+    label: np.ndarray
+    cell: np.ndarray
+    pair: np.ndarray
+    parts: list[tuple[np.ndarray, np.ndarray, np.ndarray]]
+
+
+def measure_noise(results: Results) -> Noise:
+    """Split what differs between reruns into its parts."""
+    table = results.test.reset_index(drop=True)
+    sign = 2 * table["label"] - 1
+    table["score"] = logit(table["p_malignant"].clip(1e-3, 1 - 1e-3)) * sign
+    images = table.groupby("image")["score"].transform("mean")
+    rest = table.assign(rest=table["score"] - images)
+    by_class = rest.groupby(["model", *CELL, "label"])["rest"].mean().unstack("label")
+    cell, bias = (by_class[1] + by_class[0]) / 2, (by_class[1] - by_class[0]) / 2
+    rest["rest"] -= rest.groupby(["model", *CELL, "label"])["rest"].transform("mean")
+    accession = rest.groupby(["model", *CELL, "accession"])["rest"].transform("mean")
+    once = table.assign(mean=images).drop_duplicates("image")
+    of_accession = once.groupby("accession")["mean"].mean()
+    # the mean over R reruns takes 1/R of every part away with it
+    grown = math.sqrt(1 / (1 - 1 / table["model"].nunique()))
+    return Noise(
+        mean=float(once["mean"].mean()),
+        accession=float(of_accession.std()),
+        image=float((once["mean"] - once["accession"].map(of_accession)).std()),
+        cell=float(cell.std()) * grown,
+        bias=float(bias.std()) * grown,
+        accession_again=float(accession.std()) * grown,
+        image_again=float((rest["rest"] - accession).std()) * grown,
+        images=_convergence_noise(results),
+    )
+
+
+def _convergence_noise(results: Results) -> float:
+    rows = [
+        (record["magnification"], record["fold"], record["seed"], math.log(record["convergence"]["images"]))
+        for record in results.cells.values()
+        if record["convergence"]
+    ]
+    table = pd.DataFrame(rows, columns=[*CELL, "log_images"])
+    return float(np.sqrt(table.groupby(CELL)["log_images"].var().mean()))
+
+
+def design_of(images: pd.DataFrame, magnifications: tuple[int, ...], seeds: int) -> Design:
+    """Test every image once a seed, under accession-5fold."""
+    parts = []
+    for seed in range(seeds):
+        splits = PROTOCOLS["accession-5fold"].divide(images, seed)
+        fold = splits[splits["side"] == TEST].set_index("image")["fold"]
+        chosen = images[images["magnification"].isin(magnifications)]
+        parts.append(chosen.assign(fold=chosen["name"].map(fold), seed=seed))
+    table = pd.concat(parts)
+    accession, cell = table["accession"].factorize()[0], table.groupby(CELL).ngroup().to_numpy()
+    at = table["magnification"].to_numpy(int)
+    places = [np.flatnonzero(at == magnification) for magnification in magnifications] + [np.arange(len(table))]
+    return Design(
+        accession,
+        table["label"].to_numpy(int),
+        cell,
+        numbered(accession * (cell.max() + 1) + cell),
+        [(place, numbered(accession[place]), numbered(cell[place])) for place in places],
+    )
+
+
+def numbered(values: np.ndarray) -> np.ndarray:
+    """Number what is there from 0."""
+    return np.unique(values, return_inverse=True)[1]
+
+
+def draw_model(design: Design, noise: Noise, random: np.random.Generator, harm: float, dearer: float) -> list[Change]:
+    """Draw one network twice and compare it; the second is worse by ``harm`` (logits) and costs ``dearer`` as much."""
+    images, cells = len(design.label), design.cell.max() + 1
+    sign = 2 * design.label - 1
+    lasting = noise.mean + noise.accession * random.normal(size=design.accession.max() + 1)[design.accession]
+    lasting = lasting + noise.image * random.normal(size=images)
+    scores = [
+        lasting
+        + (noise.cell * random.normal(size=cells))[design.cell]
+        + sign * (noise.bias * random.normal(size=cells))[design.cell]
+        + (noise.accession_again * random.normal(size=design.pair.max() + 1))[design.pair]
+        + noise.image_again * random.normal(size=images)
+        for _ in range(2)
+    ]
+    scores[1] = scores[1] - harm
+    right = (scores[1] > 0).astype(float) - (scores[0] > 0)
+    changes = [_mean(right, design, part) for part in design.parts]
+    changes.append(_mean(expit(scores[1]) - expit(scores[0]), design, design.parts[-1]))
+    costs = np.exp(noise.images * random.normal(size=(2, cells))) * [[1.0], [dearer]]
+    timing = np.exp(TIMING_DEVIATION * random.normal(size=(2, 1)))
+    changes.append(cost_change(list(costs[0]), list(costs[1])))
+    timed = costs * timing
+    changes.append(cost_change(list(timed[0]), list(timed[1]), 2 * TIMING_DEVIATION**2))
+    return changes
+
+
+def _mean(values: np.ndarray, design: Design, part: tuple[np.ndarray, np.ndarray, np.ndarray]) -> Change:
+    place, accession, cell = part
+    return clustered_mean(values[place], design.label[place], (accession, cell))
+
+
+def judge_draw(design: Design, noise: Noise, random: np.random.Generator, harm: float, dearer: float) -> set[int]:
+    """Compare all networks of a draw, the first of them harmed; return which are called worse."""
+    changes = [
+        draw_model(design, noise, random, harm if network == 0 else 0.0, dearer if network == 0 else 1.0)
+        for network in range(NETWORKS)
+    ]
+    margins = Margins()
+    per_model = [margins.accuracy] * (len(changes[0]) - 2) + [math.log1p(margins.convergence)] * 2
+    family = [change for model in changes for change in model]
+    judged = judge(family, per_model * NETWORKS)
+    return {place // len(changes[0]) for place, found in enumerate(judged) if found.verdict == "worse"}
+
+
+def points_lost(noise: Noise, harm: float) -> float:
+    """How much accuracy an endless number of images loses to ``harm``."""
+    parts = (noise.accession, noise.image, noise.cell, noise.bias, noise.accession_again, noise.image_again)
+    spread = math.sqrt(sum(part**2 for part in parts))
+    scores = np.random.default_rng(0).normal(noise.mean, spread, 10**6)
+    return float((scores > 0).mean() - (scores - harm > 0).mean())
+
+
+def harm_of(noise: Noise, points: float) -> float:
+    """Find the harm in logits that costs so much accuracy, by bisection."""
+    low, high = 0.0, 20.0
+    for _ in range(40):
+        middle = (low + high) / 2
+        low, high = (middle, high) if points_lost(noise, middle) < points else (low, middle)
+    return high
+
+
+def power(design: Design, noise: Noise, draws: int, harm: float = 0.0, dearer: float = 1.0) -> float:
+    """Share of draws in which the harmed network is called worse."""
+    found = [0 in judge_draw(design, noise, np.random.default_rng(draw), harm, dearer) for draw in range(draws)]
+    return float(np.mean(found))
+
+
+def false_alarms(design: Design, noise: Noise, draws: int) -> tuple[float, float]:
+    """The family-wise false-alarm rate and its upper 95 % bound (Clopper-Pearson)."""
+    alarms = sum(bool(judge_draw(design, noise, np.random.default_rng(10**6 + d), 0.0, 1.0)) for d in range(draws))
+    return alarms / draws, float(binomtest(alarms, draws).proportion_ci(0.9).high)
+
+
+def report(name: str, images: pd.DataFrame, magnifications: tuple[int, ...], noise: Noise, draws: int) -> None:
+    """Print false alarms, the power curves and the seeds that it takes."""
+    few = max(100, draws // 10)
+    one = design_of(images, magnifications, 1)
+    rate, bound = false_alarms(one, noise, draws)
+    at = ", ".join(f"{magnification}x" for magnification in magnifications)
+    print(f"\n## {name} ({at})\n")
+    accessions, cells = one.accession.max() + 1, one.cell.max() + 1
+    print(f"{len(one.label)} test images, {accessions} accessions, {cells} cells a network.\n")
+    print(f"False alarms of the whole family in {draws} draws: {100 * rate:.1f} %, at most {100 * bound:.1f} %.\n")
+    harms = {points: harm_of(noise, points / 100) for points in (2, 3, 5, 7, 10, 15)}
+    costs = (1.1, 1.25, 1.5, 2.0)
+    rows = []
+    for seeds in (1, 2, 3, 5):
+        design = one if seeds == 1 else design_of(images, magnifications, seeds)
+        rows.append(
+            [
+                seeds,
+                *(f"{100 * power(design, noise, few, harm=harm):.0f}" for harm in harms.values()),
+                *(f"{100 * power(design, noise, few, dearer=cost):.0f}" for cost in costs),
+            ]
+        )
+    heads = ["seeds", *(f"-{points} points" for points in harms), *(f"{100 * (c - 1):.0f} % dearer" for c in costs)]
+    print(f"Found, in % of {few} draws:\n")
+    print(tabulate(rows, headers=heads, tablefmt="pipe", disable_numparse=True))
+    for heading, chosen in (("accuracy", rows_of(rows, 1, len(harms))), ("cost", rows_of(rows, 1 + len(harms), None))):
+        for sure in (80, 95):
+            print(f"\n{smallest(heading, heads, chosen, sure)}", end="")
+    print()
+
+
+def rows_of(rows: list[list], start: int, length: int | None) -> list[tuple[int, int, str]]:
+    """List (seeds, column, found) of some columns."""
+    stop = None if length is None else start + length
+    return [(row[0], start + place, found) for row in rows for place, found in enumerate(row[start:stop])]
+
+
+def smallest(heading: str, heads: list[str], cells: list[tuple[int, int, str]], sure: int) -> str:
+    """Say what the smallest change is that so many draws find, by number of seeds."""
+    found: dict[int, str] = {}
+    for seeds, column, share in cells:
+        if float(share) >= sure:
+            found.setdefault(seeds, heads[column])
+    told = ", ".join(f"{seeds}: {change}" for seeds, change in found.items()) or "none of those tried"
+    return f"- Smallest change of {heading} found in {sure} % of draws, by seeds: {told}."
+
+
+def main() -> None:
+    """Print the report."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("reruns", type=Path, help="A run of reruns.yaml.")
+    parser.add_argument("--data", type=Path, help="A folder of real images, whose sizes are simulated as well.")
+    parser.add_argument("--draws", type=int, default=2000)
+    arguments = parser.parse_args()
+    results = read_results(RunStore(arguments.reruns))
+    noise = measure_noise(results)
+    print("# The gate: false alarms and power\n")
+    print(f"Noise measured from {len(results.labels)} reruns ({len(results.cells)} cells), in logits: {noise}.")
+    print(f"A family: {NETWORKS} networks, each with accuracy at every magnification and over all, confidence, images")
+    print("to convergence and calibrated cost; Holm over all of them at 5 %. One network of them is harmed.")
+    official = official_list().reset_index()
+    whole = official[~((official["type"] == "DC") & (official["slide"] == "14-13412"))]
+    report("BreakHis", whole, FULL, noise, arguments.draws)
+    if arguments.data:
+        report("The partial set", used_images(scan_folder(arguments.data)), (100, 200), noise, arguments.draws)
+
+
+if __name__ == "__main__":
+    main()
