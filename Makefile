@@ -28,9 +28,10 @@ regression: $(INSTALLED)  ## has accuracy or convergence got worse since results
 	$(BIN)/harness compare results/reference/demo .demo/regression/run --fail-on-regression
 
 reference: $(INSTALLED)  ## accept what the models do now as the reference that regression compares with
-	rm -rf .demo/reference results/reference/demo
+	rm -rf .demo/reference
 	HARNESS_CACHE=.demo/reference/cache $(REGRESSION) --out .demo/reference/run
 	mkdir -p results/reference
+	rm -rf results/reference/demo
 	rm -rf .demo/reference/run/*/*/model.* .demo/reference/run/logs .demo/reference/run/active .demo/reference/run/.lock
 	mv .demo/reference/run results/reference/demo
 

@@ -37,7 +37,7 @@ def command(
     """
     comparison = compare_runs(read_results(RunStore(base)), read_results(RunStore(new)), Margins(margin, cost_margin))
     if as_json:
-        click.echo(json.dumps(comparison.to_json(), indent=1))
+        click.echo(json.dumps(comparison.to_json(), indent=1, allow_nan=False))
     else:
         click.echo(render(comparison_table(comparison), "md"), nl=False)
     return 1 if fail_on_regression and comparison.regressions else 0

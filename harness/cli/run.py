@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,16 +12,15 @@ from harness.cli.display import Display
 from harness.execution.config import RunConfig, load_config, parse_config
 from harness.execution.estimate import estimate_run, render_estimate
 from harness.execution.plan import prepare_run
+from harness.execution.prepare import divide
 from harness.execution.runner import execute
 from harness.execution.shift import Outcome
 from harness.execution.store import RunStore
 from harness.locations import cache_folder, data_folder, results_folder
 from harness.plugin_api.discovery import PluginHost, discover
 from harness.reporting.publish import publish
-from harness.reporting.results import read_results
 from harness.reporting.study import begin_study, publish_study
 from harness.reporting.table import render
-from harness.reporting.tables import TABLES
 
 
 @click.command("run")
@@ -46,33 +46,63 @@ def command(config: str, overrides: tuple[str, ...], out: Path | None, models: s
     host = discover(flags["plugins"])
     settings = _settled(settings, models, host, flags)
     folder = out or results_folder() / name
-    act = _estimate if flags["dry_run"] else _run
-    if settings.protocols is None:
-        outcome = act(name, settings, host, RunStore(folder), flags)
-        return _conclude(RunStore(folder), outcome) if outcome else 0
-    if not flags["dry_run"]:
-        begin_study(folder, settings.protocols)
-    outcomes = [act(name, settings.under(p), host, RunStore(folder / p), flags) for p in settings.protocols]
-    return _conclude_study(folder, [outcome for outcome in outcomes if outcome])
+    order = _Order(name, settings, host, RunStore(folder), flags)
+    orders = [order]
+    if settings.protocols is not None:
+        orders = [replace(order, config=settings.under(p), store=RunStore(folder / p)) for p in settings.protocols]
+    if flags["dry_run"]:
+        for one in orders:
+            _print_estimate(one)
+        return 0
+    return _make_run(order) if settings.protocols is None else _make_study(folder, orders)
 
 
-def _estimate(name: str, config: RunConfig, host: PluginHost, store: RunStore, flags: dict[str, Any]) -> None:
-    """Print cells, memory and time of a run."""
+@dataclass(frozen=True)
+class _Order:
+    """A run that is wanted: of which config and models, into which folder, under which flags."""
+
+    name: str
+    config: RunConfig
+    host: PluginHost
+    store: RunStore
+    flags: dict[str, Any]
+
+
+def _print_estimate(order: _Order) -> None:
     with Display() as display:
-        config = _with_stand_ins(config, display)
-        run = prepare_run(name, config, host, store, cache_folder(), display)
-        estimate = estimate_run(run, store, cache_folder(), flags["jobs"])
-    click.echo(render_estimate(estimate), nl=False)
+        config = _with_stand_ins(order.config, display)
+        run = prepare_run(order.name, config, order.host, order.store, cache_folder(), display)
+        estimate = estimate_run(run, order.store, cache_folder(), order.flags["jobs"])
+    click.echo(f"{config.protocol}\n{render_estimate(estimate)}", nl=False)
 
 
-def _run(name: str, config: RunConfig, host: PluginHost, store: RunStore, flags: dict[str, Any]) -> Outcome:
+def _make_run(order: _Order) -> int:
+    outcome = _compute(order)
+    if outcome.computed or outcome.kept:
+        tables = publish(order.store)
+        click.echo("\n".join(render(tables[number], "md") for number in (3, 4, 5)), nl=False)
+    return _report(order.store.folder, outcome)
+
+
+def _make_study(folder: Path, orders: list[_Order]) -> int:
+    for order in orders:
+        divide(order.config, cache_folder())  # a refusal must not come after hours of training under another protocol
+    begin_study(folder, [order.config.protocol for order in orders])
+    outcomes = {order.store.folder: _compute(order) for order in orders}
+    if all(outcome.computed or outcome.kept for outcome in outcomes.values()):
+        click.echo(render(publish_study(folder), "md"), nl=False)
+    codes = [_report(place, outcome) for place, outcome in outcomes.items()]
+    return max(codes)
+
+
+def _compute(order: _Order) -> Outcome:
     """Compute what a run lacks."""
-    with store.open_for_writing():
-        if flags["fresh"]:
-            store.move_cells_aside()
+    with order.store.open_for_writing():
+        if order.flags["fresh"]:
+            order.store.move_cells_aside()
         with Display() as display:
-            run = prepare_run(name, config, host, store, cache_folder(), display)
-            return execute(run, store, cache_folder(), flags["jobs"], display)
+            run = prepare_run(order.name, order.config, order.host, order.store, cache_folder(), display)
+            return execute(run, order.store, cache_folder(), order.flags["jobs"], display)
 
 
 def _settled(config: RunConfig, models: str | None, host: PluginHost, flags: dict[str, Any]) -> RunConfig:
@@ -98,20 +128,6 @@ def _with_stand_ins(config: RunConfig, display: Display) -> RunConfig:
     if missing:
         display.note(f"source sets not there, generated images stand in for the estimate: {', '.join(missing)}")
     return config.model_copy(update={"sources": {**config.sources, **missing}})
-
-
-def _conclude(store: RunStore, outcome: Outcome) -> int:
-    if outcome.computed or outcome.kept:
-        publish(store)
-        results = read_results(store)
-        click.echo("\n".join(render(TABLES[number](results), "md") for number in (3, 4, 5)), nl=False)
-    return _report(store.folder, outcome)
-
-
-def _conclude_study(folder: Path, outcomes: list[Outcome]) -> int:
-    if outcomes and all(outcome.computed or outcome.kept for outcome in outcomes):
-        click.echo(render(publish_study(folder), "md"), nl=False)
-    return max((_report(folder, outcome) for outcome in outcomes), default=0)
 
 
 def _report(folder: Path, outcome: Outcome) -> int:

@@ -10,7 +10,7 @@ import click
 from tabulate import tabulate
 
 from harness.execution.config import load_config, parse_config
-from harness.execution.prepare import divide
+from harness.execution.prepare import Division, divide
 from harness.locations import cache_folder
 from harness.protocol.fingerprint import describe_splits, split_fingerprint
 
@@ -23,25 +23,35 @@ from harness.protocol.fingerprint import describe_splits, split_fingerprint
 def command(config: str, overrides: tuple[str, ...], data: Path | None, *, as_json: bool) -> None:
     """Say who is where under CONFIG, and the fingerprint of it. Leaks are shown, not refused."""
     name, settings = load_config(config, overrides)
-    values = settings.model_dump(mode="json") | {"allow_leak": True}
+    values = settings.model_dump(mode="json") | {"allow_leak": True, "protocols": None}
     if data is not None:
         values["data"]["folder"] = str(data)
-    division = divide(parse_config(values, f"config '{name}'"), cache_folder())
-    counts = describe_splits(division.splits, division.images)
-    answer: dict[str, Any] = {
+    answers = []
+    for protocol in settings.protocols or (settings.protocol,):
+        division = divide(parse_config(values | {"protocol": protocol}, f"config '{name}'"), cache_folder())
+        answers.append(_answer(division, with_images=as_json))
+        if not as_json:
+            _print(division, answers[-1])
+    if as_json:
+        click.echo(json.dumps(answers[0] if len(answers) == 1 else answers, indent=1))
+
+
+def _answer(division: Division, *, with_images: bool) -> dict[str, Any]:
+    answer = {
         "schema_version": 1,
         "protocol": division.protocol.name,
         "fingerprint": split_fingerprint(division.splits),
         "groups": int(division.images[division.protocol.group].nunique()),
         "shared_accessions": division.shared_accessions,
         "leaks": [str(leak) for leak in division.leaks],
-        "sides": counts.to_dict("records"),
+        "sides": describe_splits(division.splits, division.images).to_dict("records"),
     }
-    if as_json:
-        click.echo(json.dumps({**answer, "images": division.splits.to_dict("records")}, indent=1))
-        return
+    return {**answer, "images": division.splits.to_dict("records")} if with_images else answer
+
+
+def _print(division: Division, answer: dict[str, Any]) -> None:
     click.echo(f"{division.protocol.name}: {division.protocol.title}\nfingerprint {answer['fingerprint']}\n")
-    click.echo(tabulate(counts.values.tolist(), headers=list(counts.columns), tablefmt="pipe"))
+    click.echo(tabulate(answer["sides"], headers="keys", tablefmt="pipe"))
     click.echo(
         f"\n{answer['groups']} groups by {division.protocol.group}; "
         f"{division.shared_accessions} accessions on two sides"

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import click
 
+from harness.errors import UsageError
 from harness.execution.store import RunStore
 from harness.reporting.publish import publish
-from harness.reporting.results import read_results
 from harness.reporting.study import publish_study, study_runs
 from harness.reporting.table import FORMATS, Format, render
 from harness.reporting.tables import TABLES
@@ -24,10 +24,10 @@ def command(run: Path, which: str, how: Format) -> None:
     Of a study of several protocols, the table across them.
     """
     if study_runs(run):
+        if which != "all":
+            raise UsageError(f"{run} holds a study, which has one table - ask one of its runs: {run}/<protocol>")
         click.echo(render(publish_study(run), how), nl=False)
         return
-    store = RunStore(run)
-    results = read_results(store)
-    publish(store)
-    numbers = TABLES if which == "all" else [int(which)]
-    click.echo("\n".join(render(TABLES[number](results), how) for number in numbers), nl=False)
+    tables = publish(RunStore(run))
+    numbers = tables if which == "all" else [int(which)]
+    click.echo("\n".join(render(tables[number], how) for number in numbers), nl=False)

@@ -162,6 +162,8 @@ def cost_change(base: Sequence[float], new: Sequence[float], timing_variance: fl
         return Change(value, None, 0)
     shares = costs / costs.sum(1, keepdims=True)
     scatter = float(((shares[0] - shares[1]) ** 2).sum() * cells / (cells - 1))
+    if scatter < 1e-18 and not timing_variance:
+        return Change(value, None, 0)  # all cells changed alike, so nothing is known about chance
     variance = scatter + timing_variance
     # Satterthwaite's: the timing's share of the variance is known, the scatter's rests on so many cells
     freedom = (cells - 1) * (variance / scatter) ** 2 if scatter else np.inf

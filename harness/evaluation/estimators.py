@@ -21,14 +21,20 @@ Estimator = Callable[[Array], Array]
 """From weights (D, A) to the figure under each row (D,); NaN where a row leaves nothing to compute it from."""
 
 
-def ratio_of_sums(parts: Array, wholes: Array) -> Estimator:
-    """Sum of ``parts`` over sum of ``wholes``, averaged over units: accuracy, recall, mean of patients.
+def mean_of_ratios(*ratios: tuple[Array, Array]) -> Estimator:
+    """Sums over sums, averaged over the ratios and then over units: accuracy, recalls, mean of patients.
 
     Args:
-        parts: Float64 (U, A).
-        wholes: Float64 (U, A).
+        ratios: Of each, what is summed above and below the line, float64 (U, A). A unit in which one of them has
+            nothing below the line does not count.
     """
-    return lambda weights: _mean_of_units(weights @ parts.T, weights @ wholes.T)
+
+    def figure(weights: Array) -> Array:
+        above = np.stack([weights @ parts.T for parts, _ in ratios])
+        below = np.stack([weights @ wholes.T for _, wholes in ratios])
+        return _mean_of_units(above, below)
+
+    return figure
 
 
 def pair_ranking(ordered: Array, pairs: Array) -> Estimator:
@@ -43,7 +49,7 @@ def pair_ranking(ordered: Array, pairs: Array) -> Estimator:
         sums = [np.einsum("da,da->d", weights @ count, weights) for count in counts]
         return np.stack(sums, axis=1)
 
-    return lambda weights: _mean_of_units(total(weights, ordered), total(weights, pairs))
+    return lambda weights: _mean_of_units(total(weights, ordered)[None], total(weights, pairs)[None])
 
 
 def binned_gap(gaps: Array, images: Array) -> Estimator:
@@ -53,12 +59,7 @@ def binned_gap(gaps: Array, images: Array) -> Estimator:
         gaps: Sum of (probability - label) by unit, bin and accession, float64 (U, bins, A).
         images: Images by unit and accession, float64 (U, A).
     """
-    return lambda weights: _mean_of_units(np.abs(gaps @ weights.T).sum(1).T, weights @ images.T)
-
-
-def mean_of(*terms: Estimator) -> Estimator:
-    """The mean of several figures."""
-    return lambda weights: np.asarray(sum(term(weights) for term in terms)) / len(terms)
+    return lambda weights: _mean_of_units(np.abs(gaps @ weights.T).sum(1).T[None], (weights @ images.T)[None])
 
 
 def difference(one: Estimator, other: Estimator) -> Estimator:
@@ -78,18 +79,18 @@ def estimators(predictions: pd.DataFrame, accessions: pd.Index, *, cross_validat
     by_fold = _Sums(predictions, accessions, ["seed", "fold"])
     right = (predictions["predicted"] == predictions["label"]).to_numpy(float)
     malignant = predictions["label"].to_numpy(float)
-    sensitivity = ratio_of_sums(sums.of(right * malignant), sums.of(malignant))
-    specificity = ratio_of_sums(sums.of(right * (1 - malignant)), sums.of(1 - malignant))
+    sensitivity = sums.of(right * malignant), sums.of(malignant)
+    specificity = sums.of(right * (1 - malignant)), sums.of(1 - malignant)
     squares = (predictions["p_malignant"].to_numpy(float) - malignant) ** 2
     return {
-        "p_img": ratio_of_sums(sums.of(right), sums.of(np.ones_like(right))),
+        "p_img": mean_of_ratios((sums.of(right), sums.of(np.ones_like(right)))),
         "p_arp_slide": sums.patient_mean(right, cases(predictions)),
         "p_arp_accession": sums.patient_mean(right, predictions["accession"]),
-        "balanced_accuracy": mean_of(sensitivity, specificity),
+        "balanced_accuracy": mean_of_ratios(sensitivity, specificity),
         "auc": by_fold.ranking(predictions),
-        "sensitivity": sensitivity,
-        "specificity": specificity,
-        "brier": ratio_of_sums(sums.of(squares), sums.of(np.ones_like(squares))),
+        "sensitivity": mean_of_ratios(sensitivity),
+        "specificity": mean_of_ratios(specificity),
+        "brier": mean_of_ratios((sums.of(squares), sums.of(np.ones_like(squares)))),
         "ece": sums.calibration(predictions),
     }
 
@@ -100,6 +101,8 @@ class _Sums:
     def __init__(self, predictions: pd.DataFrame, accessions: pd.Index, unit: list[str]) -> None:
         self._unit = predictions.groupby(unit).ngroup().to_numpy()
         self._column = accessions.get_indexer(pd.Index(predictions["accession"]))
+        if (self._column < 0).any():
+            raise ValueError("an accession of the predictions is not among the accessions")
         self._shape = (int(self._unit.max()) + 1, len(accessions))
 
     def of(self, amounts: Array) -> Array:
@@ -115,7 +118,7 @@ class _Sums:
         parts, wholes = np.zeros(self._shape), np.zeros(self._shape)
         np.add.at(parts, (rates["unit"], rates["column"]), rates["right"])
         np.add.at(wholes, (rates["unit"], rates["column"]), 1.0)
-        return ratio_of_sums(parts, wholes)
+        return mean_of_ratios((parts, wholes))
 
     def ranking(self, predictions: pd.DataFrame) -> Estimator:
         """Pairs in order, by accession."""
@@ -140,9 +143,9 @@ class _Sums:
 
 
 def _mean_of_units(parts: Array, wholes: Array) -> Array:
-    """Divide (D, U) by (D, U) and average over the units that have something to divide by."""
-    there = wholes > 0
-    ratios = np.divide(parts, wholes, out=np.zeros_like(parts), where=there)
+    """Divide (K, D, U) by (K, D, U), average over K, and then over the units that have something to divide by."""
+    there = (wholes > 0).all(0)
+    ratios = np.divide(parts, wholes, out=np.zeros_like(parts), where=there).mean(0)
     units = there.sum(1)
-    mean: Array = np.divide(ratios.sum(1), units, out=np.full(len(parts), np.nan), where=units > 0)
+    mean: Array = np.divide(ratios.sum(1), units, out=np.full(len(units), np.nan), where=units > 0)
     return mean

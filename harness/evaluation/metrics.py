@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 import numpy as np
 import pandas as pd
-from sklearn.metrics import brier_score_loss, roc_auc_score
+from sklearn.metrics import roc_auc_score
 
 Metrics = dict[str, float | None]
 ECE_BINS = 10
@@ -62,7 +62,7 @@ def area_under_curve(predictions: pd.DataFrame) -> float | None:
 
 def brier_score(predictions: pd.DataFrame) -> float:
     """Mean squared difference between ``p_malignant`` and the label (Brier 1950); 0 is perfect, 0.25 a coin's."""
-    return float(brier_score_loss(predictions["label"], predictions["p_malignant"], pos_label=1))
+    return float(((predictions["p_malignant"] - predictions["label"]) ** 2).mean())
 
 
 def expected_calibration_error(predictions: pd.DataFrame) -> float:

@@ -7,6 +7,7 @@ serve every model of a table, which makes their differences paired.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,6 +19,8 @@ from scipy.stats import t as student
 from harness.evaluation.estimators import Array, Estimator
 
 DRAWS = 2000
+FEWEST_PATIENTS = 5
+"""Accessions of a class below which the tails are moved out to the extreme draws, which say nothing."""
 _LEVEL = 0.95
 
 
@@ -27,7 +30,7 @@ class Interval:
 
     Attributes:
         value: From all patients.
-        low: Lower bound; NaN where there are too few patients.
+        low: Lower bound; NaN where a class has fewer than five patients.
         high: Upper bound.
     """
 
@@ -49,6 +52,11 @@ class Patients:
     accessions: pd.Index
     labels: NDArray[np.int64]
     weights: Array
+
+    def only(self, accessions: Iterable[str]) -> Patients:
+        """Return some of them, drawn as often as before."""
+        kept = self.accessions.isin(list(accessions))
+        return Patients(self.accessions[kept], self.labels[kept], self.weights[:, kept])
 
 
 def draw_patients(images: pd.DataFrame, draws: int = DRAWS, seed: int = 0) -> Patients:
@@ -73,13 +81,13 @@ def resampled_interval(estimator: Estimator, patients: Patients) -> Interval:
     The plain percentile interval is too narrow where a class has a dozen patients: it knows neither Student's t nor
     the factor n / (n - 1) of a variance. Its tails are therefore moved out to
     Phi(-sqrt(n / (n - 1)) t(0.975; n - 1)), n being the patients of the smaller class. Of the methods tried it covers
-    best over all metrics (results/statistics/coverage.md).
+    best over the metrics that were simulated (results/statistics/coverage.md).
     """
     value = float(estimator(np.ones((1, len(patients.accessions))))[0])
     values = estimator(patients.weights)
     values = values[np.isfinite(values)]
     smallest = int(np.unique(patients.labels, return_counts=True)[1].min())
-    if smallest < 2 or not len(values):
+    if smallest < FEWEST_PATIENTS or not len(values):
         return Interval(value, np.nan, np.nan)
     reach = np.sqrt(smallest / (smallest - 1)) * student.ppf((1 + _LEVEL) / 2, smallest - 1)
     low, high = np.quantile(values, [normal.cdf(-reach), normal.cdf(reach)])

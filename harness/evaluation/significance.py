@@ -37,16 +37,15 @@ def corrected_t_test(differences: Sequence[float], test_per_train: float) -> Pai
         test_per_train: n_test / n_train at the sizes at hand.
 
     Returns:
-        None for fewer than two folds.
+        None for fewer than two folds, or where all differ by the same: their scatter is then unknown.
     """
     values = np.asarray(differences, float)
     folds = len(values)
     if folds < 2:
         return None
+    if np.ptp(values) < 1e-12:
+        return None if values[0] else PairedTest(0.0, folds - 1, 1.0)
     error = np.sqrt((1 / folds + test_per_train) * values.var(ddof=1))
-    if error == 0:
-        same = values[0] == 0
-        return PairedTest(0.0 if same else float(np.sign(values[0]) * np.inf), folds - 1, 1.0 if same else 0.0)
     statistic = float(values.mean() / error)
     return PairedTest(statistic, folds - 1, float(2 * student.sf(abs(statistic), folds - 1)))
 

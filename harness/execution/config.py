@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from importlib import resources
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 import yaml
 from pydantic import AfterValidator, Field
@@ -16,9 +16,10 @@ from harness.protocol.protocols import PROTOCOLS, ProtocolName
 from harness.settings import Settings, parse_settings
 
 _SHIPPED = "harness_configs"
+T = TypeVar("T")
 
 
-def _distinct(values: tuple[int, ...]) -> tuple[int, ...]:
+def _distinct(values: tuple[T, ...]) -> tuple[T, ...]:
     if len(set(values)) != len(values):
         raise ValueError("a value stands twice")
     return values
@@ -57,7 +58,7 @@ class RunConfig(Settings):
     """
 
     protocol: ProtocolName = "accession-5fold"
-    protocols: Annotated[tuple[ProtocolName, ...], Field(min_length=2)] | None = None
+    protocols: Annotated[tuple[ProtocolName, ...], Field(min_length=2), AfterValidator(_distinct)] | None = None
     allow_leak: bool = False
     seeds: Annotated[tuple[int, ...], Field(min_length=1), AfterValidator(_distinct)] = (0,)
     magnifications: Annotated[
@@ -98,7 +99,10 @@ class RunConfig(Settings):
                 raise ConfigError(
                     f"no model '{label}' in the config{did_you_mean(label, self.models)} (it has {known})"
                 )
-        return self.model_copy(update={"models": {label: self.models[label] for label in labels}})
+        reference = self.reference if self.reference in labels else None
+        return self.model_copy(
+            update={"models": {label: self.models[label] for label in labels}, "reference": reference}
+        )
 
 
 def load_config(where: str, overrides: tuple[str, ...] = ()) -> tuple[str, RunConfig]:
@@ -121,6 +125,8 @@ def load_config(where: str, overrides: tuple[str, ...] = ()) -> tuple[str, RunCo
         raise ConfigError(f"{where} is not YAML: {' '.join(str(error).split())}") from error
     if not isinstance(values, dict):
         raise ConfigError(f"{where} holds no mapping of keys to values")
+    if "protocol" in values and "protocols" in values:
+        raise ConfigError(f"{where} has both protocol and protocols - keep one of them")
     for override in overrides:
         _override(values, override)
     return name, parse_config(values, f"config '{name}'")
@@ -164,6 +170,7 @@ def _override(values: dict[str, Any], override: str) -> None:
         value = yaml.safe_load(text)
     except yaml.YAMLError as error:
         raise ConfigError(f"-o {override}: the value is not YAML") from error
+    values.pop({"protocol": "protocols", "protocols": "protocol"}.get(key, ""), None)  # one takes the other's place
     target, rest = values, key
     while (step := _step(target, rest)) is not None:
         if not isinstance(target.get(step), dict):

@@ -51,6 +51,7 @@ def _run_record(run: Run, stored: dict[str, Any] | None) -> dict[str, Any]:
             update={
                 "models": {**before.models, **config.models},
                 "magnifications": tuple(sorted({*before.magnifications, *config.magnifications})),
+                "reference": config.reference or before.reference,
             }
         )
     return {

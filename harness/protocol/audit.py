@@ -34,14 +34,12 @@ from harness.protocol.audit_report import (
     RelatedSlides,
 )
 from harness.protocol.gate import Leak, find_leak, find_picture_leak
-from harness.protocol.protocols import PROTOCOLS, TEST, TRAIN, VALIDATION, split_images
-from harness.protocol.splitter import deal_groups
+from harness.protocol.protocols import PROTOCOLS, deal_tenths, split_images
 
 Progress = Callable[[int, int], None]
 
 _CHUNK = 16
 _WORTH_A_POOL = 256
-_TENTHS = (*[TRAIN] * 7, VALIDATION, *[TEST] * 2)
 _NO_SLIDE = "images without an official name"
 
 
@@ -228,16 +226,15 @@ def _lung_divisions(
 ) -> tuple[DivisionFinding, ...]:
     table = images[["image", "side"]].assign(fold=0, seed=seed)
     identities = {"tile": images.set_index("image")["origin"], "identical": content}
+
+    def at_random() -> pd.DataFrame:
+        return table.assign(side=deal_tenths(images["image"], images["stratum"], seed))
+
     ways = {
-        ("random images", "one random 7:1:2 split over images"): lambda: table.assign(side=_tenths(images, seed)),
+        ("random images", "one random 7:1:2 split over images"): at_random,
         ("tiles", "tiles kept apart, as the harness pre-trains"): lambda: table,
     }
     return tuple(_division(words, divide, identities, near) for words, divide in ways.items())
-
-
-def _tenths(images: pd.DataFrame, seed: int) -> pd.Series[str]:
-    places = deal_groups(images["image"], images["stratum"], seed, range(len(_TENTHS)))
-    return places.map(dict(enumerate(_TENTHS)))
 
 
 def _division(

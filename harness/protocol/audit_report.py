@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from tabulate import tabulate
 from harness.data.likeness import HASH_BITS, MAX_DIFFERING_BITS, MIN_CORRELATION, IdenticalImages, NearDuplicate
 from harness.data.names import parse_stem
 from harness.data.tissue import LOW_TISSUE_SHARE, OUTLYING_SCORE, TISSUE_DENSITY, LowTissue, StainOutlier
+from harness.text import markdown
 
 SCHEMA_VERSION = 1
 N_EXAMPLES = 5
@@ -30,7 +30,6 @@ _KINDS = {
     "near_duplicate": "near-duplicate pairs",
 }
 _LUNG_TREE = "lung_colon_image_set/lung_image_sets/"
-_MARKUP = re.compile(r"([|<>`*\[\]])")
 
 
 @dataclass(frozen=True)
@@ -295,6 +294,5 @@ def _first(items: Sequence[str]) -> str:
 
 
 def _plain(text: str) -> str:
-    """Make text from file names safe to print: nothing steers a terminal, nothing is Markdown; LC25000's tree goes."""
-    printable = "".join(c if c.isprintable() else "?" for c in text.replace(_LUNG_TREE, ""))
-    return _MARKUP.sub(r"\\\1", printable)
+    """Make text from file names safe to print; LC25000's tree goes."""
+    return markdown(text.replace(_LUNG_TREE, ""))

@@ -83,15 +83,16 @@ def _rotate(home: pd.Series[int], fold: int) -> pd.Series[str]:
 
 
 def _holdout(images: pd.DataFrame, seed: int) -> pd.DataFrame:
-    return _fold(images, 0, _tenths(images["accession"], _class_names(images), seed))
+    return _fold(images, 0, deal_tenths(images["accession"], _class_names(images), seed))
 
 
 def _paper_random(images: pd.DataFrame, seed: int) -> pd.DataFrame:
     strata = _class_names(images) + images["magnification"].map(" at {}x".format)
-    return _fold(images, 0, _tenths(images["name"], strata, seed))
+    return _fold(images, 0, deal_tenths(images["name"], strata, seed))
 
 
-def _tenths(groups: pd.Series[str], strata: pd.Series[str], seed: int) -> pd.Series[str]:
+def deal_tenths(groups: pd.Series[str], strata: pd.Series[str], seed: int) -> pd.Series[str]:
+    """Divide 7:1:2: the side of each image, whole groups together and strata spread evenly."""
     return deal_groups(groups, strata, seed, range(len(_TENTHS))).map(dict(enumerate(_TENTHS)))
 
 

@@ -9,7 +9,7 @@ import pandas as pd
 
 from harness.evaluation.metrics import cases
 from harness.reporting import paper
-from harness.reporting.contrasts import Contrast, contrasts, summarise
+from harness.reporting.contrasts import Contrast, Decisions, contrasts, decisions, summarise
 from harness.reporting.results import Results
 from harness.reporting.scores import CHOSEN, Score, scores, tested_models
 from harness.reporting.table import DASH, Table
@@ -40,7 +40,7 @@ _TITLES = {
 def table_3(results: Results) -> Table:
     """Accuracy by metric, model and magnification, with 95 % intervals and the paper's figures."""
     tested = tested_models(results)
-    found, against = scores(tested), contrasts(results, tested)
+    found, against, decided = scores(tested), contrasts(results, tested), decisions(results, tested)
     rows, records = _size_rows(results), [_score_record(results, score) for score in found.values()]
     for metric, title in _TITLES.items():
         for label in results.labels:
@@ -48,10 +48,17 @@ def table_3(results: Results) -> Table:
             rows.append([title, label, *(map(_with_interval, line))])
             rows += _paper_rows(results, metric, title, line, label)
         rows += _contrast_rows(results, against, metric, title)
-    rows += _decision_rows(results, against)
+    rows += _decision_rows(results, decided)
     records += [contrast.record(results.reference) for contrast in against]
+    records += [item.record(results.reference) for item in decided]
     columns = ["metric", "model", *(f"{magnification}x" for magnification in results.magnifications)]
-    notes = [*summarise(results, against), *_explanations(results), *results.notes(), paper.DOUBTS[0]]
+    notes = [
+        *summarise(results.reference, against),
+        *_explanations(results),
+        *results.reference_notes(),
+        *results.notes(),
+        paper.DOUBTS[0],
+    ]
     return Table(3, results.heading("Accuracy"), columns, rows, [*notes, *results.missing_notes()], records)
 
 
@@ -62,12 +69,14 @@ def _explanations(results: Results) -> list[str]:
         else "Mean over folds and seeds."
     )
     return [
-        "In %; in brackets the 95 % interval: accessions resampled within their class, the same draws for all models.",
+        "In %; in brackets the 95 % interval: accessions resampled within their class, the same draws for all models. "
+        "It says what other patients would change, not what another training would. None below five accessions of a "
+        "class.",
         "P_arp (eq. 2) by slide takes a slide under one diagnosis as a patient, as the literature does; by accession, "
         f"the case that its slides were cut from. P_img is eq. 3. {pooled}",
         f"minus {results.reference}: the paired difference with its interval, and p of the corrected resampled t-test "
-        "over folds (Nadeau & Bengio 2003), adjusted by Holm over the row's models and magnifications. McNemar: p on "
-        "accessions, an accession's mean probability against the threshold, adjusted likewise.",
+        "over folds (Nadeau & Bengio 2003), adjusted by Holm over models and magnifications, each metric by itself. "
+        "McNemar: p on accessions, an accession's mean probability against the threshold, adjusted likewise.",
         "A threshold is 0.5, or chosen: that of the best balanced accuracy on the cell's own validation images.",
     ]
 
@@ -96,11 +105,11 @@ def _contrast_rows(results: Results, against: list[Contrast], metric: str, title
     ]
 
 
-def _decision_rows(results: Results, against: list[Contrast]) -> list[list[str]]:
-    found = {(contrast.label, contrast.magnification): contrast for contrast in against if contrast.metric == "p_img"}
-    kinds: tuple[tuple[str, Callable[[Contrast], float]], ...] = (
-        ("McNemar p", lambda contrast: contrast.p_mcnemar),
-        ("McNemar p, chosen threshold", lambda contrast: contrast.p_mcnemar_chosen),
+def _decision_rows(results: Results, decided: list[Decisions]) -> list[list[str]]:
+    found = {(item.label, item.magnification): item for item in decided}
+    kinds: tuple[tuple[str, Callable[[Decisions], float]], ...] = (
+        ("McNemar p", lambda item: item.p_half),
+        ("McNemar p, chosen threshold", lambda item: item.p_chosen),
     )
     return [
         [

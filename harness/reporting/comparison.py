@@ -28,7 +28,7 @@ from harness.training.torch_model import FINAL_STAGE
 ACCURACY, CONFIDENCE, IMAGES, COST = "balanced accuracy", "confidence", "images to convergence", "calibrated cost"
 SCHEMA_VERSION = 1
 TIMING_DEVIATION = 0.1
-"""Allowed for the logarithm of a calibrated speed, measured once a run; 0.07 was seen on a busy machine of two cores."""
+"""Of the logarithm of a calibrated speed, which is measured once a run; on a busy machine of two cores it was 0.07."""
 
 _COST = ["images", "calibrated", "converged"]
 
@@ -84,11 +84,13 @@ class Comparison:
         rows: What was compared, with its judgement.
         missing: Cells that only the first run has finished, by model.
         notes: What a reader must know.
+        leaky: Patients stand on two sides in these runs.
     """
 
     rows: list[tuple[ComparedRow, Judgement]]
     missing: dict[str, int]
     notes: list[str]
+    leaky: bool
 
     @property
     def regressions(self) -> list[str]:
@@ -123,7 +125,12 @@ def compare_runs(base: Results, new: Results, margins: Margins) -> Comparison:
     rows = [row for label in labels for row in _compare_model(label, base, new, margins)]
     judged = judge([row.change for row in rows], [row.margin for row in rows])
     missing = pd.Series([base.cells[name]["model"] for name in base.cells if name not in new.cells], dtype=str)
-    return Comparison(list(zip(rows, judged, strict=True)), missing.value_counts().to_dict(), _notes(base, new, rows))
+    return Comparison(
+        list(zip(rows, judged, strict=True)),
+        {str(label): int(number) for label, number in missing.value_counts().items()},
+        _notes(base, new, rows),
+        base.run["leaky"] or new.run["leaky"],
+    )
 
 
 def comparison_table(comparison: Comparison) -> Table:
@@ -143,6 +150,7 @@ def comparison_table(comparison: Comparison) -> Table:
     columns = ["model", "quantity", "at", "base", "new", "change (95 %)", "p", "verdict"]
     worse = comparison.regressions
     title = f"{len(worse)} regression{'s' if len(worse) > 1 else ''}" if worse else "No regression"
+    title = f"LEAKY - {title}" if comparison.leaky else title
     records = [_record(row, found) for row, found in comparison.rows]
     return Table(None, title, columns, rows, [*worse, *comparison.notes], records)
 
@@ -150,8 +158,12 @@ def comparison_table(comparison: Comparison) -> Table:
 def _compare_model(label: str, base: Results, new: Results, margins: Margins) -> list[ComparedRow]:
     tested = (results.test[results.test["model"] == label] for results in (base, new))
     paired = pair_images(*tested)
-    rows = [_accuracy_row(label, int(m), table, margins) for m, table in paired.groupby("magnification")]
-    rows += [_accuracy_row(label, None, paired, margins)] if len(rows) > 1 else []
+    if paired.empty:
+        return []
+    at = [(int(magnification), table) for magnification, table in paired.groupby("magnification")]
+    places: list[tuple[int | None, pd.DataFrame]] = [*at, (None, paired)] if len(at) > 1 else [*at]
+    # balanced accuracy needs both classes
+    rows = [_accuracy_row(label, m, table, margins) for m, table in places if len(table["label"].unique()) > 1]
     rows.append(_confidence_row(label, paired, margins))
     costs = _costs(label, base).join(_costs(label, new).add_suffix("_new"), how="inner")
     return rows + (_cost_rows(label, costs, margins) if len(costs) else [])
@@ -159,7 +171,7 @@ def _compare_model(label: str, base: Results, new: Results, margins: Margins) ->
 
 def _accuracy_row(label: str, magnification: int | None, paired: pd.DataFrame, margins: Margins) -> ComparedRow:
     levels = (balanced_accuracy(paired.assign(predicted=paired[name])) for name in ("predicted", "predicted_new"))
-    base, new = (math.nan if level is None else level for level in levels)
+    base, new = (float(level or 0) for level in levels)
     return ComparedRow(label, ACCURACY, magnification, base, new, accuracy_change(paired), margins.accuracy)
 
 
@@ -175,12 +187,11 @@ def _costs(label: str, results: Results) -> pd.DataFrame:
     spent = history[history["stage"] == FINAL_STAGE].groupby(["model", "magnification", "fold", "seed"])["images_seen"]
     budgets, rows = spent.max(), {}
     for name, cell in results.cells.items():
-        timings = cell["timings"]
-        speed, unit = timings["images_per_second_alone"], timings["calibration_seconds"]
-        if cell["model"] == label and cell["epochs"] and speed and unit:
+        if cell["model"] == label and cell["epochs"]:
             budget = budgets[label, cell["magnification"], cell["fold"], cell["seed"]]
             images = float(cell["convergence"]["images"] if cell["convergence"] else budget)
-            rows[name] = [images, images / speed / unit, bool(cell["convergence"])]
+            speed, unit = (cell["timings"][name] for name in ("images_per_second_alone", "calibration_seconds"))
+            rows[name] = [images, images / speed / unit if speed and unit else math.nan, bool(cell["convergence"])]
     return pd.DataFrame.from_dict(rows, orient="index", columns=_COST)
 
 
@@ -188,39 +199,47 @@ def _cost_rows(label: str, costs: pd.DataFrame, margins: Margins) -> list[Compar
     margin = math.log1p(margins.convergence)
     dead = [int((~costs[column].astype(bool)).sum()) for column in ("converged", "converged_new")]
     remark = f"not converged: {dead[0]} of {len(costs)} cells before, {dead[1]} now" if any(dead) else ""
-    pairs = (
-        (IMAGES, "images", 0.0),
-        # both runs' speeds are measured once
-        (COST, "calibrated", 2 * TIMING_DEVIATION**2),
-    )
-    return [
-        ComparedRow(
-            label,
-            quantity,
-            None,
-            float(costs[column].sum()),
-            float(costs[f"{column}_new"].sum()),
-            cost_change(list(costs[column]), list(costs[f"{column}_new"]), variance),
-            margin,
-            remark,
-        )
-        for quantity, column, variance in pairs
-    ]
+    images = cost_change(list(costs["images"]), list(costs["images_new"]))
+    rows = [_cost_row(label, IMAGES, costs, "images", (images, margin, remark))]
+    timed = costs.dropna()
+    if len(timed):
+        # both runs' speeds are measured once; where nothing is known of chance in images, nothing is of their time
+        known = images.standard_error is not None
+        change = cost_change(list(timed["calibrated"]), list(timed["calibrated_new"]), 2 * TIMING_DEVIATION**2)
+        change = change if known else Change(change.value, None, 0)
+        untimed = f"no speed for {len(costs) - len(timed)} cells" if len(timed) < len(costs) else ""
+        rows.append(_cost_row(label, COST, timed, "calibrated", (change, margin, untimed)))
+    return rows
+
+
+def _cost_row(
+    label: str, quantity: str, costs: pd.DataFrame, column: str, found: tuple[Change, float, str]
+) -> ComparedRow:
+    base, new = float(costs[column].sum()), float(costs[f"{column}_new"].sum())
+    return ComparedRow(label, quantity, None, base, new, *found)
 
 
 def _notes(base: Results, new: Results, rows: list[ComparedRow]) -> list[str]:
     remarks = dict.fromkeys(f"{row.label}, {row.remark}." for row in rows if row.remark)
     added = [label for label in new.labels if label not in base.labels]
     here = "on the same device" if base.run["device"] == new.run["device"] else "on different devices"
+    untimed = [label for label in _labels_of(rows, IMAGES) if label not in _labels_of(rows, COST)]
     return [
         *remarks,
+        *([f"No calibrated cost, since no speed was measured: {', '.join(untimed)}."] if untimed else []),
         *([f"Only in the new run: {', '.join(added)}."] if added else []),
         "Change: new minus base in points, paired by image, with errors clustered by accession and by cell; of costs "
         "in %, less is better. p: one-sided, adjusted by Holm over the whole table.",
         "Confidence: mean probability of the right class. Same: the 90 % interval lies within the margin. Cannot tell: "
         "a change may be there, and chance alone may have made it.",
         f"The runs were made {here}; times are compared as multiples of the calibration workload only.",
+        *dict.fromkeys([*base.notes(), *new.notes()]),
     ]
+
+
+def _labels_of(rows: list[ComparedRow], quantity: str) -> list[str]:
+    """Name the models that have a row of a quantity."""
+    return [row.label for row in rows if row.quantity == quantity]
 
 
 def _level(row: ComparedRow, value: float) -> str:
@@ -247,7 +266,7 @@ def _shown(row: ComparedRow, value: float) -> float:
 
 def _reason(row: ComparedRow, found: Judgement) -> str:
     where = f" at {row.magnification}x" if row.magnification else ""
-    return f"{row.quantity}{where} is worse by {_with_interval(row).lstrip('-+')}, p {found.p_value:.3f}"
+    return f"{row.quantity}{where} got worse: {_with_interval(row)}, p {found.p_value:.3f}"
 
 
 def _record(row: ComparedRow, found: Judgement) -> dict[str, Any]:

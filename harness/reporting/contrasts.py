@@ -6,25 +6,22 @@ import math
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from harness.evaluation.estimators import difference
+import pandas as pd
+
+from harness.evaluation.changes import CELL
+from harness.evaluation.estimators import difference, estimators
 from harness.evaluation.resampling import resampled_interval
-from harness.evaluation.significance import (
-    PairedTest,
-    corrected_t_test,
-    holm,
-    mcnemar_test,
-    patient_decisions,
-)
+from harness.evaluation.significance import corrected_t_test, holm, mcnemar_test, patient_decisions
 from harness.reporting.results import Results
 from harness.reporting.scores import Tested
 
-CONTRASTED = ("p_arp_slide", "p_img", "balanced_accuracy")
+CONTRASTED = {"p_arp_slide": "P_arp by slide", "p_img": "P_img", "balanced_accuracy": "balanced accuracy"}
 _SURE = 0.05
 
 
 @dataclass(frozen=True)
 class Contrast:
-    """A model minus the reference in one metric at one magnification, as fractions.
+    """A model minus the reference in one metric at one magnification, as fractions, on the images that both tested.
 
     Attributes:
         metric: One of :data:`CONTRASTED`.
@@ -34,8 +31,6 @@ class Contrast:
         low: Lower bound of its 95 % interval; None where there are too few patients.
         high: Upper bound likewise.
         p_t: Corrected resampled t-test over folds, adjusted over models and magnifications; None without folds.
-        p_mcnemar: McNemar's test on accessions, adjusted likewise.
-        p_mcnemar_chosen: The same at the chosen thresholds.
     """
 
     metric: str
@@ -45,13 +40,11 @@ class Contrast:
     low: float | None
     high: float | None
     p_t: float | None
-    p_mcnemar: float
-    p_mcnemar_chosen: float
 
     @property
     def sure(self) -> bool:
-        """True where the difference is more than noise: by the t-test over folds, or without folds by McNemar's."""
-        return (self.p_mcnemar if self.p_t is None else self.p_t) < _SURE
+        """True where the test over folds calls the difference more than noise."""
+        return self.p_t is not None and self.p_t < _SURE
 
     def record(self, reference: str) -> dict[str, Any]:
         """Return it for CSV and JSON."""
@@ -59,70 +52,109 @@ class Contrast:
         return {"quantity": "difference", "model": values.pop("label"), "reference": reference, **values}
 
 
+@dataclass(frozen=True)
+class Decisions:
+    """McNemar's test of a model's and the reference's decisions on the same accessions.
+
+    Attributes:
+        label: The model.
+        magnification: 40, 100, 200 or 400.
+        p_half: Two-sided p at the threshold 0.5, adjusted over models and magnifications.
+        p_chosen: The same at the thresholds chosen on validation.
+    """
+
+    label: str
+    magnification: int
+    p_half: float
+    p_chosen: float
+
+    def record(self, reference: str) -> dict[str, Any]:
+        """Return it for CSV and JSON."""
+        values = asdict(self)
+        return {"quantity": "McNemar", "model": values.pop("label"), "reference": reference, **values}
+
+
 def contrasts(results: Results, tested: dict[int, dict[str, Tested]]) -> list[Contrast]:
     """Compare every model with the reference, metric by metric; p-values are adjusted by Holm within a metric."""
     found: list[Contrast] = []
     for metric in CONTRASTED:
-        raw = [
-            _contrast(metric, magnification, models[label], models[results.reference], results)
-            for magnification, models in tested.items()
-            if results.reference in models
-            for label in results.labels
-            if label in models and label != results.reference
-        ]
-        found += _adjusted(raw)
+        raw = [_contrast(metric, model, reference, results) for model, reference in _pairs(results, tested)]
+        found += _adjusted([contrast for contrast in raw if contrast is not None])
     return found
 
 
-def summarise(results: Results, against: list[Contrast]) -> list[str]:
+def decisions(results: Results, tested: dict[int, dict[str, Tested]]) -> list[Decisions]:
+    """Test every model's decisions on accessions against the reference's, at both thresholds."""
+    pairs = _pairs(results, tested)
+    halves = holm([_mcnemar(model.at_half, reference.at_half) for model, reference in pairs])
+    chosen = holm([_mcnemar(model.at_chosen, reference.at_chosen) for model, reference in pairs])
+    return [
+        Decisions(model.label, model.magnification, half, choice)
+        for (model, _), half, choice in zip(pairs, halves, chosen, strict=True)
+    ]
+
+
+def summarise(reference: str, against: list[Contrast]) -> list[str]:
     """Say in a plain sentence which differences can be told from noise, metric by metric."""
     metrics = dict.fromkeys(contrast.metric for contrast in against)
-    return [_sentence(results.reference, metric, [c for c in against if c.metric == metric]) for metric in metrics]
+    return [_sentence(reference, metric, [c for c in against if c.metric == metric]) for metric in metrics]
 
 
 def _sentence(reference: str, metric: str, found: list[Contrast]) -> str:
-    name = {"p_arp_slide": "P_arp by slide", "p_img": "P_img", "balanced_accuracy": "Balanced accuracy"}[metric]
+    name = CONTRASTED[metric]
     sure = [contrast for contrast in found if contrast.sure]
+    if all(contrast.p_t is None for contrast in found):
+        return f"{name}: a single hold-out; no difference from {reference} can be tested over folds."
     if not sure:
         return f"{name}: no difference from {reference} can be told from noise."
     told = ", ".join(
         f"{contrast.label} at {contrast.magnification}x ({100 * contrast.value:+.1f} points)" for contrast in sure
     )
-    rest = "every difference" if len(sure) == len(found) else f"{len(sure)} of {len(found)} differences"
-    return f"{name}: {rest} from {reference} can be told from noise: {told}."
+    return f"{name}: {len(sure)} of {len(found)} differences from {reference} can be told from noise: {told}."
 
 
-def _contrast(metric: str, magnification: int, model: Tested, reference: Tested, results: Results) -> Contrast:
-    interval = resampled_interval(difference(model.estimators[metric], reference.estimators[metric]), model.patients)
-    low, high = (None if math.isnan(bound) else bound for bound in (interval.low, interval.high))
-    over_folds = _over_folds(metric, magnification, model, reference, results)
-    half, chosen = (
-        mcnemar_test(patient_decisions(one), patient_decisions(other)).p_value
-        for one, other in ((model.at_half, reference.at_half), (model.at_chosen, reference.at_chosen))
+def _pairs(results: Results, tested: dict[int, dict[str, Tested]]) -> list[tuple[Tested, Tested]]:
+    """Pair every model with the reference, magnification by magnification."""
+    return [
+        (models[label], models[results.reference])
+        for models in tested.values()
+        if results.reference in models
+        for label in results.labels
+        if label in models and label != results.reference
+    ]
+
+
+def _mcnemar(one: pd.DataFrame, other: pd.DataFrame) -> float:
+    return mcnemar_test(patient_decisions(one), patient_decisions(other)).p_value
+
+
+def _contrast(metric: str, model: Tested, reference: Tested, results: Results) -> Contrast | None:
+    """Compare on the images and cells that both have; None where there are none, or not of both classes."""
+    one, other = _common(model.at_half, reference.at_half)
+    if one.empty:
+        return None
+    patients = model.patients.only(one["accession"].unique())
+    figures = (
+        estimators(table, patients.accessions, cross_validated=results.cross_validated)[metric]
+        for table in (one, other)
     )
+    interval = resampled_interval(difference(*figures), patients)
+    if math.isnan(interval.value):
+        return None
+    low, high = (None if math.isnan(bound) else bound for bound in (interval.low, interval.high))
+    folds = [results.fold_metrics(tested.label, model.magnification, metric) for tested in (model, reference)]
+    over_folds = corrected_t_test(list((folds[0] - folds[1]).dropna()), results.test_per_train(model.magnification))
     p_t = over_folds.p_value if over_folds else None
-    return Contrast(metric, model.label, magnification, interval.value, low, high, p_t, half, chosen)
+    return Contrast(metric, model.label, model.magnification, interval.value, low, high, p_t)
 
 
-def _over_folds(
-    metric: str, magnification: int, model: Tested, reference: Tested, results: Results
-) -> PairedTest | None:
-    """Test the folds' own differences; folds that only one of the two has finished do not count."""
-    one, other = (results.fold_metrics(tested.label, magnification, metric) for tested in (model, reference))
-    differences = (one - other).dropna()
-    return corrected_t_test(list(differences), results.test_per_train(magnification))
+def _common(one: pd.DataFrame, other: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    keys = ["image", *CELL]
+    both = one[keys].merge(other[keys])
+    return one.merge(both), other.merge(both)
 
 
 def _adjusted(raw: list[Contrast]) -> list[Contrast]:
-    tested = [contrast for contrast in raw if contrast.p_t is not None]
-    p_t = dict(
-        zip(map(id, tested), holm([contrast.p_t for contrast in tested if contrast.p_t is not None]), strict=True)
-    )
-    halves, chosen = (
-        holm([contrast.p_mcnemar for contrast in raw]),
-        holm([contrast.p_mcnemar_chosen for contrast in raw]),
-    )
-    return [
-        replace(contrast, p_t=p_t.get(id(contrast)), p_mcnemar=half, p_mcnemar_chosen=choice)
-        for contrast, half, choice in zip(raw, halves, chosen, strict=True)
-    ]
+    p_values = [contrast.p_t for contrast in raw if contrast.p_t is not None]
+    adjusted = iter(holm(p_values))
+    return [contrast if contrast.p_t is None else replace(contrast, p_t=next(adjusted)) for contrast in raw]

@@ -48,7 +48,9 @@ def leak_table(runs: dict[str, Results]) -> Table:
         for name, interval in intervals.items()
     ]
     columns = ["metric", "model", "at", *runs, *(f"{name} minus {strict}" for name in loose)]
-    return Table(None, "LEAKY - Accuracy by protocol", columns, rows, _notes(runs), records)
+    title = "Accuracy by protocol"
+    title = f"LEAKY - {title}" if any(run.run["leaky"] for run in runs.values()) else title
+    return Table(None, title, columns, rows, _notes(runs), records)
 
 
 def _made(

@@ -7,28 +7,29 @@ from pathlib import Path
 from harness.execution.store import RunStore, write_text
 from harness.reporting.figures import FIGURES, image_bytes
 from harness.reporting.results import read_results
-from harness.reporting.table import Format, render
+from harness.reporting.table import Format, Table, render
 from harness.reporting.tables import TABLES
 
 KEPT_FORMATS: tuple[Format, ...] = ("md", "csv", "tex")
 
 
-def publish(store: RunStore) -> None:
-    """Write ``tables/`` and ``figures/`` anew.
+def publish(store: RunStore) -> dict[int, Table]:
+    """Write ``tables/`` and ``figures/`` anew, and return the tables by number.
 
     Raises:
         DataError: No run, or no finished cell.
     """
     results = read_results(store)
     tables, figures = (_made(store.folder / name) for name in ("tables", "figures"))
-    for number, make in TABLES.items():
-        table = make(results)
+    made = {number: make(results) for number, make in TABLES.items()}
+    for number, table in made.items():
         for how in KEPT_FORMATS:
             write_text(tables / f"table{number}.{how}", render(table, how))
     for number, draw in FIGURES.items():
         if (figure := draw(results)) is not None:
             for ending in ("png", "svg"):
                 (figures / f"figure{number}.{ending}").write_bytes(image_bytes(figure, ending))
+    return made
 
 
 def _made(folder: Path) -> Path:

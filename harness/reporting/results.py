@@ -96,6 +96,12 @@ class Results:
         """Sentences that every table of this run must carry."""
         return [*_protocol_notes(self.run), *_mixture_notes(self.cells)]
 
+    def reference_notes(self) -> list[str]:
+        """Say where another model stands in for the config's reference."""
+        wanted = self.run["config"].get("reference")
+        stood_in = wanted is not None and wanted != self.reference
+        return [f"{wanted} has no finished cell yet; {self.reference} is the reference."] if stood_in else []
+
     def heading(self, title: str) -> str:
         """Return a table's heading; it says so where patients stand on two sides."""
         return f"LEAKY - {title}" if self.run["leaky"] else title

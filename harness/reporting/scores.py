@@ -9,7 +9,6 @@ from functools import cached_property
 import pandas as pd
 
 from harness.evaluation.estimators import Estimator, estimators
-from harness.evaluation.metrics import Metrics, measure_pooled
 from harness.evaluation.resampling import Patients, draw_patients, resampled_interval
 from harness.evaluation.threshold import DEFAULT_THRESHOLD, with_chosen_thresholds
 from harness.protocol.protocols import TEST, VALIDATION
@@ -17,6 +16,9 @@ from harness.reporting.results import Results
 
 CHOSEN = "_chosen"
 """Marks the metrics at the threshold that was chosen on validation."""
+
+_NO_INTERVAL = "ece"
+"""Resampling makes gaps between confidence and frequency where there are none, so its draws lie above the figure."""
 
 _AT_CHOSEN = ("p_img", "balanced_accuracy", "sensitivity", "specificity")
 
@@ -27,6 +29,7 @@ class Tested:
 
     Attributes:
         label: The model.
+        magnification: 40, 100, 200 or 400.
         patients: Who was tested, and their draws: the same for all models of the magnification.
         at_half: Its predictions, decided at 0.5, with ``threshold``.
         at_chosen: The same, decided at the thresholds chosen on validation.
@@ -34,17 +37,11 @@ class Tested:
     """
 
     label: str
+    magnification: int
     patients: Patients
     at_half: pd.DataFrame
     at_chosen: pd.DataFrame
     cross_validated: bool
-
-    @cached_property
-    def metrics(self) -> Metrics:
-        """Every metric."""
-        chosen = measure_pooled(self.at_chosen, cross_validated=self.cross_validated)
-        values = measure_pooled(self.at_half, cross_validated=self.cross_validated)
-        return {**values, **{f"{name}{CHOSEN}": chosen[name] for name in _AT_CHOSEN}}
 
     @cached_property
     def estimators(self) -> dict[str, Estimator]:
@@ -85,7 +82,9 @@ def tested_models(results: Results) -> dict[int, dict[str, Tested]]:
         found[int(magnification)] = {
             str(label): Tested(
                 str(label),
-                patients,
+                int(magnification),
+                # fewer than the magnification's where folds are missing
+                patients.only(own.loc[own["side"] == TEST, "accession"].unique()),
                 own[own["side"] == TEST].assign(threshold=DEFAULT_THRESHOLD),
                 with_chosen_thresholds(own, VALIDATION, TEST),
                 results.cross_validated,
@@ -98,14 +97,18 @@ def tested_models(results: Results) -> dict[int, dict[str, Tested]]:
 def scores(tested: dict[int, dict[str, Tested]]) -> dict[tuple[str, str, int], Score]:
     """Compute every metric with its interval, by (metric, model, magnification)."""
     return {
-        (metric, label, magnification): _score(metric, magnification, value, model)
+        (metric, label, magnification): _score(metric, estimator, model)
         for magnification, models in tested.items()
         for label, model in models.items()
-        for metric, value in model.metrics.items()
+        for metric, estimator in model.estimators.items()
     }
 
 
-def _score(metric: str, magnification: int, value: float | None, model: Tested) -> Score:
-    interval = resampled_interval(model.estimators[metric], model.patients)
-    low, high = (None if math.isnan(bound) else min(max(bound, 0.0), 1.0) for bound in (interval.low, interval.high))
-    return Score(metric, model.label, magnification, value, low, high)
+def _score(metric: str, estimator: Estimator, model: Tested) -> Score:
+    interval = resampled_interval(estimator, model.patients)
+    value, low, high = (
+        None if math.isnan(figure) else figure for figure in (interval.value, interval.low, interval.high)
+    )
+    if metric == _NO_INTERVAL:
+        low = high = None
+    return Score(metric, model.label, model.magnification, value, low, high)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 from harness.errors import DataError
 from harness.execution.store import RunStore, write_text
+from harness.protocol.protocols import PROTOCOLS
 from harness.reporting.leak import leak_table
 from harness.reporting.publish import KEPT_FORMATS, publish
 from harness.reporting.results import read_results
@@ -16,7 +18,7 @@ _FILE = "study.json"
 _SCHEMA_VERSION = 1
 
 
-def begin_study(folder: Path, protocols: tuple[str, ...]) -> None:
+def begin_study(folder: Path, protocols: Sequence[str]) -> None:
     """Say in the folder that it holds a study of these protocols, the strictest last."""
     folder.mkdir(parents=True, exist_ok=True)
     content = {"schema_version": _SCHEMA_VERSION, "protocols": protocols}
@@ -31,7 +33,8 @@ def study_runs(folder: Path) -> dict[str, RunStore]:
     """
     try:
         content = json.loads((folder / _FILE).read_text(encoding="utf-8"))
-        return {str(name): RunStore(folder / str(name)) for name in content["protocols"]}
+        # only what is a protocol names a folder: the file may come from elsewhere
+        return {name: RunStore(folder / name) for name in content["protocols"] if name in PROTOCOLS}
     except FileNotFoundError:
         return {}
     except (ValueError, KeyError, TypeError) as error:

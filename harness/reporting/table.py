@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import html
 import json
-import re
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from tabulate import tabulate
+
+from harness.text import markdown, printable
 
 Format = Literal["md", "csv", "tex", "html", "json"]
 FORMATS: tuple[Format, ...] = ("md", "csv", "tex", "html", "json")
@@ -18,7 +19,6 @@ _TEX = {c: f"\\{c}" for c in "&%$#_{}"} | {
     "~": r"\textasciitilde{}",
     "^": r"\textasciicircum{}",
 }
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 
 @dataclass(frozen=True)
@@ -48,15 +48,17 @@ class Table:
 
 
 def render(table: Table, how: Format) -> str:
-    """Return a table as text in a format; what comes from plugins and file names is escaped."""
+    """Return a table as text in a format; what comes from plugins and file names is escaped, save in CSV, as data."""
     return _RENDERERS[how](table)
 
 
 def _markdown(table: Table) -> str:
-    grid = [[_markdown_text(cell) for cell in row] for row in table.rows]
-    body = tabulate(grid, headers=table.columns, tablefmt="pipe", disable_numparse=True)
-    notes = "".join(f"- {_markdown_text(note)}\n" for note in table.notes)
-    return f"## {table.heading}\n\n{body}\n\n{notes}"
+    grid = [[markdown(cell) for cell in row] for row in table.rows]
+    body = tabulate(
+        grid, headers=[markdown(column) for column in table.columns], tablefmt="pipe", disable_numparse=True
+    )
+    notes = "".join(f"- {markdown(note)}\n" for note in table.notes)
+    return f"## {markdown(table.heading)}\n\n{body}\n\n{notes}"
 
 
 def _csv(table: Table) -> str:
@@ -67,7 +69,7 @@ def _csv(table: Table) -> str:
 
 def _json(table: Table) -> str:
     content = {"schema_version": 1, "table": table.number, "title": table.title, "notes": table.notes}
-    return json.dumps({**content, "records": table.records}, indent=1) + "\n"
+    return json.dumps({**content, "records": table.records}, indent=1, allow_nan=False) + "\n"
 
 
 def _tex(table: Table) -> str:
@@ -93,15 +95,11 @@ def _html(table: Table) -> str:
 
 
 def _html_text(text: str) -> str:
-    return html.escape(_CONTROL.sub(" ", text))
-
-
-def _markdown_text(text: str) -> str:
-    return re.sub(r"([|<>`*\[\]])", r"\\\1", _CONTROL.sub(" ", text))
+    return html.escape(printable(text))
 
 
 def _tex_text(text: str) -> str:
-    return "".join(_TEX.get(c, c) for c in _CONTROL.sub(" ", text))
+    return "".join(_TEX.get(c, c) for c in printable(text))
 
 
 _RENDERERS = {"md": _markdown, "csv": _csv, "tex": _tex, "html": _html, "json": _json}

@@ -57,7 +57,8 @@ def test_costs():
     base, new = [100.0, 120.0, 90.0], [200.0, 240.0, 180.0]
     change = cost_change(base, new)
     assert change.value == pytest.approx(-np.log(2))
-    assert change.standard_error == 0  # every cell costs exactly twice as much
+    assert change.standard_error is None  # every cell costs exactly twice as much: nothing is known about chance
+    assert cost_change(base, new, 0.01).standard_error == pytest.approx(0.1)
     assert cost_change(base, base, 0.1) == Change(0.0, 0.0, 1)
     assert cost_change(base, [90.0, 130.0, 100.0], 0.04).standard_error > 0.2
 

@@ -106,10 +106,11 @@ def measure_noise(results: Results) -> Noise:
 
 
 def _convergence_noise(results: Results) -> float:
+    # a cell that has not converged cost its whole budget, as the comparison has it
+    budget = float(results.history["images_seen"].max())
     rows = [
-        (record["magnification"], record["fold"], record["seed"], math.log(record["convergence"]["images"]))
+        (*(record[key] for key in CELL), math.log((record["convergence"] or {"images": budget})["images"]))
         for record in results.cells.values()
-        if record["convergence"]
     ]
     table = pd.DataFrame(rows, columns=[*CELL, "log_images"])
     return float(np.sqrt(table.groupby(CELL)["log_images"].var().mean()))
