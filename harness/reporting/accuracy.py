@@ -12,7 +12,7 @@ from harness.reporting import paper
 from harness.reporting.contrasts import Contrast, Decisions, contrasts, decisions, summarise
 from harness.reporting.results import Results
 from harness.reporting.scores import CHOSEN, Score, scores, tested_models
-from harness.reporting.table import DASH, Table
+from harness.reporting.table import DASH, Table, p_text
 
 _PAPER: dict[str, dict[str, dict[int, float]]] = {"p_arp_slide": paper.P_ARP, "p_img": paper.P_IMG}
 _TITLES = {
@@ -115,7 +115,7 @@ def _decision_rows(results: Results, decided: list[Decisions]) -> list[list[str]
         [
             f"{title}, against {results.reference}",
             label,
-            *(_p(p_of(found[label, m])) if (label, m) in found else DASH for m in results.magnifications),
+            *(p_text(p_of(found[label, m])) if (label, m) in found else DASH for m in results.magnifications),
         ]
         for title, p_of in kinds
         for label in dict.fromkeys(label for label, _ in found)
@@ -179,9 +179,5 @@ def _difference(contrast: Contrast | None) -> str:
         return DASH
     low, high = contrast.low, contrast.high
     interval = "" if low is None or high is None else f" ({100 * low:+.1f} to {100 * high:+.1f})"
-    tested = "" if contrast.p_t is None else f", p {_p(contrast.p_t)}"
+    tested = "" if contrast.p_t is None else f", p {p_text(contrast.p_t)}"
     return f"{100 * contrast.value:+.1f}{interval}{tested}"
-
-
-def _p(value: float) -> str:
-    return "< 0.001" if value < 0.001 else f"{value:.3f}"

@@ -22,7 +22,7 @@ from harness.evaluation.changes import (
 from harness.evaluation.metrics import balanced_accuracy
 from harness.execution.prepare import first_difference
 from harness.reporting.results import Results
-from harness.reporting.table import DASH, Table
+from harness.reporting.table import DASH, Table, p_text
 from harness.training.torch_model import FINAL_STAGE
 
 ACCURACY, CONFIDENCE, IMAGES, COST = "balanced accuracy", "confidence", "images to convergence", "calibrated cost"
@@ -142,7 +142,7 @@ def comparison_table(comparison: Comparison) -> Table:
             f"{row.magnification}x" if row.magnification else "all",
             *(_level(row, value) for value in (row.base, row.new)),
             _with_interval(row),
-            DASH if found.p_value is None else f"{found.p_value:.3f}",
+            DASH if found.p_value is None else p_text(found.p_value),
             found.verdict,
         ]
         for row, found in comparison.rows
@@ -266,7 +266,7 @@ def _shown(row: ComparedRow, value: float) -> float:
 
 def _reason(row: ComparedRow, found: Judgement) -> str:
     where = f" at {row.magnification}x" if row.magnification else ""
-    return f"{row.quantity}{where} got worse: {_with_interval(row)}, p {found.p_value:.3f}"
+    return f"{row.quantity}{where} got worse: {_with_interval(row)}, p {p_text(found.p_value or 0.0)}"
 
 
 def _record(row: ComparedRow, found: Judgement) -> dict[str, Any]:

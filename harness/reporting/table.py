@@ -52,6 +52,11 @@ def render(table: Table, how: Format) -> str:
     return _RENDERERS[how](table)
 
 
+def p_text(value: float) -> str:
+    """Return a p-value as text."""
+    return "< 0.001" if value < 0.001 else f"{value:.3f}"
+
+
 def _markdown(table: Table) -> str:
     grid = [[markdown(cell) for cell in row] for row in table.rows]
     body = tabulate(
