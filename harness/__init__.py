@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from harness.plugin_api.hookspecs import hookimpl
     from harness.plugin_api.model import EpochReport, FitContext, LabeledImages, Model, ModelCard, Options, Requirements
     from harness.plugin_api.schedule import Schedule
-    from harness.training.loop import Normalisation
+    from harness.training.normalisation import Normalisation
     from harness.training.stages import Stage
     from harness.training.torch_model import TorchModel
 
@@ -22,7 +22,7 @@ _HOME = {
         "harness.plugin_api.model",
     ),
     "Schedule": "harness.plugin_api.schedule",
-    "Normalisation": "harness.training.loop",
+    "Normalisation": "harness.training.normalisation",
     "Stage": "harness.training.stages",
     "TorchModel": "harness.training.torch_model",
 }

@@ -167,4 +167,4 @@ def _mixture_notes(cells: dict[str, dict[str, Any]]) -> list[str]:
         mixed = [name for name in _SHARED_PARTS if len({part[name] for part in parts}) > 1]
         if mixed:
             notes.append(f"STALE: cells of {label} differ in {', '.join(mixed)}; run again.")
-    return notes + ([f"Mixed training engines: {', '.join(engines)}."] if len(engines) > 1 else [])
+    return notes + ([f"Mixed training engines: {'; '.join(engines)}."] if len(engines) > 1 else [])

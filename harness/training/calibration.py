@@ -11,7 +11,8 @@ from torch import nn
 
 from harness.plugin_api.model import LabeledImages
 from harness.plugin_api.schedule import Schedule
-from harness.training.loop import Normalisation, Trainer, TrainingPlan
+from harness.training.loop import Trainer, TrainingPlan
+from harness.training.normalisation import Normalisation
 
 CALIBRATION_VERSION = 1
 """Raise it when the workload below changes; calibrated costs of different versions cannot be compared."""

@@ -13,30 +13,17 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from harness.data.augment import VIEWS, view_images
+from harness.data.augment import VIEWS
 from harness.errors import DivergedError
 from harness.plugin_api.model import EpochReport, LabeledImages
 from harness.plugin_api.schedule import Schedule
+from harness.training.feed import Feed, PixelFeed, all_views, make_feed
+from harness.training.normalisation import Normalisation
+from harness.training.prefix import train_mode
 
 EVALUATION_BATCH = 64
 _THROUGHPUT_STEPS = 12
 _THROUGHPUT_SECONDS = 2.0
-
-
-@dataclass(frozen=True)
-class Normalisation:
-    """Mean and standard deviation per channel, on the scale from 0 to 1."""
-
-    mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
-    deviation: tuple[float, float, float] = (0.229, 0.224, 0.225)
-
-    def apply(self, images: torch.Tensor) -> torch.Tensor:
-        """Turn uint8 (N, 3, H, W) into normalised float32, channels last in memory."""
-        mean, deviation = (
-            torch.tensor(values, device=images.device).mul_(255).view(1, 3, 1, 1)
-            for values in (self.mean, self.deviation)
-        )
-        return images.to(torch.float32, memory_format=torch.channels_last).sub_(mean).div_(deviation)
 
 
 @dataclass(frozen=True)
@@ -113,6 +100,13 @@ class Trainer:
         self._loss = nn.CrossEntropyLoss(weight=_class_weights(train.labels, plan))
         self._generator = torch.Generator().manual_seed(plan.seed)
         torch.manual_seed(plan.seed)  # dropout draws from the global generator
+        self._feed: Feed = PixelFeed(self.network, train.images, plan.normalisation)
+        self._images_seen, self._train_seconds = 0, 0.0
+
+    @property
+    def engine(self) -> str:
+        """How training steps are executed."""
+        return self._feed.engine
 
     def fit(self, validation: LabeledImages, report: Callable[[EpochReport], None]) -> None:
         """Train to the end of the schedule and leave the network at its best epoch.
@@ -123,9 +117,12 @@ class Trainer:
             DivergedError: A loss is not finite; the message names the epoch.
         """
         best, best_state, best_epoch = (-1.0, 0.0), None, 0
-        latest: EpochReport | None = None
+        started = _clock(validation.images.device)
+        self._feed = self._train_feed()
+        self._train_seconds = _clock(validation.images.device) - started
+        feed = self._validation_feed(validation.images)
         for epoch in range(1, self._plan.schedule.epochs + 1):
-            latest = self._train_epoch(epoch, validation, latest)
+            latest = self._train_epoch(epoch, lambda: self._evaluate(feed, validation.labels))
             report(latest)
             score = (latest.validation_balanced_accuracy, -latest.validation_loss)
             if score > best:
@@ -138,7 +135,8 @@ class Trainer:
 
     def measure_throughput(self) -> float:
         """Train a few steps, fewer where they are slow, and return images per second, the median step's."""
-        self._train_mode()
+        self._feed = self._train_feed()
+        train_mode(self.network, self._plan.frozen)
         device = self._train.images.device
         seconds: list[float] = []
         for rows, views in itertools.islice(itertools.cycle(self._batches()), _THROUGHPUT_STEPS):
@@ -154,32 +152,44 @@ class Trainer:
         momentum = [value for state in self.optimizer.state.values() for value in state.values()]
         return _bytes(self.network.state_dict().values()) + _bytes(v for v in momentum if isinstance(v, torch.Tensor))
 
-    def _train_epoch(self, epoch: int, validation: LabeledImages, before: EpochReport | None) -> EpochReport:
+    def _train_feed(self) -> Feed:
+        schedule = self._plan.schedule
+        pixels = PixelFeed(self.network, self._train.images, self._plan.normalisation)
+        views = all_views(schedule.augmentation)
+        passes = schedule.epochs * (views if schedule.augmentation == "sixfold" else 1)
+        with _autocast(self._train.images.device, self.precision):
+            return make_feed(pixels, self._plan.frozen, schedule.batch_size, views, passes)
+
+    def _validation_feed(self, images: torch.Tensor) -> Feed:
+        pixels = PixelFeed(self.network, images, self._plan.normalisation)
+        with _autocast(images.device, self.precision):
+            return make_feed(pixels, self._plan.frozen, EVALUATION_BATCH, 1, self._plan.schedule.epochs)
+
+    def _train_epoch(self, epoch: int, evaluate: Callable[[], tuple[float, float, float]]) -> EpochReport:
         self._set_rate(epoch)
-        self._train_mode()
+        train_mode(self.network, self._plan.frozen)
         device = self._train.images.device
-        tally, seen = Tally(self._plan.n_classes, device, self._loss.weight), 0
+        tally = Tally(self._plan.n_classes, device, self._loss.weight)
         started = _clock(device)
         for rows, views in self._batches():
             loss, logits = self._step(rows, views)
             tally.add(loss, logits, self._train.labels[rows])
-            seen += len(rows)
-        seconds = _clock(device) - started
-        trained, validated = tally.result(), self._evaluate(validation)
+            self._images_seen += len(rows)
+        self._train_seconds += _clock(device) - started
+        trained, validated = tally.result(), evaluate()
         self._refuse_divergence(epoch, trained[0], validated[0])
         return EpochReport(
             self._plan.stage,
             epoch,
             *trained,
             *validated,
-            images_seen=seen + (before.images_seen if before else 0),
-            train_seconds=seconds + (before.train_seconds if before else 0.0),
+            images_seen=self._images_seen,
+            train_seconds=self._train_seconds,
         )
 
     def _step(self, rows: torch.Tensor, views: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        images = self._plan.normalisation.apply(view_images(self._train.images[rows], views))
-        with _autocast(images.device, self.precision):
-            logits = self.network(images)
+        with _autocast(rows.device, self.precision):
+            logits = self._feed.logits(rows, views)
         loss: torch.Tensor = self._loss(logits.float(), self._train.labels[rows])
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
@@ -202,17 +212,11 @@ class Trainer:
         for start in range(0, len(rows) - size + 1, size):
             yield rows[start : start + size], views[start : start + size]
 
-    def _evaluate(self, images: LabeledImages) -> tuple[float, float, float]:
-        tally = Tally(self._plan.n_classes, images.images.device, self._loss.weight)
-        for start, logits in predict_logits(self.network, images.images, self._plan.normalisation, self.precision):
-            labels = images.labels[start : start + len(logits)]
-            tally.add(self._loss(logits, labels), logits, labels)
+    def _evaluate(self, feed: Feed, labels: torch.Tensor) -> tuple[float, float, float]:
+        tally = Tally(self._plan.n_classes, labels.device, self._loss.weight)
+        for rows, logits in predict_logits(self.network, feed, labels.device, len(labels), self.precision):
+            tally.add(self._loss(logits, labels[rows]), logits, labels[rows])
         return tally.result()
-
-    def _train_mode(self) -> None:
-        self.network.train()
-        for name in self._plan.frozen:
-            self.network.get_submodule(name).eval()
 
     def _set_rate(self, epoch: int) -> None:
         schedule = self._plan.schedule
@@ -229,22 +233,22 @@ class Trainer:
 
 
 def predict_logits(
-    network: nn.Module, images: torch.Tensor, normalisation: Normalisation, precision: str
-) -> Iterator[tuple[int, torch.Tensor]]:
-    """Yield the first row and the float32 logits (B, n_classes) of each batch of images, in order."""
+    network: nn.Module, feed: Feed, device: torch.device, images: int, precision: str
+) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+    """Yield the rows and the float32 logits (B, n_classes) of each batch of images, in order."""
     network.eval()
-    for start in range(0, len(images), EVALUATION_BATCH):
-        batch = normalisation.apply(images[start : start + EVALUATION_BATCH])
-        with torch.inference_mode(), _autocast(images.device, precision):
-            logits = network(batch)
-        yield start, logits.float()
+    for rows in torch.split(torch.arange(images, device=device), EVALUATION_BATCH):
+        with torch.inference_mode(), _autocast(device, precision):
+            logits = feed.logits(rows, torch.zeros_like(rows))
+        yield rows, logits.float()
 
 
 def predict_probabilities(
     network: nn.Module, images: torch.Tensor, normalisation: Normalisation, precision: str
 ) -> NDArray[np.float64]:
     """Return class probabilities (N, n_classes) of uint8 images (N, 3, H, W)."""
-    logits = [batch.double().cpu() for _, batch in predict_logits(network, images, normalisation, precision)]
+    feed = PixelFeed(network, images, normalisation)
+    logits = [batch.double().cpu() for _, batch in predict_logits(network, feed, images.device, len(images), precision)]
     probabilities: NDArray[np.float64] = torch.cat(logits).softmax(1).numpy()
     return probabilities
 

@@ -22,7 +22,8 @@ from torch import nn
 
 from harness.plugin_api.model import EpochReport, FitContext
 from harness.plugin_api.schedule import Schedule
-from harness.training.loop import Normalisation, Trainer, TrainingPlan, resolve_precision
+from harness.training.loop import Trainer, TrainingPlan, resolve_precision
+from harness.training.normalisation import Normalisation
 from harness.training.version import TRAINING_VERSION
 from harness.training.weights import State, load_by_name, read_weights, save_state
 

@@ -14,7 +14,8 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from harness.plugin_api.model import FitContext, LabeledImages, Model, ModelCard, Requirements
-from harness.training.loop import Normalisation, Trainer, TrainingPlan, predict_probabilities
+from harness.training.loop import Trainer, TrainingPlan, predict_probabilities
+from harness.training.normalisation import Normalisation
 from harness.training.stages import Stage, pretrain
 from harness.training.weights import HUB, find_head, load_by_name, save_state
 
@@ -126,7 +127,7 @@ class TorchModel(Model):
             weights_bytes=sum(tensor.numel() * tensor.element_size() for tensor in state),
             checkpoint_bytes=trainer.checkpoint_bytes(),
             forward_flop=count_forward_flop(self._network, self.normalisation.apply(image)),
-            engine="eager",
+            engine=trainer.engine,
             precision=trainer.precision,
             provenance=provenance,
         )

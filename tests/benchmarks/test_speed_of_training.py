@@ -7,7 +7,8 @@ import torch
 from harness import Schedule
 from harness.plugin_api.discovery import discover
 from harness.plugin_api.model import LabeledImages
-from harness.training.loop import Normalisation, Trainer, TrainingPlan
+from harness.training.loop import Trainer, TrainingPlan
+from harness.training.normalisation import Normalisation
 
 BATCH, SIDE = 8, 64
 

@@ -7,7 +7,8 @@ from harness import Schedule
 from harness.errors import DataError, DivergedError, UsageError
 from harness.plugin_api.discovery import discover
 from harness.plugin_api.model import LabeledImages
-from harness.training.loop import Normalisation, Tally, Trainer, TrainingPlan, predict_probabilities
+from harness.training.loop import Tally, Trainer, TrainingPlan, predict_probabilities
+from harness.training.normalisation import Normalisation
 from harness.training.weights import find_head, load_by_name, read_weights
 
 

@@ -1,0 +1,133 @@
+"""What a network is fed with: images, or what its frozen first layers made of them once and for all."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Protocol
+
+import psutil
+import torch
+from torch import nn
+
+from harness.data.augment import VIEWS, view_images
+from harness.training.normalisation import Normalisation
+from harness.training.prefix import FrozenPrefix, find_prefix
+
+_TRIAL = 2  # images on which a cut is tried
+_MAPS = 4  # dimensions of a batch of maps, (B, C, h, w)
+
+
+class Feed(Protocol):
+    """Gives the logits of images in given views."""
+
+    @property
+    def engine(self) -> str:
+        """How a step is executed."""
+
+    def logits(self, rows: torch.Tensor, views: torch.Tensor) -> torch.Tensor:
+        """Run the network: rows and views int64 (B,) on the device, logits (B, n_classes)."""
+
+
+@dataclass(frozen=True)
+class PixelFeed:
+    """The whole network runs on every image.
+
+    Attributes:
+        network: In whatever mode it is.
+        images: uint8 (N, 3, S, S).
+        normalisation: Of the input.
+    """
+
+    network: nn.Module
+    images: torch.Tensor
+    normalisation: Normalisation
+    engine: str = "eager"
+
+    def logits(self, rows: torch.Tensor, views: torch.Tensor) -> torch.Tensor:
+        """See :class:`Feed`."""
+        logits: torch.Tensor = self.network(self.pixels(rows, views))
+        return logits
+
+    def pixels(self, rows: torch.Tensor, views: torch.Tensor) -> torch.Tensor:
+        """Return normalised images (B, 3, S, S) in their views."""
+        return self.normalisation.apply(view_images(self.images[rows], views))
+
+
+@dataclass(frozen=True)
+class FeatureFeed:
+    """Only what stands behind the frozen prefix runs.
+
+    Attributes:
+        prefix: The cut network.
+        features: What the prefix makes of every image in every view, (V, N, ...), maps with their channels last.
+    """
+
+    prefix: FrozenPrefix
+    features: torch.Tensor
+    engine: str = "eager, frozen prefix cached"
+
+    def logits(self, rows: torch.Tensor, views: torch.Tensor) -> torch.Tensor:
+        """See :class:`Feed`."""
+        features = self.features[views, rows]
+        return self.prefix.rest(features.permute(0, 3, 1, 2) if features.dim() == _MAPS else features)
+
+
+def make_feed(pixels: PixelFeed, frozen: tuple[str, ...], batch: int, n_views: int, passes: int) -> Feed:
+    """Cache what a frozen prefix makes of images, where that saves work and fits.
+
+    Features are computed in batches of the size in which they would be recomputed, so that they are the same to the bit
+    on the CPU.
+
+    Args:
+        pixels: The network and its images.
+        frozen: Names of its frozen modules.
+        batch: Images a batch.
+        n_views: How many of the six views occur.
+        passes: How often all images are used.
+
+    Returns:
+        ``pixels`` itself where nothing is gained: no frozen prefix, fewer passes than views, or too little memory.
+    """
+    if not frozen or passes <= n_views:
+        return pixels
+    rows = torch.arange(len(pixels.images), device=pixels.images.device)
+    trial = pixels.pixels(rows[:_TRIAL], torch.zeros_like(rows[:_TRIAL]))
+    prefix = find_prefix(pixels.network, frozen, trial)
+    if prefix is None:
+        return pixels
+    with torch.no_grad():
+        one = _channels_last(prefix.features(trial[:1]))
+        if one.numel() * one.element_size() * len(rows) * n_views > memory_for_features(rows.device):
+            return pixels
+        features = one.new_empty((n_views, len(rows), *one.shape[1:]))
+        for view in range(n_views):
+            for chosen in _whole_batches(rows, batch):
+                made = prefix.features(pixels.pixels(chosen, torch.full_like(chosen, view)))
+                features[view, chosen] = _channels_last(made)
+    return FeatureFeed(prefix, features)
+
+
+def all_views(augmentation: str) -> int:
+    """How many of the six views an augmentation shows."""
+    return 1 if augmentation == "none" else len(VIEWS)
+
+
+def memory_for_features(device: torch.device) -> int:
+    """How many bytes features may take: half of what a device has free, a quarter of what the host has."""
+    if device.type == "cuda":
+        return int(torch.cuda.mem_get_info(device)[0]) // 2
+    return int(psutil.virtual_memory().available) // 4
+
+
+def _channels_last(features: torch.Tensor) -> torch.Tensor:
+    """Maps (B, C, h, w) as (B, h, w, C); anything else as it is."""
+    return features.permute(0, 2, 3, 1) if features.dim() == _MAPS else features
+
+
+def _whole_batches(rows: torch.Tensor, batch: int) -> Iterator[torch.Tensor]:
+    """Cut rows into batches of one size; the last overlaps the one before."""
+    size = min(batch, len(rows))
+    for start in range(0, len(rows), size):
+        end = min(start + size, len(rows))
+        yield rows[end - size : end]

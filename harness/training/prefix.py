@@ -1,0 +1,149 @@
+"""Frozen prefixes: a network cut behind the layers that training leaves as they are.
+
+The prefix is everything that a network executes up to its last frozen module, if no other weights are used on the way
+and nothing behind it looks at the image again. It runs in evaluation mode and has no gradients, so its output for an
+image in one of its views never changes during a training.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+
+_TOLERANCE = 1e-4
+
+
+@dataclass(frozen=True)
+class FrozenPrefix:
+    """A network cut behind its last frozen module.
+
+    Attributes:
+        network: The whole.
+        skipped: Frozen modules before the cut, in the order of execution.
+        last: The frozen module behind which the cut is.
+    """
+
+    network: nn.Module
+    skipped: tuple[nn.Module, ...]
+    last: nn.Module
+
+    def features(self, images: torch.Tensor) -> torch.Tensor:
+        """Run the prefix alone: normalised images (N, 3, S, S) to what the last frozen module returns, (N, ...)."""
+        reached: list[torch.Tensor] = []
+
+        def stop(_module: nn.Module, _inputs: Any, output: torch.Tensor) -> None:
+            reached.append(output)
+            raise _ReachedError
+
+        hook = self.last.register_forward_hook(stop)
+        try:
+            with contextlib.suppress(_ReachedError):
+                self.network(images)
+        finally:
+            hook.remove()
+        return reached[0]
+
+    def rest(self, features: torch.Tensor) -> torch.Tensor:
+        """Run the rest on the prefix's output: logits (N, n_classes)."""
+        stand_ins: dict[nn.Module, Callable[..., torch.Tensor]] = dict.fromkeys(self.skipped, _unchanged)
+        stand_ins[self.last] = lambda *_: features
+        with _replaced(stand_ins):
+            logits: torch.Tensor = self.network(features)
+        return logits
+
+
+def find_prefix(network: nn.Module, frozen: tuple[str, ...], images: torch.Tensor) -> FrozenPrefix | None:
+    """Cut a network behind the frozen modules that it executes first. It is left in training mode.
+
+    Args:
+        network: The whole.
+        frozen: Names of its frozen modules.
+        images: A few normalised images (N, 3, S, S), on which the cut is tried.
+
+    Returns:
+        None where there is no frozen prefix, where it is not the same twice in training (dropout between frozen
+        modules), or where the network does not give the same logits when it is cut.
+    """
+    devices = [images.device] if images.device.type == "cuda" else []
+    # the trial must not move the random numbers that training draws
+    with torch.no_grad(), torch.random.fork_rng(devices):
+        network.eval()
+        order = _leading(network, [network.get_submodule(name) for name in frozen], images)
+        prefix = FrozenPrefix(network, tuple(order[:-1]), order[-1]) if order else None
+        serves = prefix is not None and _gives_the_same(prefix, frozen, images)
+    train_mode(network, frozen)
+    return prefix if serves else None
+
+
+def train_mode(network: nn.Module, frozen: tuple[str, ...]) -> None:
+    """Put a network into training mode and its frozen modules into evaluation mode."""
+    network.train()
+    for name in frozen:
+        network.get_submodule(name).eval()
+
+
+def _gives_the_same(prefix: FrozenPrefix, frozen: tuple[str, ...], images: torch.Tensor) -> bool:
+    whole, features = prefix.network(images), prefix.features(images)
+    try:
+        cut = prefix.rest(features)
+    except (RuntimeError, TypeError, ValueError, IndexError):
+        return False  # what stands between the frozen modules cannot do without the image
+    train_mode(prefix.network, frozen)
+    steady = torch.equal(prefix.features(images), features)
+    return steady and cut.shape == whole.shape and torch.allclose(cut, whole, atol=_TOLERANCE)
+
+
+def _leading(network: nn.Module, frozen: list[nn.Module], images: torch.Tensor) -> list[nn.Module]:
+    """List the frozen modules that finish before any other weights are used, in the order of execution."""
+    finished: list[nn.Module] = []
+    trained: list[nn.Module] = []
+    inside = {module for root in frozen for module in root.modules()}
+
+    def note_use(module: nn.Module, _inputs: Any) -> None:
+        if module not in inside and _holds_state(module):
+            trained.append(module)
+
+    def note_end(module: nn.Module, _inputs: Any, _output: Any) -> None:
+        if not trained and module not in finished:
+            finished.append(module)
+
+    hooks = [module.register_forward_pre_hook(note_use) for module in network.modules()]
+    hooks += [module.register_forward_hook(note_end) for module in frozen]
+    try:
+        network(images)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return finished
+
+
+def _holds_state(module: nn.Module) -> bool:
+    """Whether a module itself holds weights or statistics; those that it contains are asked by themselves."""
+    return any(True for _ in (*module.parameters(recurse=False), *module.buffers(recurse=False)))
+
+
+@contextlib.contextmanager
+def _replaced(forwards: dict[nn.Module, Callable[..., torch.Tensor]]) -> Iterator[None]:
+    own = {module: module.__dict__["forward"] for module in forwards if "forward" in module.__dict__}
+    for module, forward in forwards.items():
+        module.__dict__["forward"] = forward
+    try:
+        yield
+    finally:
+        for module in forwards:
+            del module.__dict__["forward"]
+        for module, forward in own.items():
+            module.__dict__["forward"] = forward
+
+
+def _unchanged(features: torch.Tensor) -> torch.Tensor:
+    return features
+
+
+class _ReachedError(Exception):
+    """The prefix has run; nothing behind it is needed."""

@@ -1,0 +1,86 @@
+"""A cached prefix changes nothing but the time; where it would change something, it is not cached."""
+
+import pytest
+import torch
+from harness_plugins.deep_transfer import DeepTransfer, DeepTransferOptions
+from torch import nn
+
+from harness.plugin_api.model import LabeledImages
+from harness.plugin_api.schedule import Schedule
+from harness.training import feed
+from harness.training.loop import Trainer, TrainingPlan
+from harness.training.normalisation import Normalisation
+from harness.training.prefix import find_prefix
+
+
+def images(n, seed, size=32):
+    random = torch.Generator().manual_seed(seed)
+    pixels = torch.randint(256, (n, 3, size, size), dtype=torch.uint8, generator=random)
+    return LabeledImages(pixels, torch.arange(n) % 2)
+
+
+def trained(augmentation, epochs):
+    torch.manual_seed(0)
+    model = DeepTransfer(DeepTransferOptions(growth_rate=4, block_config=(2, 2, 2), freeze="denseblock2", dropout=0.25))
+    network = model.build(2)
+    schedule = Schedule(epochs=epochs, batch_size=8, learning_rate=0.05, augmentation=augmentation)
+    plan = TrainingPlan("final", schedule, model.frozen(network), Normalisation(), n_classes=2, seed=3)
+    trainer, reports = Trainer(network, plan, images(21, 1)), []
+    trainer.fit(images(10, 2), reports.append)
+    losses = [(report.train_loss, report.validation_loss, report.images_seen) for report in reports]
+    return losses, network.state_dict(), trainer.engine
+
+
+@pytest.mark.parametrize(("augmentation", "epochs"), [("none", 3), ("random", 8), ("sixfold", 2)])
+def test_bit_for_bit_as_recomputed(augmentation, epochs, monkeypatch):
+    cached = trained(augmentation, epochs)
+    monkeypatch.setattr(feed, "memory_for_features", lambda _device: 0)
+    recomputed = trained(augmentation, epochs)
+    assert (cached[2], recomputed[2]) == ("eager, frozen prefix cached", "eager")
+    assert cached[0] == recomputed[0]
+    assert all(torch.equal(cached[1][name], tensor) for name, tensor in recomputed[1].items())
+
+
+def test_too_few_passes_are_not_worth_it():
+    assert trained("random", 3)[2] == "eager"
+
+
+class Chain(nn.Module):
+    """Three convolutions and a head, with something odd where ``kind`` says."""
+
+    def __init__(self, kind):
+        super().__init__()
+        self.kind = kind
+        self.one, self.two, self.three = (nn.Conv2d(3, 3, 3, padding=1) for _ in range(3))
+        self.drop, self.head = nn.Dropout(0.5), nn.Linear(3, 2)
+
+    def forward(self, x):
+        y = self.two(self.drop(self.one(x)) if self.kind == "dropout" else self.one(x))
+        y = self.three(y + x if self.kind == "shortcut" else y)
+        return self.head(y.mean((2, 3)))
+
+
+@pytest.mark.parametrize(
+    ("kind", "frozen", "last"),
+    [
+        ("plain", ("one", "two"), "two"),
+        ("plain", ("two", "one"), "two"),
+        ("plain", ("one", "three"), "one"),
+        ("plain", ("two",), None),  # other weights come first
+        ("plain", (), None),
+        ("shortcut", ("one", "two"), None),  # the image is looked at again
+        ("dropout", ("one", "two"), None),  # not the same twice
+        ("dropout", ("one",), "one"),
+    ],
+)
+def test_where_a_network_may_be_cut(kind, frozen, last):
+    torch.manual_seed(0)
+    network, x = Chain(kind), torch.randn(2, 3, 8, 8)
+    state = torch.get_rng_state()
+    prefix = find_prefix(network, frozen, x)
+    assert torch.equal(torch.get_rng_state(), state)
+    assert (None if prefix is None else prefix.last) is (None if last is None else network.get_submodule(last))
+    network.eval()
+    if prefix is not None:
+        assert torch.equal(prefix.rest(prefix.features(x)), network(x))
+    assert not any("forward" in module.__dict__ for module in network.modules())
