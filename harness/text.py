@@ -1,4 +1,4 @@
-"""Text from plugins and file names, made safe to print."""
+"""Words for people: text from plugins and file names made safe to print, and seconds as durations."""
 
 from __future__ import annotations
 
@@ -15,3 +15,11 @@ def printable(text: str) -> str:
 def markdown(text: str) -> str:
     """Return text as Markdown that shows it as it is."""
     return _MARKUP.sub(r"\\\1", printable(text))
+
+
+def duration(seconds: float) -> str:
+    """Return seconds in words that a person plans with, such as ``2 h 05 min``."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60:02d} min"

@@ -12,6 +12,7 @@ from rich.text import Text
 
 from harness.execution.cells import Cell
 from harness.plugin_api.model import EpochReport
+from harness.text import duration
 from harness.training.torch_model import FINAL_STAGE
 
 _PLAIN_SECONDS = 30.0
@@ -115,14 +116,6 @@ class Display:
     def _line(self, text: str) -> None:
         # Text and not str: what comes from plugins must not be read as markup
         self._console.print(Text.from_ansi(text), soft_wrap=True)
-
-
-def duration(seconds: float) -> str:
-    """Return seconds in words that a person plans with, such as ``2 h 05 min``."""
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    minutes = round(seconds / 60)
-    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60:02d} min"
 
 
 def _name(cell: Cell) -> str:

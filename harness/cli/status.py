@@ -8,10 +8,10 @@ from pathlib import Path
 import click
 from tabulate import tabulate
 
-from harness.cli.display import duration
 from harness.execution.status import read_status
 from harness.execution.store import RunStore
 from harness.plugin_api.discovery import discover
+from harness.text import duration
 
 
 @click.command("status")
@@ -25,7 +25,10 @@ def command(run: Path, *, as_json: bool) -> None:
         return
     rows = [[row.cell, row.state, row.detail] for row in status.rows if row.state != "done"]
     if rows:
-        click.echo(tabulate(rows, headers=["cell", "state", ""], tablefmt="simple", disable_numparse=True) + "\n")
+        click.echo(
+            tabulate(rows, headers=["cell", "state", "why, or how far"], tablefmt="simple", disable_numparse=True)
+            + "\n"
+        )
     click.echo(", ".join(f"{number} {state}" for state, number in status.counts.items()))
     if status.seconds_left:
         click.echo(f"about {duration(status.seconds_left)} left, one cell at a time")

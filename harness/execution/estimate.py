@@ -15,6 +15,7 @@ from harness.execution.plan import Run, pending_cells
 from harness.execution.store import RunStore
 from harness.protocol.fingerprint import split_fingerprint
 from harness.protocol.protocols import TRAIN
+from harness.text import duration
 
 _EVALUATION_SHARE = 1 / 3  # of a training step's time, per image: the forward pass alone
 
@@ -77,17 +78,17 @@ def render_estimate(estimate: Estimate) -> str:
             model.label,
             model.cells,
             "-" if model.images_per_second is None else f"{model.images_per_second:,.1f}",
-            "-" if model.seconds is None else f"{model.seconds / 3600:,.2f}",
+            "-" if model.seconds is None else duration(model.seconds),
             f"{model.memory_mb:,.0f}",
         ]
         for model in estimate.models
     ]
-    head = ["model", "cells", "images/s", "hours", "memory (MB)"]
+    head = ["model", "cells", "images/s", "time", "memory (MB)"]
     table = tabulate(rows, headers=head, tablefmt="pipe", disable_numparse=True)
     return (
         f"{estimate.cells} cells to compute, {estimate.kept} kept; splits {estimate.fingerprint[:16]}\n\n{table}\n\n"
         f"Decoded images of the largest cell: {estimate.image_mb:,.0f} MB. With {estimate.jobs} at once about "
-        f"{estimate.seconds / 3600:,.2f} hours in all, pre-training and models without steps (-) not counted.\n"
+        f"{duration(estimate.seconds)} in all, pre-training and models without steps (-) not counted.\n"
     )
 
 
