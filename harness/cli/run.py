@@ -135,6 +135,8 @@ def _report(folder: Path, outcome: Outcome) -> int:
         f"{outcome.computed} cells computed, {outcome.kept} kept, {len(outcome.failures)} failed: {folder}",
         err=True,
     )
+    if outcome.computed or outcome.kept:
+        click.echo(f"tables and figures: {folder / 'tables'}, {folder / 'figures'}", err=True)
     for cell, reason in outcome.failures.items():
         click.echo(f"failed: {cell}: {reason}", err=True)
     return 1 if outcome.failures else 0

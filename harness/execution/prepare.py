@@ -190,6 +190,8 @@ def first_difference(stored: dict[str, Any], wanted: dict[str, Any]) -> tuple[st
 
 def _brief(value: Any) -> str:
     text = json.dumps(value, default=str)
+    if isinstance(value, str) and len(text) > 40:
+        return f'"{value[:12]}..."'  # a hash: its first digits tell it from another
     return f"{text[:60]}..." if len(text) > 63 else text
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.execution.alone import measure_alone
+from harness.execution.cells import what_changed
 from harness.execution.config import parse_config
 from harness.execution.environment import describe_device, git_commit, versions
 from harness.execution.observer import Observer
@@ -15,7 +16,7 @@ from harness.execution.prepare import (
     hash_of,
 )
 from harness.execution.shift import Outcome, Shift
-from harness.execution.store import RunStore
+from harness.execution.store import DONE, RunStore
 
 
 def execute(run: Run, store: RunStore, cache: Path, jobs: int, observer: Observer) -> Outcome:
@@ -33,13 +34,26 @@ def execute(run: Run, store: RunStore, cache: Path, jobs: int, observer: Observe
     """
     store.sweep()
     store.write_run(_run_record(run, store.read_run()), run.division.manifest, run.division.splits)
-    todo = pending_cells(run.keys, store.read_cells())
+    stored = store.read_cells()
+    todo = pending_cells(run.keys, stored)
+    _note_stale(run, stored, observer)
     kept = len(run.keys) - len(todo)
     observer.planned(todo, kept, run.config.schedule.epochs)
     if not todo:
         return Outcome(kept=kept)
     speeds = measure_alone(run, {cell.label for cell in todo}, store, cache, observer)
     return replace(Shift(run, store, cache, jobs, speeds, observer).work(todo), kept=kept)
+
+
+def _note_stale(run: Run, stored: dict[str, dict[str, Any]], observer: Observer) -> None:
+    """Say which finished cells are computed again, and what has changed since."""
+    stale: dict[str, list[str]] = {}
+    for cell, parts in run.keys.items():
+        record = stored.get(cell.name)
+        if record is not None and record["state"] == DONE and (changed := what_changed(record["key_parts"], parts)):
+            stale.setdefault(f"{cell.label}: {', '.join(changed)} changed", []).append(cell.name)
+    for reason, cells in stale.items():
+        observer.note(f"{reason}; {len(cells)} finished cells are computed again")
 
 
 def _run_record(run: Run, stored: dict[str, Any] | None) -> dict[str, Any]:

@@ -143,7 +143,7 @@ PROTOCOLS: dict[str, Protocol] = {
         ),
         Protocol(
             "official5",
-            "the five published hold-outs, slides kept apart",
+            "the five published hold-outs, by slide and diagnosis",
             "slide",
             OFFICIAL_FOLDS,
             cross_validates=False,

@@ -76,6 +76,8 @@ def _explanations(results: Results) -> list[str]:
         f"the case that its slides were cut from. P_img is eq. 3. {pooled}",
         f"minus {results.reference}: the paired difference with its interval, and p of the corrected resampled t-test "
         "over folds (Nadeau & Bengio 2003), adjusted by Holm over models and magnifications, each metric by itself. "
+        "p decides: the interval is of one difference and of patients alone, p asks whether trainings agree as well. "
+        "With one seed and five folds only large differences pass. "
         "McNemar: p on accessions, an accession's mean probability against the threshold, adjusted likewise.",
         "A threshold is 0.5, or chosen: that of the best balanced accuracy on the cell's own validation images.",
     ]
@@ -90,7 +92,7 @@ def _paper_rows(results: Results, metric: str, title: str, line: list[Score | No
         _beside(score, published.get(magnification))
         for score, magnification in zip(line, results.magnifications, strict=True)
     ]
-    return [[title, f"{network} in the paper", *cells]]
+    return [[title, f"paper: {network}", *cells]]
 
 
 def _contrast_rows(results: Results, against: list[Contrast], metric: str, title: str) -> list[list[str]]:
@@ -171,7 +173,7 @@ def _beside(score: Score | None, published: float | None) -> str:
         return DASH
     if score is None or score.value is None:
         return f"{published:.1f}"
-    return f"{published:.1f} (ours {100 * score.value - published:+.1f})"
+    return f"{published:.1f} (here {100 * score.value - published:+.1f})"
 
 
 def _difference(contrast: Contrast | None) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
@@ -26,25 +27,25 @@ def leak_table(runs: dict[str, Results]) -> Table:
     """
     *loose, strict = runs
     found = [
-        (metric, label, magnification, *_figures(metric, made, patients, strict))
+        _figure(metric, model, strict)
         for magnification in runs[strict].magnifications
-        for label, made, patients in _made(runs, strict, magnification)
+        for model in _models(runs, strict, magnification)
         for metric in _METRICS
     ]
     rows = [
         [
-            _METRICS[metric],
-            label,
-            f"{magnification}x",
-            *(_shown(values.get(name), "") for name in runs),
-            *(_shown(gaps.get(name), "+") for name in loose),
+            _METRICS[figure.metric],
+            figure.label,
+            f"{figure.magnification}x",
+            *(_shown(figure.levels.get(name), "") for name in runs),
+            *(_shown(figure.gaps.get(name), "+") for name in loose),
         ]
-        for metric, label, magnification, values, gaps in found
+        for figure in found
     ]
     records = [
-        _record({"metric": metric, "model": label, "magnification": magnification}, quantity, name, interval)
-        for metric, label, magnification, values, gaps in found
-        for quantity, intervals in (("value", values), (f"minus {strict}", gaps))
+        _record(figure, quantity, name, interval)
+        for figure in found
+        for quantity, intervals in (("value", figure.levels), (f"minus {strict}", figure.gaps))
         for name, interval in intervals.items()
     ]
     columns = ["metric", "model", "at", *runs, *(f"{name} minus {strict}" for name in loose)]
@@ -53,33 +54,54 @@ def leak_table(runs: dict[str, Results]) -> Table:
     return Table(None, title, columns, rows, _notes(runs), records)
 
 
-def _made(
-    runs: dict[str, Results], strict: str, magnification: int
-) -> Iterator[tuple[str, dict[str, dict[str, Estimator]], Patients]]:
-    """Yield every model with its estimators by protocol and metric, and the draws that all share."""
+@dataclass(frozen=True)
+class _Model:
+    """A model at one magnification under every protocol: its estimators, and how many patients they rest on."""
+
+    label: str
+    magnification: int
+    patients: Patients
+    made: dict[str, dict[str, Estimator]]
+    smallest: dict[str, int]
+
+
+@dataclass(frozen=True)
+class _Figure:
+    """A metric of a model by protocol, and its distance to the strictest protocol."""
+
+    metric: str
+    label: str
+    magnification: int
+    levels: dict[str, Interval]
+    gaps: dict[str, Interval]
+
+
+def _models(runs: dict[str, Results], strict: str, magnification: int) -> Iterator[_Model]:
+    """Yield every model with what all protocols say of it; the draws are shared by all."""
     tested = {name: run.test[run.test["magnification"] == magnification] for name, run in runs.items()}
     patients = draw_patients(pd.concat(tested.values()))
     for label in runs[strict].labels:
         own = {name: table[table["model"] == label] for name, table in tested.items()}
+        own = {name: table for name, table in own.items() if len(table)}
         made = {
             name: estimators(table, patients.accessions, cross_validated=runs[name].cross_validated)
             for name, table in own.items()
-            if len(table)
         }
-        yield label, made, patients
+        smallest = {name: patients.only(table["accession"].unique()).smallest_class for name, table in own.items()}
+        yield _Model(label, magnification, patients, made, smallest)
 
 
-def _figures(
-    metric: str, made: dict[str, dict[str, Estimator]], patients: Patients, strict: str
-) -> tuple[dict[str, Interval], dict[str, Interval]]:
-    """Return a metric by protocol, and its distance to the strictest protocol."""
-    values = {name: resampled_interval(of[metric], patients) for name, of in made.items()}
+def _figure(metric: str, model: _Model, strict: str) -> _Figure:
+    made, smallest, patients = model.made, model.smallest, model.patients
+    values = {name: resampled_interval(of[metric], patients, smallest[name]) for name, of in made.items()}
     gaps = {
-        name: resampled_interval(difference(of[metric], made[strict][metric]), patients)
+        name: resampled_interval(
+            difference(of[metric], made[strict][metric]), patients, min(smallest[name], smallest[strict])
+        )
         for name, of in made.items()
         if name != strict and strict in made
     }
-    return values, gaps
+    return _Figure(metric, model.label, model.magnification, values, gaps)
 
 
 def _notes(runs: dict[str, Results]) -> list[str]:
@@ -88,7 +110,8 @@ def _notes(runs: dict[str, Results]) -> list[str]:
         f"{run.run['protocol']['shared_accessions']} accessions on two sides under {name}" for name, run in runs.items()
     ]
     notes = [
-        "In %; in brackets the 95 % interval: accessions resampled within their class, the same draws for all columns.",
+        "In %; in brackets the 95 % interval: accessions resampled within their class, the same draws for all columns. "
+        "None below five tested accessions of a class.",
         f"{'; '.join(counted)}; {'; '.join(shared)}.",
     ]
     told = ("LEAK", *(f"{run.run['protocol']['shared_accessions']} accessions" for run in runs.values()))
@@ -104,7 +127,13 @@ def _shown(interval: Interval | None, sign: str) -> str:
     return value if math.isnan(interval.low) else f"{value} ({low} to {high})"
 
 
-def _record(where: dict[str, Any], quantity: str, protocol: str, interval: Interval) -> dict[str, Any]:
+def _record(figure: _Figure, quantity: str, protocol: str, interval: Interval) -> dict[str, Any]:
     bounds = {"value": interval.value, "low": interval.low, "high": interval.high}
-    figures = {name: None if math.isnan(bound) else bound for name, bound in bounds.items()}
-    return {"quantity": quantity, **where, "protocol": protocol, **figures}
+    return {
+        "quantity": quantity,
+        "metric": figure.metric,
+        "model": figure.label,
+        "magnification": figure.magnification,
+        "protocol": protocol,
+        **{name: None if math.isnan(bound) else bound for name, bound in bounds.items()},
+    }

@@ -29,6 +29,6 @@ CONVERGENCE_MINUTES = {"DenseNet": 1237, "DenseNet + SE": 1356, "Ours": 976}
 
 DOUBTS = (
     "The paper's split is random over images, so its figures do not say how a model does on new patients.",
-    "Its parameter counts cannot be those of these networks: a transfer recipe cannot change the number of parameters, "
+    "The paper's parameter counts cannot be those of its networks: a transfer recipe cannot change their number, "
     "DenseNet-121 with two outputs has 6.956 million, and 7.127 million float32 parameters are 28.5 MB, not 82.4.",
 )
