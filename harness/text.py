@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-_MARKUP = re.compile(r"([\\|<>`*\[\]])")
+_MARKUP = re.compile(r"([\\|>`*\[\]]|<(?! ))")  # "< 0.001" opens no tag
 
 
 def printable(text: str) -> str:
