@@ -119,7 +119,7 @@ class Trainer:
         best, best_state, best_epoch = (-1.0, 0.0), None, 0
         started = _clock(validation.images.device)
         self._feed = self._train_feed()
-        self._train_seconds = _clock(validation.images.device) - started
+        self._images_seen, self._train_seconds = 0, _clock(validation.images.device) - started
         feed = self._validation_feed(validation.images)
         for epoch in range(1, self._plan.schedule.epochs + 1):
             latest = self._train_epoch(epoch, lambda: self._evaluate(feed, validation.labels))
