@@ -56,7 +56,15 @@ def test_a_leak_must_still_be_asked_for(harness, tiny, phantom, tmp_path):
     assert "allow_leak" in err
 
 
-def test_status_of_a_study_names_its_runs(study, harness):
-    code, _, err = harness("status", study)
+def test_status_of_a_study(study, harness):
+    code, out, _ = harness("status", study)
+    assert code == 0
+    assert "accession-5fold: 10 done" in out
+    assert json.loads(harness("status", study, "--json")[1])["paper-random"]["counts"] == {"done": 2}
+
+
+def test_other_folders_name_the_runs_below_them(study, harness):
+    code, _, err = harness("status", study.parent)
     assert code == 3
-    assert "accession-5fold" in err
+    assert "runs are in" in harness("compare", study, study)[2]
+    assert "no run in" in err
