@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import hypothesis
 import pandas as pd
 import pytest
 
 from harness.cli.main import _exit_code
 from harness.data.official import official_list
 from harness.data.phantom import PhantomSettings, write_breakhis_phantom
+
+# on a busy machine an example takes as long as it takes; no test asserts seconds
+hypothesis.settings.register_profile("harness", deadline=None)
+hypothesis.settings.load_profile("harness")
 
 TINY_CONFIG = """
 protocol: holdout

@@ -7,9 +7,7 @@ as it does on the real slides. The pictures stand in for data, never for evidenc
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from itertools import cycle
@@ -24,7 +22,7 @@ from harness.data.names import CLASSES, MAGNIFICATIONS, TYPE_FOLDERS, ImageName,
 from harness.data.official import official_list
 from harness.data.phantom_files import keyed_rng, new_folder, write_png
 from harness.data.phantom_paint import PictureArray, Tissue
-from harness.processes import forkserver
+from harness.processes import map_in_order
 from harness.settings import Settings
 
 _TREE = Path("BreaKHis_v1/histology_slides/breast")
@@ -151,14 +149,8 @@ def _twins(names: list[ImageName]) -> dict[str, ImageName]:
 
 def _each(write: Callable[[_Picture], None], pictures: list[_Picture], report: Callable[[int, int], None]) -> None:
     """Call ``write`` on every picture, in a pool where that pays."""
-    if len(pictures) <= _POOL_PAYS_FROM:
-        for done, picture in enumerate(pictures, 1):
-            write(picture)
-            report(done, len(pictures))
-        return
-    with ProcessPoolExecutor(min(8, os.cpu_count() or 1), mp_context=forkserver()) as pool:
-        for done, _ in enumerate(pool.map(write, pictures, chunksize=32), 1):
-            report(done, len(pictures))
+    for done, _ in enumerate(map_in_order(write, pictures, _POOL_PAYS_FROM, chunksize=32), 1):
+        report(done, len(pictures))
 
 
 def _write_picture(root: Path, settings: PhantomSettings, picture: _Picture) -> None:

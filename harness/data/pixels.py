@@ -9,11 +9,9 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,19 +19,18 @@ from typing import Any
 import filelock
 import numpy as np
 import pandas as pd
-import torch
 from numpy.typing import NDArray
 
 from harness.data.decode import PixelRecipe, decode
 from harness.errors import DataError
-from harness.processes import forkserver
+from harness.processes import map_in_order
 
 Progress = Callable[[int, int], None]
 PIXEL_VERSION = 1
 """Raise it when decoding, resizing or normalising changes what comes out."""
 
 _CHUNK = 16
-_WORTH_A_POOL = 96
+_CHUNKS_WORTH_A_POOL = 6
 
 
 @dataclass(frozen=True)
@@ -128,15 +125,7 @@ def _build(wanted: pd.Series[str], recipe: PixelRecipe, folder: Path, on_progres
 def _decode_all(array_file: Path, paths: list[str], recipe: PixelRecipe) -> Iterator[list[dict[str, Any]]]:
     """Decode in chunks, in order; in parallel where that is worth starting processes for."""
     chunks = [(array_file, start, paths[start : start + _CHUNK], recipe) for start in range(0, len(paths), _CHUNK)]
-    if len(paths) < _WORTH_A_POOL:
-        yield from map(_decode_chunk, chunks)
-        return
-    with ProcessPoolExecutor(os.cpu_count(), mp_context=forkserver(), initializer=_one_thread) as pool:
-        yield from pool.map(_decode_chunk, chunks)
-
-
-def _one_thread() -> None:
-    torch.set_num_threads(1)
+    yield from map_in_order(_decode_chunk, chunks, _CHUNKS_WORTH_A_POOL)
 
 
 def _decode_chunk(chunk: tuple[Path, int, list[str], PixelRecipe]) -> list[dict[str, Any]]:

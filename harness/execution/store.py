@@ -111,11 +111,7 @@ class RunStore:
         found = {name: _read_json(self._cells / name / "cell.json") for name in names}
         return {name: record for name, record in found.items() if record is not None}
 
-    def read_predictions(self, cell: str) -> pd.DataFrame:
-        """Return a finished cell's predictions."""
-        return _read_parquet(self._cells / cell / "predictions.parquet")
-
-    def read_all_predictions(self, cells: Iterable[str]) -> pd.DataFrame:
+    def read_predictions(self, cells: Iterable[str]) -> pd.DataFrame:
         """Return the predictions of finished cells, one below the other."""
         files = [self._cells / cell / "predictions.parquet" for cell in cells]
         return pa.concat_tables([_read_table(file) for file in files], promote_options="permissive").to_pandas()

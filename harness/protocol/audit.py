@@ -8,14 +8,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
-import torch
 from numpy.typing import NDArray
 
 from harness.data.decode import content_digest, decode_full_size
@@ -26,7 +24,7 @@ from harness.data.sources import scan_source
 from harness.data.tissue import low_tissue, measure_tissue, stain_outliers
 from harness.data.verify import decoding_fault
 from harness.errors import DataError, SplitError
-from harness.processes import forkserver
+from harness.processes import map_in_order
 from harness.protocol.audit_report import (
     AuditReport,
     DivisionFinding,
@@ -39,7 +37,7 @@ from harness.protocol.protocols import PROTOCOLS, deal_tenths, split_images
 Progress = Callable[[int, int], None]
 
 _CHUNK = 16
-_WORTH_A_POOL = 256
+_CHUNKS_WORTH_A_POOL = 16
 _NO_SLIDE = "images without an official name"
 
 
@@ -160,15 +158,7 @@ def _look(
 def _facts(paths: list[Path]) -> Iterator[list[dict[str, Any]]]:
     """Look at images in chunks, in order; in parallel where that is worth starting processes for."""
     chunks = [paths[start : start + _CHUNK] for start in range(0, len(paths), _CHUNK)]
-    if len(paths) < _WORTH_A_POOL:
-        yield from map(_facts_of_chunk, chunks)
-        return
-    with ProcessPoolExecutor(os.cpu_count(), mp_context=forkserver(), initializer=_one_thread) as pool:
-        yield from pool.map(_facts_of_chunk, chunks)
-
-
-def _one_thread() -> None:
-    torch.set_num_threads(1)
+    yield from map_in_order(_facts_of_chunk, chunks, _CHUNKS_WORTH_A_POOL)
 
 
 def _facts_of_chunk(paths: list[Path]) -> list[dict[str, Any]]:

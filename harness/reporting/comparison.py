@@ -144,10 +144,11 @@ def comparison_table(comparison: Comparison) -> Table:
             _with_interval(row),
             DASH if found.p_value is None else p_text(found.p_value),
             found.verdict,
+            _why(row, found),
         ]
         for row, found in comparison.rows
     ]
-    columns = ["model", "quantity", "at", "base", "new", "change (95 %)", "p", "verdict"]
+    columns = ["model", "quantity", "at", "base", "new", "change (95 %)", "p", "verdict", "because"]
     worse = comparison.regressions
     title = f"{len(worse)} regression{'s' if len(worse) > 1 else ''}" if worse else "No regression"
     title = f"LEAKY - {title}" if comparison.leaky else title
@@ -264,6 +265,17 @@ def _shown(row: ComparedRow, value: float) -> float:
     return 100 * math.expm1(-value) if value > -500 else math.inf
 
 
+def _why(row: ComparedRow, found: Judgement) -> str:
+    """Say in a few words what the verdict rests on."""
+    if row.change.standard_error is None:
+        return "one cell, or all changed alike: chance is unknown"
+    if not row.change.testable:
+        return "nothing changed"
+    if found.verdict == "same":
+        return "within the margin"
+    return "more than chance" if found.verdict in {"better", "worse"} else "may be chance"
+
+
 def _reason(row: ComparedRow, found: Judgement) -> str:
     where = f" at {row.magnification}x" if row.magnification else ""
     return f"{row.quantity}{where} got worse: {_with_interval(row)}, p {p_text(found.p_value or 0.0)}"
@@ -284,5 +296,6 @@ def _record(row: ComparedRow, found: Judgement) -> dict[str, Any]:
         "margin": row.margin,
         "p": found.p_value,
         "verdict": found.verdict,
+        "because": _why(row, found),
         "remark": row.remark,
     }

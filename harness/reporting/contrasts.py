@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -76,11 +77,12 @@ class Decisions:
 
 def contrasts(results: Results, tested: dict[int, dict[str, Tested]]) -> list[Contrast]:
     """Compare every model with the reference, metric by metric; p-values are adjusted by Holm within a metric."""
-    found: list[Contrast] = []
-    for metric in CONTRASTED:
-        raw = [_contrast(metric, model, reference, results) for model, reference in _pairs(results, tested)]
-        found += _adjusted([contrast for contrast in raw if contrast is not None])
-    return found
+    found = [contrast for pair in _pairs(results, tested) for contrast in _contrasts(*pair, results)]
+    return [
+        contrast
+        for metric in CONTRASTED
+        for contrast in _adjusted([contrast for contrast in found if contrast.metric == metric])
+    ]
 
 
 def decisions(results: Results, tested: dict[int, dict[str, Tested]]) -> list[Decisions]:
@@ -128,24 +130,28 @@ def _mcnemar(one: pd.DataFrame, other: pd.DataFrame) -> float:
     return mcnemar_test(patient_decisions(one), patient_decisions(other)).p_value
 
 
-def _contrast(metric: str, model: Tested, reference: Tested, results: Results) -> Contrast | None:
-    """Compare on the images and cells that both have; None where there are none, or not of both classes."""
+def _contrasts(model: Tested, reference: Tested, results: Results) -> Iterator[Contrast]:
+    """Compare on the images and cells that both have, in the metrics that these give."""
     one, other = _common(model.at_half, reference.at_half)
     if one.empty:
-        return None
+        return
     patients = model.patients.only(one["accession"].unique())
-    figures = (
-        estimators(table, patients.accessions, cross_validated=results.cross_validated)[metric]
-        for table in (one, other)
+    ours, theirs = (
+        estimators(table, patients.accessions, cross_validated=results.cross_validated) for table in (one, other)
     )
-    interval = resampled_interval(difference(*figures), patients)
-    if math.isnan(interval.value):
-        return None
-    low, high = (None if math.isnan(bound) else bound for bound in (interval.low, interval.high))
-    folds = [results.fold_metrics(tested.label, model.magnification, metric) for tested in (model, reference)]
-    over_folds = corrected_t_test(list((folds[0] - folds[1]).dropna()), results.test_per_train(model.magnification))
-    p_t = over_folds.p_value if over_folds else None
-    return Contrast(metric, model.label, model.magnification, interval.value, low, high, p_t)
+    for metric in CONTRASTED:
+        interval = resampled_interval(difference(ours[metric], theirs[metric]), patients)
+        if not math.isnan(interval.value):
+            low, high = (None if math.isnan(bound) else bound for bound in (interval.low, interval.high))
+            p_t = _over_folds(metric, model, reference, results)
+            yield Contrast(metric, model.label, model.magnification, interval.value, low, high, p_t)
+
+
+def _over_folds(metric: str, model: Tested, reference: Tested, results: Results) -> float | None:
+    """Test the folds' own differences; folds that only one of the two has finished do not count."""
+    one, other = (results.fold_metrics(tested.label, model.magnification, metric) for tested in (model, reference))
+    found = corrected_t_test(list((one - other).dropna()), results.test_per_train(model.magnification))
+    return found.p_value if found else None
 
 
 def _common(one: pd.DataFrame, other: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:

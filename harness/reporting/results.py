@@ -132,7 +132,7 @@ def read_results(store: RunStore) -> Results:
         store.read_history(name).assign(**{key: record[key] for key in ("model", "magnification", "fold", "seed")})
         for name, record in cells.items()
     ]
-    predictions = store.read_all_predictions(cells)
+    predictions = store.read_predictions(cells)
     filled = [history for history in histories if len(history)]
     history = pd.concat(filled) if filled else histories[0]
     return Results(run, store.read_manifest(), store.read_splits(), cells, predictions, history)

@@ -91,6 +91,16 @@ def test_models_and_options_may_change(done, harness, tiny, phantom):
     code, _, err = harness("run", tiny, "--data", phantom, "--out", done, "-o", "models.densenet.options.growth_rate=6")
     assert code == 0
     assert "1 cells computed, 1 kept" in err
+    assert "densenet: options changed; 1 finished cells are computed again" in err
+
+
+def test_a_reference_that_is_not_run_does_not_stop_the_run(harness, tiny, phantom, tmp_path):
+    arguments = ("run", tiny, "--data", phantom, "--out", tmp_path / "r", "-o", "reference=densenet")
+    assert harness(*arguments, "--models", "majority")[0] == 0
+    assert harness(*arguments, "--models", "majority")[0] == 0
+    code, _, err = harness("run", tiny, "--data", phantom, "--out", tmp_path / "r", "-o", "reference=densnet")
+    assert code == 2
+    assert "reference 'densnet' is no model of it" in err
 
 
 def test_status(done, harness):
