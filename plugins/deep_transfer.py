@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Literal
 
-from harness_plugins.densenet import SEDenseNetOptions, add_squeeze_excitation, build_densenet
+from harness_plugins.densenet import DenseNetOptions, add_squeeze_excitation, build_densenet
 from pydantic import Field
 from timm.layers import SEModule
 from torch import nn
@@ -14,23 +15,30 @@ from harness.plugin_api.hookspecs import Register
 
 _OPEN_GATE = 4.0  # sigmoid(4) = 0.98
 
-FreezePoint = Literal["none", "stem", "denseblock1", "denseblock2", "denseblock3"]
+FreezePoint = Literal["none", "stem", "denseblock1", "denseblock2", "denseblock3", "denseblock4"]
 
 
-class DeepTransferOptions(SEDenseNetOptions):
+class DeepTransferOptions(DenseNetOptions):
     """The network's shape and its three stages.
 
     Attributes:
-        weights: Stage 1 from a file or ``hub:<timm model>``; null pre-trains on the source set ``natural``.
-        natural: Budget of stage 1 where it is trained here.
-        lung: Budget of stage 2, on the source set ``lung``.
-        freeze: Stages 2 and 3 leave the network as it is from the stem through this block and its transition.
+        reduction: Channels to hidden channels in every squeeze-and-excitation module; null builds the plain DenseNet.
+        weights: Stage 1 from a file, ``package:<distribution>`` or ``hub:<timm model>``; null pre-trains on the source
+            set ``natural``.
+        natural: Budget of stage 1 where it is trained here; null leaves the stage out.
+        lung: Budget of stage 2, on the source set ``lung``; null leaves the stage out.
+        freeze: Stages 2 and 3 leave the network as it is from the stem through this block and what follows it; what
+            no stage has trained yet is never frozen.
+        layer_decay: Stage 3 multiplies the learning rate by this once for every block between a layer and the
+            classifier.
     """
 
+    reduction: int | None = Field(16, ge=1)
     weights: str | None = None
-    natural: Schedule = Schedule(epochs=24)
-    lung: Schedule = Schedule(epochs=12)
-    freeze: FreezePoint = Field("denseblock2")
+    natural: Schedule | None = Schedule(epochs=24)
+    lung: Schedule | None = Schedule(epochs=12)
+    freeze: FreezePoint = "denseblock2"
+    layer_decay: float = Field(1.0, gt=0, le=1)
 
 
 class DeepTransfer(TorchModel):
@@ -46,7 +54,10 @@ class DeepTransfer(TorchModel):
         Weights of a plain DenseNet know no gates. A gate that starts at random would halve features that the frozen
         layers were trained to hand on, so every gate starts at 0.98 for all channels and learns from there.
         """
-        network = add_squeeze_excitation(build_densenet(self.options, n_classes), self.options.reduction)
+        network = build_densenet(self.options, n_classes)
+        if self.options.reduction is None:
+            return network
+        add_squeeze_excitation(network, self.options.reduction)
         for module in network.modules():
             if isinstance(module, SEModule):
                 nn.init.zeros_(module.fc2.weight)
@@ -58,22 +69,41 @@ class DeepTransfer(TorchModel):
         return self.options.weights
 
     def pretraining(self) -> tuple[Stage, ...]:
-        """Stage 1 where no weights are given, and stage 2."""
-        natural = () if self.options.weights else (Stage("natural", "natural", self.options.natural),)
-        return (*natural, Stage("lung", "lung", self.options.lung, self._shallow()))
+        """Stage 1 where it is trained here, and stage 2."""
+        natural, lung = self.options.natural, self.options.lung
+        first = () if self.options.weights or natural is None else (Stage("natural", "natural", natural),)
+        started = self.options.weights is not None or bool(first)
+        second = () if lung is None else (Stage("lung", "lung", lung, self._shallow() if started else ()),)
+        return (*first, *second)
 
     def frozen(self, network: nn.Module) -> tuple[str, ...]:
         """Name the shallow layers."""
         del network
-        return self._shallow()
+        return self._shallow() if self.options.weights or self.pretraining() else ()
+
+    def rates(self, network: nn.Module) -> Mapping[str, float]:
+        """Let layers learn the slower the further they are from the classifier."""
+        del network
+        parts = self._parts()
+        return {
+            name: self.options.layer_decay ** (len(parts) - 1 - place)
+            for place, part in enumerate(parts)
+            for name in part
+            if self.options.layer_decay < 1
+        }
 
     def _shallow(self) -> tuple[str, ...]:
         if self.options.freeze == "none":
             return ()
-        stem = ("features.conv0", "features.norm0")
         last = 0 if self.options.freeze == "stem" else int(self.options.freeze.removeprefix("denseblock"))
-        blocks = [(f"features.denseblock{i}", f"features.transition{i}") for i in range(1, last + 1)]
-        return stem + tuple(name for pair in blocks for name in pair)
+        return tuple(name for part in self._parts()[: last + 1] for name in part)
+
+    def _parts(self) -> list[tuple[str, ...]]:
+        """Name the modules before the classifier, from the stem on: a block goes with what follows it."""
+        blocks = len(self.options.block_config)
+        ends = [f"features.transition{number}" for number in range(1, blocks)] + ["features.norm5"]
+        named = [(f"features.denseblock{number}", end) for number, end in enumerate(ends, 1)]
+        return [("features.conv0", "features.norm0"), *named]
 
 
 @hookimpl

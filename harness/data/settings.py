@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -48,10 +48,11 @@ class SourceSettings(Settings):
 
     Attributes:
         kind: ``image-folder`` (a folder a class) or ``lc25000`` (lung classes, split by tile).
-        folder: Where it lies; ``$HARNESS_DATA/<source name>`` is the default.
+        folder: Where it lies, or several folders whose classes are merged by name; ``$HARNESS_DATA/<source name>`` is
+            the default.
         phantom: Generate it instead.
     """
 
     kind: Literal["image-folder", "lc25000"]
-    folder: Path | None = None
+    folder: Path | Annotated[tuple[Path, ...], Field(min_length=1)] | None = None
     phantom: bool = False

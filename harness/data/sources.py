@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +14,11 @@ from harness.data.manifest import image_files, sha256_of_files
 from harness.errors import DataError
 
 LUNG_CLASSES = ("lung_aca", "lung_n", "lung_scc")
-_VALIDATION_SHARE = 0.1
+APART, COPIES = "tiles apart", "copies of trained tiles"
+HELD_OUT_SIDES = (APART, COPIES)
+"""Sides that take no part in training or choosing: the honest measure of a stage, and what a random split measures."""
+
+_SHARE = 0.1  # of the groups, for each side beside training
 
 
 @dataclass(frozen=True)
@@ -21,12 +27,17 @@ class SourceManifest:
 
     Attributes:
         images: One row an image: ``file`` (full path), ``sha256``, ``label`` (int), ``group`` (what must not be
-            divided), ``side`` (``train`` or ``validation``).
+            divided), ``side`` (``train``, ``validation``, or one of :data:`HELD_OUT_SIDES`).
         classes: Class names in the order of their labels.
     """
 
     images: pd.DataFrame
     classes: tuple[str, ...]
+
+    @property
+    def sides(self) -> list[str]:
+        """Those that have images."""
+        return list(self.images["side"].unique())
 
     @property
     def fingerprint(self) -> str:
@@ -35,32 +46,40 @@ class SourceManifest:
         return hashlib.sha256("\n".join(sorted(lines)).encode()).hexdigest()
 
 
-def scan_source(kind: str, root: Path) -> SourceManifest:
-    """List a source set and divide it: whole groups, a tenth of each class for validation.
+def scan_source(kind: str, roots: Sequence[Path]) -> SourceManifest:
+    """List a source set and divide it by whole groups: a tenth of each class for validation.
+
+    Of ``lc25000`` another tenth of the tiles is held out, and one image each of a tenth of the trained tiles.
 
     Args:
         kind: ``image-folder``: the first folder level names the class, every image is a group of its own;
             ``lc25000``: the three lung classes, with the tile groups of ``groups.csv`` (columns path, class, tile).
-        root: The set's folder.
+        roots: The set's folders; classes of one name are one class.
 
     Raises:
-        DataError: The folder is missing, holds no images, or LC25000's tile groups are missing or incomplete.
+        DataError: A folder is missing, holds no images, or LC25000's tile groups are missing or incomplete.
     """
-    if not root.is_dir():
-        raise DataError(f"no such folder: {root}")
-    table = _lung_images(root) if kind == "lc25000" else _class_folders(root)
+    list_images = _lung_images if kind == "lc25000" else _class_folders
+    tables = []
+    for root in roots:
+        if not root.is_dir():
+            raise DataError(f"no such folder: {root}")
+        table = list_images(root)
+        tables.append(table.assign(file=[root / path for path in table["path"]]))
+    table = pd.concat(tables, ignore_index=True)
     if table["class"].nunique() < 2:
-        raise DataError(f"{root} holds images of {table['class'].nunique()} classes; at least two are needed")
+        named = ", ".join(map(str, roots))
+        raise DataError(f"{named} holds images of {table['class'].nunique()} classes; at least two are needed")
     classes = tuple(sorted(table["class"].unique()))
     images = pd.DataFrame(
         {
-            "file": [str(root / path) for path in table["path"]],
-            "sha256": sha256_of_files([root / path for path in table["path"]]),
+            "file": table["file"].map(str),
+            "sha256": sha256_of_files(list(table["file"])),
             "label": [classes.index(name) for name in table["class"]],
             "group": table["tile"],
         }
     )
-    return SourceManifest(images.assign(side=_sides(images)), classes)
+    return SourceManifest(images.assign(side=_sides(images, held_out=kind == "lc25000")), classes)
 
 
 def _class_folders(root: Path) -> pd.DataFrame:
@@ -89,12 +108,16 @@ def _lung_images(root: Path) -> pd.DataFrame:
     return groups
 
 
-def _sides(images: pd.DataFrame) -> pd.Series[str]:
-    """Send the first tenth of each class's groups, in the order of their hashes, to validation."""
+def _sides(images: pd.DataFrame, *, held_out: bool) -> pd.Series[str]:
+    """Deal each class's groups, in the order of their hashes: a tenth a side, the rest to training."""
     groups = images.drop_duplicates("group")[["group", "label"]]
     ranked = groups.assign(rank=[hashlib.sha256(str(group).encode()).hexdigest() for group in groups["group"]])
     ranked = ranked.sort_values("rank")
-    place = ranked.groupby("label").cumcount()
-    size = ranked.groupby("label")["group"].transform("size")
-    held_out = set(ranked.loc[place < (size * _VALIDATION_SHARE).clip(lower=1), "group"])
-    return images["group"].isin(held_out).map({True: "validation", False: "train"})
+    share = (ranked.groupby("label")["group"].transform("size") * _SHARE).clip(lower=1).apply(math.ceil)
+    tenth = (ranked.groupby("label").cumcount() // share).set_axis(ranked["group"])
+    tenth = images["group"].map(tenth)
+    sides = pd.Series("train", index=images.index).mask(tenth == 0, "validation")
+    if not held_out:
+        return sides
+    second_copy = images.groupby("group").cumcount() == 1  # the first stays in training
+    return sides.mask(tenth == 1, APART).mask((tenth == 2) & second_copy, COPIES)

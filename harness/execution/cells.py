@@ -122,6 +122,7 @@ def key_parts(
         "images and sides": hashlib.sha256("\n".join(sorted(content)).encode()).hexdigest(),
         "pixels": hash_of([PIXEL_VERSION, config.pixels.model_dump()]),
         "schedule": hash_of(config.schedule.model_dump()),
+        "engine": str(inputs["engine"]),
         "precision": str(inputs["precision"]),
         "device type": str(inputs["device_type"]),
         "threads": str(config.threads),

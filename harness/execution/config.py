@@ -14,6 +14,7 @@ from harness.errors import ConfigError, did_you_mean
 from harness.plugin_api.schedule import Schedule
 from harness.protocol.protocols import PROTOCOLS, ProtocolName
 from harness.settings import Settings, parse_settings
+from harness.training.engine import EngineWish
 
 _SHIPPED = "harness_configs"
 T = TypeVar("T")
@@ -47,6 +48,8 @@ class RunConfig(Settings):
         seeds: Of splits and training; one whole comparison a seed.
         magnifications: Which to train and test on, each by itself.
         device: ``auto`` takes CUDA where there is any.
+        engine: How training steps are executed: ``eager``; ``captured`` as CUDA graphs; ``compiled`` by torch.compile,
+            and captured on CUDA. ``auto`` captures on CUDA. What cannot be done falls back to eager, and says why.
         threads: CPU threads of a cell; the bits of its results depend on it.
         limit: Images per class and side, to try things out; results are marked as not comparable.
         data: Which images.
@@ -65,6 +68,7 @@ class RunConfig(Settings):
         tuple[Literal[40, 100, 200, 400], ...], Field(min_length=1), AfterValidator(_distinct)
     ] = (40, 100, 200, 400)
     device: Annotated[str, Field(pattern=r"auto|cpu|cuda(:\d+)?")] = "auto"
+    engine: EngineWish = "auto"
     threads: int = Field(1, ge=1)
     limit: int | None = Field(None, ge=1)
     data: DataSettings = DataSettings()

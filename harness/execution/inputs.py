@@ -15,7 +15,7 @@ from harness.data.manifest import DAMAGED
 from harness.data.phantom_sources import write_lung_phantom, write_natural_phantom
 from harness.data.pixels import PIXEL_VERSION, PixelStore, open_array, pixel_store
 from harness.data.settings import PixelSettings, SourceSettings
-from harness.data.sources import SourceManifest, scan_source
+from harness.data.sources import HELD_OUT_SIDES, SourceManifest, scan_source
 from harness.data.stain import PUBLISHED_REFERENCE, StainProfile, estimate_profile, median_profile
 from harness.errors import DataError
 from harness.execution.cells import ModelEntry
@@ -174,7 +174,9 @@ def _fitted(
 
 
 def _decode_source(name: str, label: str, config: RunConfig, cache: Path, on_progress: Progress | None) -> SourceRows:
-    manifest = scan_source(*_locate_source(name, label, config, cache, on_progress))
+    if name not in config.sources:
+        raise DataError(f"model '{label}' is pre-trained on source '{name}', which the config does not have")
+    manifest = scan_source(config.sources[name].kind, _locate_source(name, label, config, cache, on_progress))
     # Natural images have no stain; lung slides are stained like breast slides and painted like them
     stained = config.sources[name].kind == "lc25000" and config.pixels.stain != "none"
     recipe = _recipe(config.pixels, PUBLISHED_REFERENCE if stained else None)
@@ -191,8 +193,10 @@ def _decode_source(name: str, label: str, config: RunConfig, cache: Path, on_pro
     return SourceRows(
         manifest.classes,
         manifest.fingerprint,
+        pixel_key(recipe),
         train=_source_side(manifest, store, "train"),
         validation=_source_side(manifest, store, "validation"),
+        held_out={side: _source_side(manifest, store, side) for side in HELD_OUT_SIDES if side in manifest.sides},
     )
 
 
@@ -203,20 +207,20 @@ def _source_side(manifest: SourceManifest, store: PixelStore, side: str) -> Labe
 
 def _locate_source(
     name: str, label: str, config: RunConfig, cache: Path, on_progress: Progress | None
-) -> tuple[str, Path]:
-    """Return kind and folder of a source set, generating it first if the config asks for that."""
-    settings = config.sources.get(name)
-    if settings is None:
-        raise DataError(f"model '{label}' is pre-trained on source '{name}', which the config does not have")
+) -> tuple[Path, ...]:
+    """Return the folders of a source set, generating it first if the config asks for that."""
+    settings = config.sources[name]
     if settings.folder is None and settings.phantom:
-        return settings.kind, _phantom_source(settings, cache, on_progress)
-    folder = settings.folder or data_folder() / name
-    if not folder.is_dir():
-        raise DataError(
-            f"model '{label}' is pre-trained on source '{name}', but {folder} is not there - set it with "
-            f"-o sources.{name}.folder=DIR, or leave the model out with --models"
-        )
-    return settings.kind, folder
+        return (_phantom_source(settings, cache, on_progress),)
+    given = settings.folder or data_folder() / name
+    folders = (given,) if isinstance(given, Path) else given
+    for folder in folders:
+        if not folder.is_dir():
+            raise DataError(
+                f"model '{label}' is pre-trained on source '{name}', but {folder} is not there - set it with "
+                f"-o sources.{name}.folder=DIR, or leave the model out with --models"
+            )
+    return folders
 
 
 def _phantom_source(settings: SourceSettings, cache: Path, on_progress: Progress | None) -> Path:

@@ -34,6 +34,7 @@ from harness.execution.prepare import (
 from harness.execution.store import DONE, RunStore
 from harness.execution.tasks import Setting, SourceRows
 from harness.plugin_api.discovery import PluginHost
+from harness.training.engine import resolve_engine
 from harness.training.loop import resolve_precision
 
 
@@ -90,6 +91,7 @@ def prepare_run(
     refuse_empty_sides(division, config.magnifications)
     sources = decode_sources(config, entries, cache, observer.progress)
     inputs = {
+        "engine": resolve_engine(config.engine, device),
         "precision": precision,
         "device_type": device.type,
         "needs": starting_needs(entries, sources),
@@ -133,6 +135,7 @@ def setting_of(run: Run, label: str, cache: Path, pixels: str) -> Setting:
         cache=cache,
         code=entry.registered.source,
         pixels=pixels,
+        engine=resolve_engine(run.config.engine, run.device),
     )
 
 

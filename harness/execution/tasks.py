@@ -39,12 +39,14 @@ class LabeledRows:
 
 @dataclass(frozen=True)
 class SourceRows:
-    """A source set."""
+    """A source set; its sides are those of :class:`~harness.plugin_api.model.Source`."""
 
     classes: tuple[str, ...]
     fingerprint: str
+    pixels: str
     train: LabeledRows
     validation: LabeledRows
+    held_out: dict[str, LabeledRows]
 
 
 @dataclass(frozen=True)
@@ -62,6 +64,7 @@ class Setting:
         cache: The cache folder.
         code: Hash of the plugin's source.
         pixels: Hash of the pixel recipe.
+        engine: How training steps are to be executed.
     """
 
     options: dict[str, Any]
@@ -74,6 +77,7 @@ class Setting:
     cache: Path
     code: str
     pixels: str
+    engine: str
 
 
 @dataclass(frozen=True)

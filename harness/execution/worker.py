@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import random
 import resource
@@ -120,6 +121,7 @@ def _context(setting: Setting, seed: int, report: Report) -> FitContext:
         code=setting.code,
         pixels=setting.pixels,
         report=report,
+        engine=setting.engine,
     )
 
 
@@ -127,8 +129,10 @@ def _source(rows: SourceRows, device: torch.device) -> Source:
     return Source(
         rows.classes,
         rows.fingerprint,
+        rows.pixels,
         train=lambda: _labeled(rows.train, device),
         validation=lambda: _labeled(rows.validation, device),
+        held_out={side: functools.partial(_labeled, held, device) for side, held in rows.held_out.items()},
     )
 
 

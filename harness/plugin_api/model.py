@@ -25,7 +25,7 @@ class LabeledImages:
     """Images and what they show.
 
     Attributes:
-        images: uint8 (N, 3, S, S), RGB, on the run's device.
+        images: uint8 (N, 3, S, S), RGB, on the run's device; in the host's memory where they do not fit there.
         labels: int64 (N,), on the same device; for BreakHis 0 is benign and 1 malignant.
     """
 
@@ -43,14 +43,19 @@ class Source:
     Attributes:
         classes: Names in the order of the labels.
         fingerprint: sha256 over its images and their sides.
+        pixels: A hash of how its images became pixels.
         train: Loads the images to train on.
         validation: Loads the images to choose the best epoch on.
+        held_out: Loads images that take no part in training or choosing, by what they are: ``tiles apart`` are of
+            tiles that no other side has, ``copies of trained tiles`` are what a random split would test on.
     """
 
     classes: tuple[str, ...]
     fingerprint: str
+    pixels: str
     train: Callable[[], LabeledImages]
     validation: Callable[[], LabeledImages]
+    held_out: Mapping[str, Callable[[], LabeledImages]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -97,6 +102,7 @@ class FitContext:
         code: A hash of the plugin's source, to key what goes into ``cache``.
         pixels: A hash of how images became pixels, likewise.
         report: Call it once an epoch; it feeds the live display and the cell's history.
+        engine: How training steps are to be executed: ``eager``, ``captured`` or ``compiled``.
     """
 
     device: torch.device
@@ -109,6 +115,7 @@ class FitContext:
     code: str
     pixels: str
     report: Callable[[EpochReport], None]
+    engine: str = "eager"
 
 
 @dataclass(frozen=True)
@@ -135,6 +142,7 @@ class ModelCard:
         checkpoint_bytes: The same with the optimiser's state.
         forward_flop: Floating-point operations of one image's forward pass (a multiply-add is two).
         engine: How training steps were executed.
+        start_up_seconds: What compilation, warm-up and capture took; no part of the training time.
         precision: Of the training steps.
         provenance: Where the weights come from, first stage first.
     """
@@ -145,6 +153,7 @@ class ModelCard:
     checkpoint_bytes: int | None = None
     forward_flop: int | None = None
     engine: str = "none"
+    start_up_seconds: float | None = None
     precision: str = "float32"
     provenance: tuple[str, ...] = field(default=())
 

@@ -24,6 +24,8 @@ class Schedule(Settings):
         class_weights: ``balanced`` weighs the loss by inverse class frequency.
         precision: ``auto`` is bf16 on CUDA and float32 on the CPU.
         patience: Stop after so many epochs without a better one; null trains to the end.
+        prediction_views: 1, or 8 to average a network's probabilities over all rotations and flips. Epochs are chosen
+            on one view.
     """
 
     epochs: int = Field(200, ge=1)
@@ -36,3 +38,4 @@ class Schedule(Settings):
     class_weights: Literal["none", "balanced"] = "none"
     precision: Literal["auto", "float32", "bf16"] = "auto"
     patience: int | None = Field(None, ge=1)
+    prediction_views: Literal[1, 8] = 1

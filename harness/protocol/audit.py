@@ -20,7 +20,7 @@ from harness.data.decode import content_digest, decode_full_size
 from harness.data.likeness import THUMBNAIL_SIZE, NearDuplicate, find_near_duplicates, group_identical, thumbnail
 from harness.data.manifest import REPEATED, UNPARSED, image_files, scan_folder, used_images
 from harness.data.names import CLASSES, parse_stem
-from harness.data.sources import scan_source
+from harness.data.sources import COPIES, scan_source
 from harness.data.tissue import low_tissue, measure_tissue, stain_outliers
 from harness.data.verify import decoding_fault
 from harness.errors import DataError, SplitError
@@ -99,7 +99,7 @@ def _audit_breakhis(root: Path, seed: int, on_progress: Progress | None) -> Audi
 
 
 def _audit_lung(root: Path, seed: int, on_progress: Progress | None) -> AuditReport:
-    source = scan_source("lc25000", root).images
+    source = scan_source("lc25000", [root]).images
     twice = source.loc[source["file"].duplicated(), "file"]
     if len(twice):
         raise DataError(f"{root / 'groups.csv'} lists {twice.iloc[0]} twice - keep one line for each image")
@@ -215,6 +215,7 @@ def _lung_divisions(
     images: pd.DataFrame, content: pd.Series[str], near: tuple[NearDuplicate, ...], seed: int
 ) -> tuple[DivisionFinding, ...]:
     table = images[["image", "side"]].assign(fold=0, seed=seed)
+    apart = table[table["side"] != COPIES]  # copies are held back to measure what a random split would
     identities = {"tile": images.set_index("image")["origin"], "identical": content}
 
     def at_random() -> pd.DataFrame:
@@ -222,7 +223,7 @@ def _lung_divisions(
 
     ways = {
         ("random images", "one random 7:1:2 split over images"): at_random,
-        ("tiles", "tiles kept apart, as the harness pre-trains"): lambda: table,
+        ("tiles", "tiles kept apart, as the harness pre-trains"): lambda: apart,
     }
     return tuple(_division(words, divide, identities, near) for words, divide in ways.items())
 

@@ -2,28 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Protocol
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Protocol, Self
 
 import psutil
 import torch
 from torch import nn
 
-from harness.data.augment import VIEWS, view_images
+from harness.data.augment import view_images
+from harness.training.batches import whole_batches
 from harness.training.normalisation import Normalisation
 from harness.training.prefix import FrozenPrefix, find_prefix
 
 _TRIAL = 2  # images on which a cut is tried
 _MAPS = 4  # dimensions of a batch of maps, (B, C, h, w)
 
+Forward = Callable[[torch.Tensor], torch.Tensor]
+
 
 class Feed(Protocol):
     """Gives the logits of images in given views."""
 
     @property
-    def engine(self) -> str:
-        """How a step is executed."""
+    def told(self) -> tuple[str, ...]:
+        """What is special about it, in words."""
+
+    def through(self, forward: Forward) -> Self:
+        """Return the same feed, with another way to execute the network (the network itself, or it compiled)."""
 
     def logits(self, rows: torch.Tensor, views: torch.Tensor) -> torch.Tensor:
         """Run the network: rows and views int64 (B,) on the device, logits (B, n_classes)."""
@@ -35,23 +41,35 @@ class PixelFeed:
 
     Attributes:
         network: In whatever mode it is.
-        images: uint8 (N, 3, S, S).
+        images: uint8 (N, 3, S, S), on the network's device, or on the host where they do not fit.
         normalisation: Of the input.
+        forward: Executes the network; the network itself by default.
     """
 
     network: nn.Module
     images: torch.Tensor
     normalisation: Normalisation
-    engine: str = "eager"
+    forward: Forward | None = None
+
+    @property
+    def told(self) -> tuple[str, ...]:
+        """See :class:`Feed`."""
+        streamed = self.images.device != next(self.network.parameters()).device
+        return ("images streamed from the host's memory",) if streamed else ()
+
+    def through(self, forward: Forward) -> PixelFeed:
+        """See :class:`Feed`."""
+        return replace(self, forward=forward)
 
     def logits(self, rows: torch.Tensor, views: torch.Tensor) -> torch.Tensor:
         """See :class:`Feed`."""
-        logits: torch.Tensor = self.network(self.pixels(rows, views))
-        return logits
+        forward = self.network if self.forward is None else self.forward
+        return forward(self.pixels(rows, views))
 
     def pixels(self, rows: torch.Tensor, views: torch.Tensor) -> torch.Tensor:
         """Return normalised images (B, 3, S, S) in their views."""
-        return self.normalisation.apply(view_images(self.images[rows], views))
+        chosen = self.images[rows.to(self.images.device)].to(rows.device, non_blocking=True)
+        return self.normalisation.apply(view_images(chosen, views))
 
 
 @dataclass(frozen=True)
@@ -61,16 +79,27 @@ class FeatureFeed:
     Attributes:
         prefix: The cut network.
         features: What the prefix makes of every image in every view, (V, N, ...), maps with their channels last.
+        forward: Executes the network; the network itself by default.
     """
 
     prefix: FrozenPrefix
     features: torch.Tensor
-    engine: str = "eager, frozen prefix cached"
+    forward: Forward | None = None
+
+    @property
+    def told(self) -> tuple[str, ...]:
+        """See :class:`Feed`."""
+        return ("frozen prefix cached",)
+
+    def through(self, forward: Forward) -> FeatureFeed:
+        """See :class:`Feed`."""
+        return replace(self, forward=forward)
 
     def logits(self, rows: torch.Tensor, views: torch.Tensor) -> torch.Tensor:
         """See :class:`Feed`."""
         features = self.features[views, rows]
-        return self.prefix.rest(features.permute(0, 3, 1, 2) if features.dim() == _MAPS else features)
+        maps = features.permute(0, 3, 1, 2) if features.dim() == _MAPS else features
+        return self.prefix.rest(maps, self.forward)
 
 
 def make_feed(pixels: PixelFeed, frozen: tuple[str, ...], batch: int, n_views: int, passes: int) -> Feed:
@@ -91,7 +120,7 @@ def make_feed(pixels: PixelFeed, frozen: tuple[str, ...], batch: int, n_views: i
     """
     if not frozen or passes <= n_views:
         return pixels
-    rows = torch.arange(len(pixels.images), device=pixels.images.device)
+    rows = torch.arange(len(pixels.images), device=next(pixels.network.parameters()).device)
     trial = pixels.pixels(rows[:_TRIAL], torch.zeros_like(rows[:_TRIAL]))
     prefix = find_prefix(pixels.network, frozen, trial)
     if prefix is None:
@@ -102,15 +131,10 @@ def make_feed(pixels: PixelFeed, frozen: tuple[str, ...], batch: int, n_views: i
             return pixels
         features = one.new_empty((n_views, len(rows), *one.shape[1:]))
         for view in range(n_views):
-            for chosen in _whole_batches(rows, batch):
+            for chosen in whole_batches(rows, batch):
                 made = prefix.features(pixels.pixels(chosen, torch.full_like(chosen, view)))
                 features[view, chosen] = _channels_last(made)
     return FeatureFeed(prefix, features)
-
-
-def all_views(augmentation: str) -> int:
-    """How many of the six views an augmentation shows."""
-    return 1 if augmentation == "none" else len(VIEWS)
 
 
 def memory_for_features(device: torch.device) -> int:
@@ -123,11 +147,3 @@ def memory_for_features(device: torch.device) -> int:
 def _channels_last(features: torch.Tensor) -> torch.Tensor:
     """Maps (B, C, h, w) as (B, h, w, C); anything else as it is."""
     return features.permute(0, 2, 3, 1) if features.dim() == _MAPS else features
-
-
-def _whole_batches(rows: torch.Tensor, batch: int) -> Iterator[torch.Tensor]:
-    """Cut rows into batches of one size; the last overlaps the one before."""
-    size = min(batch, len(rows))
-    for start in range(0, len(rows), size):
-        end = min(start + size, len(rows))
-        yield rows[end - size : end]

@@ -48,13 +48,19 @@ class FrozenPrefix:
             hook.remove()
         return reached[0]
 
-    def rest(self, features: torch.Tensor) -> torch.Tensor:
-        """Run the rest on the prefix's output: logits (N, n_classes)."""
+    def rest(
+        self, features: torch.Tensor, forward: Callable[[torch.Tensor], torch.Tensor] | None = None
+    ) -> torch.Tensor:
+        """Run the rest on the prefix's output: logits (N, n_classes).
+
+        Args:
+            features: (N, ...), from :meth:`features`.
+            forward: Executes the network, compiled perhaps; the network itself by default.
+        """
         stand_ins: dict[nn.Module, Callable[..., torch.Tensor]] = dict.fromkeys(self.skipped, _unchanged)
         stand_ins[self.last] = lambda *_: features
         with _replaced(stand_ins):
-            logits: torch.Tensor = self.network(features)
-        return logits
+            return (self.network if forward is None else forward)(features)
 
 
 def find_prefix(network: nn.Module, frozen: tuple[str, ...], images: torch.Tensor) -> FrozenPrefix | None:

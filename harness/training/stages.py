@@ -1,7 +1,8 @@
 """Transfer stages: pre-training on source sets, computed once and shared by every cell that starts from the result.
 
-A stage's result is keyed by all that made it: the plugin's source, the network's architecture, the stage before it, the
-source set and its division, the pixels, schedule, device type, precision and threads. No BreakHis image takes part.
+A stage's result is an artefact, keyed by all that made it: the plugin's source, the network's architecture and first
+weights, the stage before it, the source set, its division and pixels, schedule, device type, precision, engine and
+threads. Folds, magnifications, seeds and models that start from the same stage share it. No BreakHis image takes part.
 """
 
 from __future__ import annotations
@@ -10,24 +11,26 @@ import hashlib
 import json
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
 import filelock
-import safetensors.torch
 import torch
 from torch import nn
 
-from harness.plugin_api.model import EpochReport, FitContext
+from harness.plugin_api.model import EpochReport, FitContext, LabeledImages, Source
 from harness.plugin_api.schedule import Schedule
-from harness.training.loop import Trainer, TrainingPlan, resolve_precision
+from harness.training.feed import PixelFeed
+from harness.training.loop import Trainer, TrainingPlan
 from harness.training.normalisation import Normalisation
+from harness.training.predict import Prediction, predict_probabilities
 from harness.training.version import TRAINING_VERSION
-from harness.training.weights import State, load_by_name, read_weights, save_state
+from harness.training.weights import State, load_by_name, read_state, read_weights, save_state
 
 _STAGE_SEED = 0  # a stage is shared by all seeds of a run, so it has one of its own
+_SHOWN_KEY = 8
 
 
 @dataclass(frozen=True)
@@ -84,16 +87,46 @@ def pretrain(model: Transferable, context: FitContext) -> StartingPoint:
     state = read_weights(weights) if weights else None
     provenance = [f"weights {Path(weights).name}"] if weights else []
     for stage in model.pretraining():
-        folder = context.cache / "stages" / _stage_key(model, stage, state, context)
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        with filelock.FileLock(f"{folder}.lock"):
-            if folder.exists():
-                _report_again(folder, context)
-            else:
-                _write_whole(folder, _trained_stage(model, stage, state, context))
-        state = safetensors.torch.load_file(folder / "weights.safetensors")
-        provenance.append(_told(stage, folder))
+        folder = _artefact(model, stage, state, context)
+        state, _ = read_state(folder / "weights.safetensors")
+        provenance.append(_told(json.loads((folder / "stage.json").read_text()), folder.name))
     return StartingPoint(state, tuple(provenance))
+
+
+def told_fresh(names: Sequence[str]) -> str:
+    """Say in brief which tensors start afresh, by the modules that hold them."""
+    modules = list(dict.fromkeys(name.rpartition(".")[0] for name in names))
+    shown = ", ".join(modules[-1:] + modules[:2] if len(modules) > 3 else modules)
+    more = f" and {len(modules) - 3} more modules" if len(modules) > 3 else ""
+    return f"fresh {shown}{more}" if modules else "nothing fresh"
+
+
+def _artefact(model: Transferable, stage: Stage, before: State | None, context: FitContext) -> Path:
+    """Return the folder that holds a stage's result, made first where it is not there."""
+    torch.manual_seed(_STAGE_SEED)
+    network = model.build(len(context.sources[stage.source].classes))
+    fresh = load_by_name(network, before, model.head(network)) if before is not None else list(network.state_dict())
+    plan = _plan(model, stage, context)
+    folder = context.cache / "stages" / _key(network, plan, context.sources[stage.source], context)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with filelock.FileLock(f"{folder}.lock"):
+        if folder.exists():
+            _report_again(folder, context)
+        else:
+            _write_whole(folder, _trained(network, plan, stage, fresh, context))
+    return folder
+
+
+def _plan(model: Transferable, stage: Stage, context: FitContext) -> TrainingPlan:
+    return TrainingPlan(
+        stage.name,
+        stage.schedule,
+        stage.frozen,
+        model.normalisation,
+        n_classes=len(context.sources[stage.source].classes),
+        seed=_STAGE_SEED,
+        engine=context.engine,
+    )
 
 
 def _report_again(folder: Path, context: FitContext) -> None:
@@ -102,56 +135,69 @@ def _report_again(folder: Path, context: FitContext) -> None:
         context.report(EpochReport(**epoch))
 
 
-def _trained_stage(
-    model: Transferable, stage: Stage, state: State | None, context: FitContext
+def _trained(
+    network: nn.Module, plan: TrainingPlan, stage: Stage, fresh: list[str], context: FitContext
 ) -> Callable[[Path], None]:
     """Train a stage and return what writes it into a folder."""
     source = context.sources[stage.source]
-    torch.manual_seed(_STAGE_SEED)
-    network = model.build(len(source.classes))
-    fresh = load_by_name(network, state, model.head(network)) if state is not None else list(network.state_dict())
-    plan = TrainingPlan(
-        stage.name, stage.schedule, stage.frozen, model.normalisation, n_classes=len(source.classes), seed=_STAGE_SEED
-    )
     history: list[EpochReport] = []
 
     def report(epoch: EpochReport) -> None:
         history.append(epoch)
         context.report(epoch)
 
-    Trainer(network.to(context.device), plan, source.train()).fit(source.validation(), report)
+    trainer = Trainer(network.to(context.device), plan, source.train())
+    trainer.fit(source.validation(), report)
+    how = Prediction(plan.n_classes, trainer.precision, plan.engine)
+    record: dict[str, Any] = {
+        "stage": stage.name,
+        "source": stage.source,
+        "source_fingerprint": source.fingerprint,
+        "classes": source.classes,
+        "frozen": stage.frozen,
+        "fresh": fresh,
+        "engine": trainer.engine,
+        "held_out": {name: _accuracy(network, plan, how, load()) for name, load in source.held_out.items()},
+        "history": [asdict(epoch) for epoch in history],
+    }
 
     def write(folder: Path) -> None:
         save_state(network.state_dict(), folder / "weights.safetensors")
-        record: dict[str, Any] = {
-            "stage": stage.name,
-            "source": source.fingerprint,
-            "classes": source.classes,
-            "fresh": fresh,
-        }
-        record["history"] = [asdict(epoch) for epoch in history]
         (folder / "stage.json").write_text(json.dumps(record, indent=1))
 
     return write
 
 
-def _stage_key(model: Transferable, stage: Stage, before: State | None, context: FitContext) -> str:
-    torch.manual_seed(_STAGE_SEED)
+def _accuracy(network: nn.Module, plan: TrainingPlan, how: Prediction, held_out: LabeledImages) -> float:
+    probabilities = predict_probabilities(PixelFeed(network, held_out.images, plan.normalisation), how)
+    return float((probabilities.argmax(1) == held_out.labels.cpu().numpy()).mean())
+
+
+def _key(network: nn.Module, plan: TrainingPlan, source: Source, context: FitContext) -> str:
     ingredients: list[Any] = [
         TRAINING_VERSION,
         context.code,
-        repr(model.build(2)),
-        asdict(model.normalisation),
-        _fingerprint(before or {}),
-        stage.schedule.model_dump(),
-        stage.frozen,
-        context.sources[stage.source].fingerprint,
-        context.pixels,
+        _architecture(network),
+        asdict(plan.normalisation),
+        _fingerprint(network.state_dict()),
+        plan.schedule.model_dump(),
+        plan.frozen,
+        plan.engine,
+        source.fingerprint,
+        source.pixels,
         context.device.type,
-        resolve_precision(stage.schedule, context.device),
         context.threads,
     ]
     return hashlib.sha256(json.dumps(ingredients).encode()).hexdigest()[:32]
+
+
+def _architecture(network: nn.Module) -> list[str]:
+    """Describe every module with its plain attributes: rates of dropout and the like show in no tensor."""
+    return [
+        f"{name} {type(module).__qualname__} "
+        + str(sorted((key, value) for key, value in vars(module).items() if isinstance(value, str | float | int)))
+        for name, module in network.named_modules()
+    ]
 
 
 def _fingerprint(state: State) -> str:
@@ -161,10 +207,15 @@ def _fingerprint(state: State) -> str:
     return digest.hexdigest()
 
 
-def _told(stage: Stage, folder: Path) -> str:
-    history = json.loads((folder / "stage.json").read_text())["history"]
+def _told(record: dict[str, Any], key: str) -> str:
+    history = record["history"]
     best = max(epoch["validation_balanced_accuracy"] for epoch in history)
-    return f"{stage.name}: {len(history)} epochs on {stage.source}, validation balanced accuracy {best:.3f}"
+    held_out = "".join(f", accuracy on {name} {share:.3f}" for name, share in record["held_out"].items())
+    return (
+        f"{record['stage']} {key[:_SHOWN_KEY]}: {len(history)} epochs on {record['source']} "
+        f"({len(record['classes'])} classes), validation balanced accuracy {best:.3f}{held_out}; "
+        f"{len(record['frozen'])} modules frozen, {told_fresh(record['fresh'])}"
+    )
 
 
 def _write_whole(folder: Path, write: Callable[[Path], None]) -> None:

@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import safetensors.torch
 import torch
 from numpy.typing import NDArray
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from harness.plugin_api.model import FitContext, LabeledImages, Model, ModelCard, Requirements
-from harness.training.loop import Trainer, TrainingPlan, predict_probabilities
+from harness.training.feed import PixelFeed
+from harness.training.loop import Trainer, TrainingPlan
 from harness.training.normalisation import Normalisation
-from harness.training.stages import Stage, pretrain
-from harness.training.weights import HUB, find_head, load_by_name, save_state
+from harness.training.predict import Prediction, predict_probabilities
+from harness.training.stages import Stage, pretrain, told_fresh
+from harness.training.weights import find_head, initial_file, load_by_name, read_state, save_state
 
 _WEIGHTS = "model.safetensors"
 FINAL_STAGE = "final"
@@ -27,13 +29,13 @@ class TorchModel(Model):
     """A network trained by the shared loop.
 
     Subclasses give a ``name`` and :meth:`build`, and, if they start from other tasks, :meth:`initial_weights`,
-    :meth:`pretraining` and :meth:`frozen`.
+    :meth:`pretraining`, :meth:`frozen` and :meth:`rates`.
     """
 
     normalisation = Normalisation()
     _network: nn.Module
     _card: ModelCard
-    _precision: str
+    _prediction: Prediction
 
     @abstractmethod
     def build(self, n_classes: int) -> nn.Module:
@@ -44,7 +46,11 @@ class TorchModel(Model):
         """
 
     def initial_weights(self) -> str | None:
-        """Say where the weights of the first stage come from: a file, ``hub:<timm model>``, or None for fresh ones."""
+        """Say where the weights of the first stage come from, or None for fresh ones.
+
+        A file, ``hub:<timm model>``, or ``package:<distribution>`` for the one file of weights that an installed
+        package carries.
+        """
         return None
 
     def pretraining(self) -> tuple[Stage, ...]:
@@ -56,6 +62,11 @@ class TorchModel(Model):
         del network
         return ()
 
+    def rates(self, network: nn.Module) -> Mapping[str, float]:
+        """Say what the training on BreakHis multiplies the learning rate by, by name of a module; 1 elsewhere."""
+        del network
+        return {}
+
     def head(self, network: nn.Module) -> str:
         """Name of the module that classifies, which no stage hands on; the last linear layer by default."""
         return find_head(network)
@@ -63,9 +74,9 @@ class TorchModel(Model):
     def requirements(self) -> Requirements:
         """Ask for the stages' source sets and the file of the initial weights."""
         weights = self.initial_weights()
+        file = initial_file(weights) if weights else None
         return Requirements(
-            sources=tuple(stage.source for stage in self.pretraining()),
-            files=(Path(weights),) if weights and not weights.startswith(HUB) else (),
+            sources=tuple(stage.source for stage in self.pretraining()), files=(file,) if file is not None else ()
         )
 
     def fit(self, train: LabeledImages, validation: LabeledImages, context: FitContext) -> None:
@@ -73,27 +84,30 @@ class TorchModel(Model):
         self._network, provenance = self._prepared_network(context)
         trainer = Trainer(self._network, self._plan(self._network, context), train)
         trainer.fit(validation, context.report)
-        self._precision = trainer.precision
-        self._card = self._describe(trainer, train.images[:1], provenance)
+        self._prediction = Prediction(
+            len(context.classes), trainer.precision, context.engine, context.schedule.prediction_views
+        )
+        self._card = self._describe(trainer, train.images[:1].to(context.device), provenance)
 
     def predict_proba(self, images: torch.Tensor) -> NDArray[np.floating[Any]]:
-        """Return the network's softmax."""
-        return predict_probabilities(self._network, images, self.normalisation, self._precision)
+        """Return the network's softmax; its mean over eight views if the schedule says so."""
+        return predict_probabilities(PixelFeed(self._network, images, self.normalisation), self._prediction)
 
     def describe(self) -> ModelCard:
         """Describe the network of the last stage."""
         return self._card
 
     def save(self, folder: Path) -> None:
-        """Write the float32 state as ``model.safetensors``."""
-        save_state(self._network.state_dict(), folder / _WEIGHTS)
+        """Write the float32 state as ``model.safetensors``, and how it predicts into its header."""
+        save_state(self._network.state_dict(), folder / _WEIGHTS, self._prediction.to_text())
 
     def load(self, folder: Path, device: torch.device, n_classes: int) -> None:
         """Build the network and read its state."""
         network = self.build(n_classes)
-        network.load_state_dict(safetensors.torch.load_file(folder / _WEIGHTS))
+        state, header = read_state(folder / _WEIGHTS)
+        network.load_state_dict(state)
         self._network = network.to(device).to(memory_format=torch.channels_last)
-        self._precision = "bf16" if device.type == "cuda" else "float32"
+        self._prediction = Prediction.from_text(n_classes, header)
 
     def measure_throughput(self, sample: LabeledImages, context: FitContext) -> float | None:
         """Time a few steps of the last stage on a fresh network; frozen parts are frozen."""
@@ -104,9 +118,10 @@ class TorchModel(Model):
         start = pretrain(self, context)
         torch.manual_seed(context.seed)
         network = self.build(len(context.classes))
-        if start.state is not None:
-            load_by_name(network, start.state, self.head(network))
-        return network.to(context.device), start.provenance
+        if start.state is None:
+            return network.to(context.device), start.provenance
+        fresh = load_by_name(network, start.state, self.head(network))
+        return network.to(context.device), (*start.provenance, f"final: {told_fresh(fresh)}")
 
     def _plan(self, network: nn.Module, context: FitContext) -> TrainingPlan:
         return TrainingPlan(
@@ -116,6 +131,8 @@ class TorchModel(Model):
             self.normalisation,
             n_classes=len(context.classes),
             seed=context.seed,
+            rates=self.rates(network),
+            engine=context.engine,
         )
 
     def _describe(self, trainer: Trainer, image: torch.Tensor, provenance: tuple[str, ...]) -> ModelCard:
@@ -128,6 +145,7 @@ class TorchModel(Model):
             checkpoint_bytes=trainer.checkpoint_bytes(),
             forward_flop=count_forward_flop(self._network, self.normalisation.apply(image)),
             engine=trainer.engine,
+            start_up_seconds=trainer.start_up_seconds,
             precision=trainer.precision,
             provenance=provenance,
         )

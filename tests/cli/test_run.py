@@ -234,7 +234,12 @@ def test_transfer_stages_and_fitted_stain(harness, tiny, phantom, tmp_path):
     assert list(history["stage"].unique()) == ["natural", "lung", "final"]
     record = json.loads((tmp_path / "r/cells/deep-transfer-200x-fold0-seed0/cell.json").read_text())
     assert record["trainable_parameters"] < record["parameters"]
-    assert len(record["provenance"]) == 2
+    natural, lung, final = record["provenance"]
+    assert "1 epochs on natural" in natural
+    assert "accuracy on tiles apart" in lung
+    assert "accuracy on copies of trained tiles" in lung
+    assert final == "final: fresh classifier"
+    assert record["start_up_seconds"] >= 0
 
 
 def test_splits(harness, tiny, phantom):

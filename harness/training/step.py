@@ -1,0 +1,117 @@
+"""What is executed over and over: a step of training, and the classification of a batch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import nn
+
+from harness.training.batches import Batches
+from harness.training.feed import Feed
+from harness.training.optimiser import Sgd
+from harness.training.tally import Tally
+
+Loss = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+
+
+class TrainingStep:
+    """Trains a network on the next batch.
+
+    Args:
+        network: In training mode when the step is executed.
+        feed: Gives its logits.
+        batches: Which images come next.
+        labels: int64 (N,).
+        loss: Of float32 logits (B, n_classes) and labels (B,); a mean over the batch.
+        sgd: Changes the network.
+        tally: Counts the batch.
+        precision: ``bf16`` or ``float32``.
+    """
+
+    def __init__(  # noqa: PLR0913 - a step is where all of these meet
+        self,
+        network: nn.Module,
+        feed: Feed,
+        batches: Batches,
+        labels: torch.Tensor,
+        loss: Loss,
+        sgd: Sgd,
+        tally: Tally,
+        precision: str,
+    ) -> None:
+        self._network, self._feed, self._batches, self._labels = network, feed, batches, labels
+        self._loss, self._sgd, self._tally, self._precision = loss, sgd, tally, precision
+
+    @property
+    def state(self) -> list[torch.Tensor]:
+        """Weights, statistics, momentum, the sums, and which batch is next."""
+        network = self._network.state_dict(keep_vars=True).values()
+        return [*network, *self._sgd.momentum, *self._tally.state, self._batches.position]
+
+    def use_compiled(self, *, compiled: bool) -> None:
+        """Execute the network through torch.compile, or plainly."""
+        self._feed = self._feed.through(torch.compile(self._network, dynamic=False) if compiled else self._network)
+
+    def __call__(self) -> None:
+        """Train on one batch."""
+        rows, views = self._batches.take()
+        labels = self._labels[rows]
+        with autocast(rows.device, self._precision):
+            logits = self._feed.logits(rows, views)
+        loss = self._loss(logits.float(), labels)
+        self._sgd.step(loss)
+        self._tally.add(loss, logits, labels)
+
+
+class PredictionStep:
+    """Classifies the next batch of images, in order.
+
+    Args:
+        network: In evaluation mode when the step is executed.
+        feed: Gives its logits.
+        images: How many there are.
+        n_classes: Of the network's output.
+        size: Images a batch; the last batch overlaps the one before, so that all are of one size.
+        device: Of the step.
+        precision: ``bf16`` or ``float32``.
+    """
+
+    def __init__(  # noqa: PLR0913
+        self,
+        network: nn.Module,
+        feed: Feed,
+        images: int,
+        n_classes: int,
+        size: int,
+        device: torch.device,
+        precision: str,
+    ) -> None:
+        self.network, self._feed, self._precision = network, feed, precision
+        self.size = min(size, images)
+        self.logits = torch.zeros(images, n_classes, device=device)
+        self.view = torch.zeros((), dtype=torch.int64, device=device)
+        self.position = torch.zeros((), dtype=torch.int64, device=device)
+        self._offsets = torch.arange(self.size, device=device)
+
+    @property
+    def state(self) -> list[torch.Tensor]:
+        """What has been found, and which batch is next."""
+        return [self.logits, self.position]
+
+    def use_compiled(self, *, compiled: bool) -> None:
+        """Stay as it is: compiling a second time for evaluation costs more than it saves."""
+
+    @torch.no_grad()
+    def __call__(self) -> None:
+        """Classify one batch."""
+        rows = self.position.clamp(max=len(self.logits) - self.size) + self._offsets
+        self.position += self.size
+        with autocast(rows.device, self._precision):
+            logits = self._feed.logits(rows, self.view.expand(self.size))
+        self.logits.index_copy_(0, rows, logits.float())
+
+
+def autocast(device: torch.device, precision: str) -> torch.autocast:
+    """Return the context in which a network computes in its precision."""
+    return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16")
