@@ -86,7 +86,7 @@ class Trainer:
         started = clock(self._device)
         feed = self._train_feed()
         self._images_seen, self._train_seconds = 0, clock(self._device) - started
-        step = self._prepare(feed)
+        step = self._ready(feed)
         predictor = self._predictor(validation.images)
         self.start_up_seconds += predictor.start_up_seconds
         for epoch in range(1, self._plan.schedule.epochs + 1):
@@ -101,11 +101,15 @@ class Trainer:
         if best_state is not None:
             self.network.load_state_dict(best_state)
 
+    def prepare(self) -> Prepared:
+        """Return a training step that is ready to be run again and again, on shuffled images."""
+        step = self._ready(self._train_feed())
+        self._batches.shuffle()
+        return step
+
     def measure_throughput(self) -> float:
         """Train a few steps, fewer where they are slow, and return images per second, the median step's."""
-        step = self._prepare(self._train_feed())
-        self._batches.shuffle()
-        train_mode(self.network, self._plan.frozen)
+        step = self.prepare()
         seconds: list[float] = []
         while len(seconds) < _THROUGHPUT_STEPS and (len(seconds) < 2 or sum(seconds) < _THROUGHPUT_SECONDS):
             started = clock(self._device)
@@ -117,7 +121,7 @@ class Trainer:
         """Size of network and optimiser state together."""
         return _bytes(self.network.state_dict().values()) + _bytes(self._sgd.momentum)
 
-    def _prepare(self, feed: Feed) -> Prepared:
+    def _ready(self, feed: Feed) -> Prepared:
         """Make the training step ready; what that takes is no training time."""
         train_mode(self.network, self._plan.frozen)
         step = TrainingStep(
