@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.errors import DataError
+from harness.errors import ComparisonError, DataError
 from harness.execution.config import StudyKind, names_a_run
 from harness.execution.store import RunStore, write_text
 from harness.reporting.ablation import ablation_table
@@ -40,9 +40,18 @@ class Study:
 
 
 def begin_study(folder: Path, kind: StudyKind, names: Iterable[str]) -> Study:
-    """Say in the folder that it holds a study of these runs."""
+    """Say in the folder that it holds a study of these runs.
+
+    Raises:
+        ComparisonError: It holds a study of the other kind.
+    """
+    before, runs = read_study(folder), list(names)
+    if before is not None and before.kind != kind:
+        raise ComparisonError(
+            f"{folder} holds a study of {before.kind}, this one is of {kind}; they have different tables - choose "
+            "another --out"
+        )
     folder.mkdir(parents=True, exist_ok=True)
-    runs = list(names)
     content = {"schema_version": _SCHEMA_VERSION, "kind": kind, "runs": runs}
     write_text(folder / _FILE, json.dumps(content, indent=1) + "\n")
     return _study(folder, kind, runs)
@@ -52,7 +61,7 @@ def read_study(folder: Path) -> Study | None:
     """Return the study in a folder; None where it holds none.
 
     Raises:
-        DataError: Its ``study.json`` cannot be read, or was written by a later version of the harness.
+        DataError: Its ``study.json`` cannot be read, names no run, or was written by a later version of the harness.
     """
     try:
         content = json.loads((folder / _FILE).read_text(encoding="utf-8"))
@@ -86,4 +95,7 @@ def publish_study(study: Study) -> Table:
 
 def _study(folder: Path, kind: StudyKind, names: Iterable[str]) -> Study:
     # a name that leads out of the folder is no run's: the file may come from elsewhere
-    return Study(folder, kind, {name: RunStore(folder / name) for name in names if names_a_run(name)})
+    runs = {name: RunStore(folder / name) for name in names if names_a_run(name)}
+    if not runs:
+        raise DataError(f"{folder / _FILE} names no run")
+    return Study(folder, kind, runs)

@@ -98,6 +98,9 @@ def test_a_study_goes_on_and_a_changed_variant_is_refused(copy, harness, tiny, p
     code, _, err = harness(*arguments, "-o", "variants.plain.1.pixels.size=48")
     assert code == 2
     assert "pixels" in err
+    code, _, err = harness(*arguments[:6], "-o", "protocols=[holdout, accession-5fold]")
+    assert code == 2
+    assert "holds a study of variants" in err
 
 
 def test_only_some_models_of_every_variant(harness, tiny, phantom, tmp_path):
@@ -131,6 +134,7 @@ def test_one_run_of_a_study_is_a_run(study, harness):
         ({"schema_version": 9, "kind": "variants", "runs": []}, "later version"),
         ({"schema_version": 2, "kind": "seeds", "runs": ["stained"]}, "cannot read"),
         ({"schema_version": 2}, "cannot read"),
+        ({"schema_version": 2, "kind": "variants", "runs": ["../other"]}, "names no run"),
     ],
 )
 def test_a_study_that_cannot_be_read(copy, harness, content, message):

@@ -82,6 +82,16 @@ def test_a_folder_that_cannot_be_written(doctor, tmp_path, monkeypatch):
     assert found["cache"]["state"] == "ok"
 
 
+def test_cuda_devices_with_their_memory(doctor, monkeypatch):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
+    monkeypatch.setattr("torch.cuda.mem_get_info", lambda index: ((index + 1) * 10**9, 80 * 10**9))
+    monkeypatch.setattr("torch.cuda.get_device_name", lambda index: f"card {index}")
+    code, found = doctor()
+    assert code == 0
+    assert found["cuda:1"]["detail"] == "card 1, 80.0 GB, 2.0 GB free"
+
+
 def test_no_compiler(doctor, tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.delenv("CXX", raising=False)
