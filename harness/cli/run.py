@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import click
 
 from harness.cli.display import Display
-from harness.execution.config import RunConfig, load_config, parse_config
+from harness.execution.config import RunConfig, StudyKind, load_config, parse_config
 from harness.execution.estimate import estimate_run, render_estimate
 from harness.execution.plan import prepare_run
 from harness.execution.prepare import divide
@@ -44,17 +44,19 @@ def command(config: str, overrides: tuple[str, ...], out: Path | None, models: s
     """
     name, settings = load_config(config, overrides)
     host = discover(flags["plugins"])
-    settings = _settled(settings, models, host, flags)
+    settings = _settled(settings, host, flags)
     folder = out or results_folder() / name
-    order = _Order(name, settings, host, RunStore(folder), flags)
-    orders = [order]
-    if settings.protocols is not None:
-        orders = [replace(order, config=settings.under(p), store=RunStore(folder / p)) for p in settings.protocols]
+    runs = settings.runs() or {".": settings}
+    orders = {
+        run: _Order(name, _with_models(config, models), host, RunStore(folder / run), flags)
+        for run, config in runs.items()
+    }
     if flags["dry_run"]:
-        for one in orders:
-            _print_estimate(one)
+        for run, order in orders.items():
+            click.echo(run if settings.study else settings.protocol)
+            _print_estimate(order)
         return 0
-    return _make_run(order) if settings.protocols is None else _make_study(folder, orders)
+    return _make_study(folder, settings.study, orders) if settings.study else _make_run(orders["."])
 
 
 @dataclass(frozen=True)
@@ -73,7 +75,7 @@ def _print_estimate(order: _Order) -> None:
         config = _with_stand_ins(order.config, display)
         run = prepare_run(order.name, config, order.host, order.store, cache_folder(), display)
         estimate = estimate_run(run, order.store, cache_folder(), order.flags["jobs"])
-    click.echo(f"{config.protocol}\n{render_estimate(estimate)}", nl=False)
+    click.echo(render_estimate(estimate), nl=False)
 
 
 def _make_run(order: _Order) -> int:
@@ -84,13 +86,13 @@ def _make_run(order: _Order) -> int:
     return _report(order.store.folder, outcome)
 
 
-def _make_study(folder: Path, orders: list[_Order]) -> int:
-    for order in orders:
-        divide(order.config, cache_folder())  # a refusal must not come after hours of training under another protocol
-    begin_study(folder, [order.config.protocol for order in orders])
-    outcomes = {order.store.folder: _compute(order) for order in orders}
+def _make_study(folder: Path, kind: StudyKind, orders: dict[str, _Order]) -> int:
+    for order in orders.values():
+        divide(order.config, cache_folder())  # a refusal must not come after hours of training of another run
+    study = begin_study(folder, kind, orders)
+    outcomes = {order.store.folder: _compute(order) for order in orders.values()}
     if all(outcome.computed or outcome.kept for outcome in outcomes.values()):
-        click.echo(render(publish_study(folder), "md"), nl=False)
+        click.echo(render(publish_study(study), "md"), nl=False)
     codes = [_report(place, outcome) for place, outcome in outcomes.items()]
     return max(codes)
 
@@ -105,7 +107,7 @@ def _compute(order: _Order) -> Outcome:
             return execute(run, order.store, cache_folder(), order.flags["jobs"], display)
 
 
-def _settled(config: RunConfig, models: str | None, host: PluginHost, flags: dict[str, Any]) -> RunConfig:
+def _settled(config: RunConfig, host: PluginHost, flags: dict[str, Any]) -> RunConfig:
     """Apply the flags that stand for config keys."""
     values = config.model_dump(mode="json")
     for reference in host.models.values():
@@ -114,7 +116,10 @@ def _settled(config: RunConfig, models: str | None, host: PluginHost, flags: dic
     values["data"]["folder"] = str(flags["data"]) if flags["data"] else values["data"]["folder"]
     values["device"] = flags["device"] or values["device"]
     values["limit"] = flags["limit"] or values["limit"]
-    config = parse_config(values, "command line")
+    return parse_config(values, "command line")
+
+
+def _with_models(config: RunConfig, models: str | None) -> RunConfig:
     return config.with_models([label.strip() for label in models.split(",")]) if models else config
 
 

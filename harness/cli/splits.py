@@ -23,15 +23,17 @@ from harness.protocol.fingerprint import describe_splits, split_fingerprint
 def command(config: str, overrides: tuple[str, ...], data: Path | None, *, as_json: bool) -> None:
     """Say who is where under CONFIG, and the fingerprint of it. Leaks are shown, not refused."""
     name, settings = load_config(config, overrides)
-    values = settings.model_dump(mode="json") | {"allow_leak": True, "protocols": None}
-    if data is not None:
-        values["data"]["folder"] = str(data)
-    answers = []
-    for protocol in settings.protocols or (settings.protocol,):
-        division = divide(parse_config(values | {"protocol": protocol}, f"config '{name}'"), cache_folder())
-        answers.append(_answer(division, with_images=as_json))
+    answers: list[dict[str, Any]] = []
+    for run in settings.runs().values() or (settings,):
+        values = run.model_dump(mode="json") | {"allow_leak": True}
+        values["data"]["folder"] = str(data) if data else values["data"]["folder"]
+        division = divide(parse_config(values, f"config '{name}'"), cache_folder())
+        answer = _answer(division, with_images=as_json)
+        if answer in answers:
+            continue  # variants that differ in something else share their sides
+        answers.append(answer)
         if not as_json:
-            _print(division, answers[-1])
+            _print(division, answer)
     if as_json:
         click.echo(json.dumps(answers[0] if len(answers) == 1 else answers, indent=1))
 

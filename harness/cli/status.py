@@ -11,7 +11,7 @@ from tabulate import tabulate
 from harness.execution.status import RunStatus, read_status
 from harness.execution.store import RunStore
 from harness.plugin_api.discovery import discover
-from harness.reporting.study import study_runs
+from harness.reporting.study import read_study
 from harness.text import duration
 
 
@@ -21,13 +21,14 @@ from harness.text import duration
 def command(run: Path, *, as_json: bool) -> None:
     """Say what of a RUN is done, running, failed or stale and why, and what is left.
 
-    Of a study of several protocols, protocol by protocol.
+    Of a study, run by run.
     """
-    host, stores = discover(), study_runs(run)
-    if not stores:
+    host, study = discover(), read_study(run)
+    if study is None:
         status = read_status(RunStore(run), host)
         click.echo(json.dumps(status.to_json(), indent=1) if as_json else _render(status))
         return
+    stores = study.runs
     begun = {name: read_status(store, host) for name, store in stores.items() if (store.folder / "run.json").is_file()}
     if as_json:
         click.echo(json.dumps({name: status.to_json() for name, status in begun.items()}, indent=1))

@@ -9,7 +9,7 @@ import click
 from harness.errors import UsageError
 from harness.execution.store import RunStore
 from harness.reporting.publish import publish
-from harness.reporting.study import publish_study, study_runs
+from harness.reporting.study import publish_study, read_study
 from harness.reporting.table import FORMATS, Format, render
 from harness.reporting.tables import TABLES
 
@@ -21,12 +21,13 @@ from harness.reporting.tables import TABLES
 def command(run: Path, which: str, how: Format) -> None:
     """Print the tables of a RUN folder, and write them and the figures into it anew.
 
-    Of a study of several protocols, the table across them.
+    Of a study, the table across its runs.
     """
-    if study_runs(run):
+    if study := read_study(run):
         if which != "all":
-            raise UsageError(f"{run} holds a study, which has one table - ask one of its runs: {run}/<protocol>")
-        click.echo(render(publish_study(run), how), nl=False)
+            runs = ", ".join(str(store.folder) for store in study.runs.values())
+            raise UsageError(f"{run} holds a study, which has one table - ask one of its runs: {runs}")
+        click.echo(render(publish_study(study), how), nl=False)
         return
     tables = publish(RunStore(run))
     numbers = tables if which == "all" else [int(which)]

@@ -112,6 +112,13 @@ def pair_images(base: pd.DataFrame, new: pd.DataFrame) -> pd.DataFrame:
     return base.merge(new[columns], on=keys, suffixes=("", "_new"), validate="one_to_one")
 
 
+def common_images(one: pd.DataFrame, other: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return two prediction tables without the images and cells that only one of them has."""
+    keys = ["image", *CELL]
+    both = one[keys].merge(other[keys])
+    return one.merge(both), other.merge(both)
+
+
 def _paired_mean(gained: pd.Series[float], paired: pd.DataFrame) -> Change:
     clusters = paired["accession"].factorize()[0], paired.groupby(CELL).ngroup().to_numpy()
     return clustered_mean(gained.to_numpy(float), paired["label"].to_numpy(), clusters)

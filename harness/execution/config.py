@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
@@ -11,13 +12,31 @@ from pydantic import AfterValidator, Field
 
 from harness.data.settings import DataSettings, PixelSettings, SourceSettings
 from harness.errors import ConfigError, did_you_mean
+from harness.execution.overrides import VARIANTS, parse_override, set_key
 from harness.plugin_api.schedule import Schedule
 from harness.protocol.protocols import PROTOCOLS, ProtocolName
 from harness.settings import Settings, parse_settings
 from harness.training.engine import EngineWish
 
 _SHIPPED = "harness_configs"
+_TAKES_THE_PLACE_OF = {"protocol": ("protocols",), "protocols": ("protocol", VARIANTS), VARIANTS: ("protocols",)}
+_TABLES_FOLDER = "tables"
+StudyKind = Literal["protocols", "variants"]
 T = TypeVar("T")
+
+
+def names_a_run(name: str) -> bool:
+    """True where a name can be that of a run's folder in a study: letters, digits, dots and dashes."""
+    return re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9.-]*", name) is not None and name != _TABLES_FOLDER
+
+
+def _run_name(name: str) -> str:
+    if not names_a_run(name):
+        raise ValueError(
+            "a variant's name is its run's folder: letters, digits, dots and dashes, a letter or digit first, and not "
+            f"'{_TABLES_FOLDER}'"
+        )
+    return name
 
 
 def _distinct(values: tuple[T, ...]) -> tuple[T, ...]:
@@ -44,6 +63,8 @@ class RunConfig(Settings):
     Attributes:
         protocol: Who trains, who validates, who is tested.
         protocols: Instead of one protocol, several, the strictest last: a run each, and a table of what each adds.
+        variants: Name to overrides by dotted key, such as ``{stained: {}, unstained: {pixels.stain: none}}``: a run
+            each, and a table of what each adds; the first is what the others are compared with.
         allow_leak: Compute figures although patients or pictures stand on two sides; tables are then headed LEAKY.
         seeds: Of splits and training; one whole comparison a seed.
         magnifications: Which to train and test on, each by itself.
@@ -62,6 +83,9 @@ class RunConfig(Settings):
 
     protocol: ProtocolName = "accession-5fold"
     protocols: Annotated[tuple[ProtocolName, ...], Field(min_length=2), AfterValidator(_distinct)] | None = None
+    variants: Annotated[dict[Annotated[str, AfterValidator(_run_name)], dict[str, Any]], Field(min_length=1)] | None = (
+        None
+    )
     allow_leak: bool = False
     seeds: Annotated[tuple[int, ...], Field(min_length=1), AfterValidator(_distinct)] = (0,)
     magnifications: Annotated[
@@ -86,10 +110,37 @@ class RunConfig(Settings):
         plugin, colon, name = label.partition(":")
         return plugin, {"name": name, **settings.options} if colon else settings.options
 
-    def under(self, protocol: ProtocolName) -> RunConfig:
+    @property
+    def study(self) -> StudyKind | None:
+        """What the runs of a study differ in; None for a config that is one run."""
+        if self.variants is not None:
+            return "variants"
+        return None if self.protocols is None else "protocols"
+
+    def runs(self) -> dict[str, RunConfig]:
+        """Return the config of every run of a study, by the name of its folder; none for a config that is one run.
+
+        Raises:
+            ConfigError: A variant's overrides make no config.
+        """
+        if self.variants is not None:
+            return {name: self._varied(name, overrides) for name, overrides in self.variants.items()}
+        return {protocol: self._under(protocol) for protocol in self.protocols or ()}
+
+    def _under(self, protocol: ProtocolName) -> RunConfig:
         """Return the config of one of its protocols; only a protocol that leaks by design keeps its leave to leak."""
         allowed = self.allow_leak and PROTOCOLS[protocol].leaks
         return self.model_copy(update={"protocol": protocol, "protocols": None, "allow_leak": allowed})
+
+    def _varied(self, name: str, overrides: dict[str, Any]) -> RunConfig:
+        """Return the config of one of its variants."""
+        where = f"variant '{name}'"
+        values = self.model_dump(mode="json", exclude={"protocols", VARIANTS})
+        for key, value in overrides.items():
+            if key.partition(".")[0] in {"protocols", VARIANTS}:
+                raise ConfigError(f"{where} sets {key}: a variant is one run, not a study")
+            set_key(values, key, value)
+        return parse_config(values, where)
 
     def with_models(self, labels: list[str]) -> RunConfig:
         """Return the config with only these models.
@@ -132,12 +183,19 @@ def load_config(where: str, overrides: tuple[str, ...] = ()) -> tuple[str, RunCo
     if "protocol" in values and "protocols" in values:
         raise ConfigError(f"{where} has both protocol and protocols - keep one of them")
     for override in overrides:
-        _override(values, override)
+        key, value = parse_override(override)
+        for other in _TAKES_THE_PLACE_OF.get(key.partition(".")[0], ()):
+            values.pop(other, None)
+        set_key(values, key, value)
     return name, parse_config(values, f"config '{name}'")
 
 
 def parse_config(values: dict[str, Any], where: str) -> RunConfig:
-    """Validate a config; a model without settings may be written ``densenet:`` or ``densenet: {}``."""
+    """Validate a config, its variants included; a model without settings may be written ``densenet:``.
+
+    Raises:
+        ConfigError: An unknown key, a bad value, or two keys that contradict each other.
+    """
     if isinstance(values.get("models"), dict):
         models = {str(label): {} if model is None else model for label, model in values["models"].items()}
         values = {**values, "models": models}
@@ -146,6 +204,9 @@ def parse_config(values: dict[str, Any], where: str) -> RunConfig:
         raise ConfigError(
             f"{where}: reference '{config.reference}' is no model of it (it has {', '.join(config.models)})"
         )
+    if config.protocols is not None and config.variants is not None:
+        raise ConfigError(f"{where} has both protocols and variants - keep one of them")
+    config.runs()  # a bad variant must not come to light after the others have been trained
     return config
 
 
@@ -164,28 +225,3 @@ def _read(where: str) -> tuple[str, str]:
         return where, (resources.files(_SHIPPED) / f"{where}.yaml").read_text(encoding="utf-8")
     known = shipped_configs()
     raise ConfigError(f"no config '{where}'{did_you_mean(where, known)} (shipped: {', '.join(known)}; or give a path)")
-
-
-def _override(values: dict[str, Any], override: str) -> None:
-    key, equals, text = override.partition("=")
-    if not equals or not key:
-        raise ConfigError(f"-o {override}: expected key=value, such as -o schedule.epochs=20")
-    try:
-        value = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise ConfigError(f"-o {override}: the value is not YAML") from error
-    values.pop({"protocol": "protocols", "protocols": "protocol"}.get(key, ""), None)  # one takes the other's place
-    target, rest = values, key
-    while (step := _step(target, rest)) is not None:
-        if not isinstance(target.get(step), dict):
-            target[step] = {}
-        target, rest = target[step], rest.removeprefix(f"{step}.")
-    target[rest] = value
-
-
-def _step(target: dict[str, Any], key: str) -> str | None:
-    """Return the part of a dotted key to go into next: a label may have dots itself (``timm:resnet18.a1_in1k``)."""
-    inside = [str(known) for known in target if key.startswith(f"{known}.")]
-    if inside:
-        return max(inside, key=len)
-    return None if key in target or "." not in key else key.partition(".")[0]

@@ -8,7 +8,6 @@ import importlib.util
 import sys
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from types import ModuleType
 
@@ -16,6 +15,7 @@ import pluggy
 
 from harness.errors import PluginError, UsageError, did_you_mean
 from harness.plugin_api import hookspecs
+from harness.plugin_api.installed import VARIABLE, installed_plugins
 from harness.plugin_api.model import Model
 
 
@@ -61,10 +61,12 @@ class PluginHost:
     Attributes:
         models: By name, sorted.
         failures: What could not be loaded, and the reason in one line, sorted by plugin.
+        left_out: Plugins that ``$HARNESS_PLUGINS`` leaves out, sorted; they have not been imported.
     """
 
     models: dict[str, RegisteredModel] = field(default_factory=dict)
     failures: dict[str, str] = field(default_factory=dict)
+    left_out: list[str] = field(default_factory=list)
 
     def find(self, name: str) -> RegisteredModel:
         """Return a model by name.
@@ -77,24 +79,28 @@ class PluginHost:
             return self.models[name]
         if name in self.failures:
             raise PluginError(f"plugin {name} could not be loaded: {self.failures[name]}")
-        raise UsageError(f"no model '{name}'{did_you_mean(name, self.models)} (known: {', '.join(self.models)})")
+        known = ", ".join(self.models) or "none"
+        left_out = f"; {VARIABLE} leaves out {', '.join(self.left_out)}" if self.left_out else ""
+        raise UsageError(f"no model '{name}'{did_you_mean(name, self.models)} (known: {known}{left_out})")
 
 
 def discover(files: Iterable[Path] = ()) -> PluginHost:
-    """Load every plugin: entry points in group ``harness``, then the given files.
+    """Load every plugin: the entry points in group ``harness`` that ``$HARNESS_PLUGINS`` lets in, then the given files.
 
     Raises:
+        UsageError: ``$HARNESS_PLUGINS`` names what is not installed.
         PluginError: A given file could not be loaded, or two plugins claim one model name. An entry point that cannot
             be loaded raises nothing; it is listed in ``failures``.
     """
-    host = PluginHost()
-    installed = sorted(entry_points(group=hookspecs.PROJECT), key=lambda entry: entry.name)
-    for entry in installed:
-        reference = PluginReference(entry.name, module=entry.module)
+    installed = installed_plugins()
+    host = PluginHost(left_out=[plugin.name for plugin in installed if not plugin.wanted])
+    for plugin in installed:
+        if not plugin.wanted:
+            continue
         try:
-            _add(host, reference, _distribution(entry))
+            _add(host, PluginReference(plugin.name, module=plugin.module), plugin.distribution)
         except PluginError as error:
-            host.failures[entry.name] = str(error)
+            host.failures[plugin.name] = str(error)
     for file in files:
         _add(host, PluginReference(file.stem, file=file.resolve()), "file")
     host.models = dict(sorted(host.models.items()))
@@ -168,10 +174,6 @@ def _check_model(model: type[Model], models: dict[str, type[Model]]) -> None:
         raise PluginError(f"{model.__name__} does not implement {', '.join(sorted(model.__abstractmethods__))}")
     if model.name in models:
         raise PluginError(f"two classes register the name '{model.name}'")
-
-
-def _distribution(entry: EntryPoint) -> str:
-    return f"{entry.dist.name} {entry.dist.version}" if entry.dist else "unknown"
 
 
 def _source_hash(reference: PluginReference) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from harness.evaluation.changes import CELL
+from harness.evaluation.changes import common_images
 from harness.evaluation.estimators import difference, estimators
 from harness.evaluation.resampling import resampled_interval
 from harness.evaluation.significance import corrected_t_test, holm, mcnemar_test, patient_decisions
@@ -132,7 +132,7 @@ def _mcnemar(one: pd.DataFrame, other: pd.DataFrame) -> float:
 
 def _contrasts(model: Tested, reference: Tested, results: Results) -> Iterator[Contrast]:
     """Compare on the images and cells that both have, in the metrics that these give."""
-    one, other = _common(model.at_half, reference.at_half)
+    one, other = common_images(model.at_half, reference.at_half)
     if one.empty:
         return
     patients = model.patients.only(one["accession"].unique())
@@ -152,12 +152,6 @@ def _over_folds(metric: str, model: Tested, reference: Tested, results: Results)
     one, other = (results.fold_metrics(tested.label, model.magnification, metric) for tested in (model, reference))
     found = corrected_t_test(list((one - other).dropna()), results.test_per_train(model.magnification))
     return found.p_value if found else None
-
-
-def _common(one: pd.DataFrame, other: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
-    keys = ["image", *CELL]
-    both = one[keys].merge(other[keys])
-    return one.merge(both), other.merge(both)
 
 
 def _adjusted(raw: list[Contrast]) -> list[Contrast]:

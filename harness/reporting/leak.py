@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-import pandas as pd
-
-from harness.evaluation.estimators import Estimator, difference, estimators
-from harness.evaluation.resampling import Interval, Patients, draw_patients, resampled_interval
+from harness.evaluation.resampling import Interval
+from harness.reporting.across import (
+    RunModel,
+    heading,
+    interval_record,
+    interval_text,
+    missing_notes,
+    run_models,
+)
 from harness.reporting.results import Results
-from harness.reporting.table import DASH, Table
+from harness.reporting.table import Table
 
 _METRICS = {"p_img": "P_img", "p_arp_slide": "P_arp by slide", "balanced_accuracy": "balanced accuracy", "auc": "AUC"}
 
@@ -26,19 +30,14 @@ def leak_table(runs: dict[str, Results]) -> Table:
         runs: By protocol, the strictest last; all of the same models and images.
     """
     *loose, strict = runs
-    found = [
-        _figure(metric, model, strict)
-        for magnification in runs[strict].magnifications
-        for model in _models(runs, strict, magnification)
-        for metric in _METRICS
-    ]
+    found = list(_figures(runs, strict))
     rows = [
         [
             _METRICS[figure.metric],
             figure.label,
             f"{figure.magnification}x",
-            *(_shown(figure.levels.get(name), "") for name in runs),
-            *(_shown(figure.gaps.get(name), "+") for name in loose),
+            *(interval_text(figure.levels.get(name)) for name in runs),
+            *(interval_text(figure.gaps.get(name), "+") for name in loose),
         ]
         for figure in found
     ]
@@ -49,20 +48,7 @@ def leak_table(runs: dict[str, Results]) -> Table:
         for name, interval in intervals.items()
     ]
     columns = ["metric", "model", "at", *runs, *(f"{name} minus {strict}" for name in loose)]
-    title = "Accuracy by protocol"
-    title = f"LEAKY - {title}" if any(run.run["leaky"] for run in runs.values()) else title
-    return Table(None, title, columns, rows, _notes(runs), records)
-
-
-@dataclass(frozen=True)
-class _Model:
-    """A model at one magnification under every protocol: its estimators, and how many patients they rest on."""
-
-    label: str
-    magnification: int
-    patients: Patients
-    made: dict[str, dict[str, Estimator]]
-    smallest: dict[str, int]
+    return Table(None, heading("Accuracy by protocol", runs), columns, rows, _notes(runs), records)
 
 
 @dataclass(frozen=True)
@@ -76,32 +62,19 @@ class _Figure:
     gaps: dict[str, Interval]
 
 
-def _models(runs: dict[str, Results], strict: str, magnification: int) -> Iterator[_Model]:
-    """Yield every model with what all protocols say of it; the draws are shared by all."""
-    tested = {name: run.test[run.test["magnification"] == magnification] for name, run in runs.items()}
-    patients = draw_patients(pd.concat(tested.values()))
-    for label in runs[strict].labels:
-        own = {name: table[table["model"] == label] for name, table in tested.items()}
-        own = {name: table for name, table in own.items() if len(table)}
-        made = {
-            name: estimators(table, patients.accessions, cross_validated=runs[name].cross_validated)
-            for name, table in own.items()
-        }
-        smallest = {name: patients.only(table["accession"].unique()).smallest_class for name, table in own.items()}
-        yield _Model(label, magnification, patients, made, smallest)
+def _figures(runs: dict[str, Results], strict: str) -> Iterator[_Figure]:
+    for magnification in runs[strict].magnifications:
+        models = run_models(runs, magnification)
+        for label in runs[strict].labels:
+            own = {name: models[name, label] for name in runs if (name, label) in models}
+            for metric in _METRICS:
+                yield _figure(metric, own, strict, (label, magnification))
 
 
-def _figure(metric: str, model: _Model, strict: str) -> _Figure:
-    made, smallest, patients = model.made, model.smallest, model.patients
-    values = {name: resampled_interval(of[metric], patients, smallest[name]) for name, of in made.items()}
-    gaps = {
-        name: resampled_interval(
-            difference(of[metric], made[strict][metric]), patients, min(smallest[name], smallest[strict])
-        )
-        for name, of in made.items()
-        if name != strict and strict in made
-    }
-    return _Figure(metric, model.label, model.magnification, values, gaps)
+def _figure(metric: str, own: dict[str, RunModel], strict: str, of: tuple[str, int]) -> _Figure:
+    levels = {name: model.value(metric) for name, model in own.items()}
+    gaps = {name: model.minus(own[strict], metric) for name, model in own.items() if name != strict and strict in own}
+    return _Figure(metric, *of, levels, gaps)
 
 
 def _notes(runs: dict[str, Results]) -> list[str]:
@@ -116,24 +89,15 @@ def _notes(runs: dict[str, Results]) -> list[str]:
     ]
     told = ("LEAK", *(f"{run.run['protocol']['shared_accessions']} accessions" for run in runs.values()))
     others = dict.fromkeys(note for run in runs.values() for note in run.notes() if not note.startswith(told))
-    missing = [f"{name}: {note}" for name, run in runs.items() for note in run.missing_notes()]
-    return [*notes, *others, *missing]
-
-
-def _shown(interval: Interval | None, sign: str) -> str:
-    if interval is None or math.isnan(interval.value):
-        return DASH
-    value, low, high = (f"{100 * bound:{sign}.1f}" for bound in (interval.value, interval.low, interval.high))
-    return value if math.isnan(interval.low) else f"{value} ({low} to {high})"
+    return [*notes, *others, *missing_notes(runs)]
 
 
 def _record(figure: _Figure, quantity: str, protocol: str, interval: Interval) -> dict[str, Any]:
-    bounds = {"value": interval.value, "low": interval.low, "high": interval.high}
     return {
         "quantity": quantity,
         "metric": figure.metric,
         "model": figure.label,
         "magnification": figure.magnification,
         "protocol": protocol,
-        **{name: None if math.isnan(bound) else bound for name, bound in bounds.items()},
+        **interval_record(interval),
     }

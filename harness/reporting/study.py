@@ -1,57 +1,101 @@
-"""A study: the runs of one config under several protocols, in one folder, a run a protocol."""
+"""A study: the runs of one config under several protocols or in several variants, in one folder, with one table."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from pathlib import Path
 
-from harness.errors import DataError
+from harness.errors import ComparisonError, DataError
+from harness.execution.config import StudyKind, names_a_run
 from harness.execution.store import RunStore, write_text
-from harness.protocol.protocols import PROTOCOLS
+from harness.reporting.ablation import ablation_table
 from harness.reporting.leak import leak_table
 from harness.reporting.publish import KEPT_FORMATS, publish
-from harness.reporting.results import read_results
+from harness.reporting.results import Results, read_results
 from harness.reporting.table import Table, render
 
 _FILE = "study.json"
-_SCHEMA_VERSION = 1
+_SCHEMA_VERSION = 2
+_TABLES: dict[StudyKind, tuple[str, Callable[[dict[str, Results]], Table]]] = {
+    "protocols": ("leak", leak_table),
+    "variants": ("ablation", ablation_table),
+}
 
 
-def begin_study(folder: Path, protocols: Sequence[str]) -> None:
-    """Say in the folder that it holds a study of these protocols, the strictest last."""
-    folder.mkdir(parents=True, exist_ok=True)
-    content = {"schema_version": _SCHEMA_VERSION, "protocols": protocols}
-    write_text(folder / _FILE, json.dumps(content, indent=1) + "\n")
+@dataclass(frozen=True)
+class Study:
+    """A study on disk.
+
+    Attributes:
+        folder: Of ``study.json``; every run has a folder of its own in it.
+        kind: What its runs differ in.
+        runs: By name; protocols stand with the strictest last, variants with the reference's first.
+    """
+
+    folder: Path
+    kind: StudyKind
+    runs: dict[str, RunStore]
 
 
-def study_runs(folder: Path) -> dict[str, RunStore]:
-    """Return a study's runs by protocol; empty where the folder holds no study.
+def begin_study(folder: Path, kind: StudyKind, names: Iterable[str]) -> Study:
+    """Say in the folder that it holds a study of these runs.
 
     Raises:
-        DataError: Its ``study.json`` cannot be read.
+        ComparisonError: It holds a study of the other kind.
+    """
+    before, runs = read_study(folder), list(names)
+    if before is not None and before.kind != kind:
+        raise ComparisonError(
+            f"{folder} holds a study of {before.kind}, this one is of {kind}; they have different tables - choose "
+            "another --out"
+        )
+    folder.mkdir(parents=True, exist_ok=True)
+    content = {"schema_version": _SCHEMA_VERSION, "kind": kind, "runs": runs}
+    write_text(folder / _FILE, json.dumps(content, indent=1) + "\n")
+    return _study(folder, kind, runs)
+
+
+def read_study(folder: Path) -> Study | None:
+    """Return the study in a folder; None where it holds none.
+
+    Raises:
+        DataError: Its ``study.json`` cannot be read, names no run, or was written by a later version of the harness.
     """
     try:
         content = json.loads((folder / _FILE).read_text(encoding="utf-8"))
-        # only what is a protocol names a folder: the file may come from elsewhere
-        return {name: RunStore(folder / name) for name in content["protocols"] if name in PROTOCOLS}
+        if content["schema_version"] > _SCHEMA_VERSION:
+            raise DataError(f"{folder} was written by a later version of the harness - update the harness")
+        if content["schema_version"] == 1:
+            return _study(folder, "protocols", content["protocols"])
+        kinds = {kind: kind for kind in _TABLES}
+        return _study(folder, kinds[content["kind"]], content["runs"])
     except FileNotFoundError:
-        return {}
+        return None
     except (ValueError, KeyError, TypeError) as error:
         raise DataError(f"cannot read {folder / _FILE}: {error}") from error
 
 
-def publish_study(folder: Path) -> Table:
-    """Write the tables of every run and the table across protocols, and return the latter.
+def publish_study(study: Study) -> Table:
+    """Write the tables of every run and the table across them, and return the latter.
 
     Raises:
         DataError: A run is missing or has no finished cell.
     """
-    stores = study_runs(folder)
-    for store in stores.values():
+    for store in study.runs.values():
         publish(store)
-    table = leak_table({name: read_results(store) for name, store in stores.items()})
-    (folder / "tables").mkdir(exist_ok=True)
+    name, make = _TABLES[study.kind]
+    table = make({run: read_results(store) for run, store in study.runs.items()})
+    (study.folder / "tables").mkdir(exist_ok=True)
     for how in KEPT_FORMATS:
-        write_text(folder / "tables" / f"leak.{how}", render(table, how))
+        write_text(study.folder / "tables" / f"{name}.{how}", render(table, how))
     return table
+
+
+def _study(folder: Path, kind: StudyKind, names: Iterable[str]) -> Study:
+    # a name that leads out of the folder is no run's: the file may come from elsewhere
+    runs = {name: RunStore(folder / name) for name in names if names_a_run(name)}
+    if not runs:
+        raise DataError(f"{folder / _FILE} names no run")
+    return Study(folder, kind, runs)

@@ -38,6 +38,14 @@ def test_the_table_is_a_pure_function_of_the_study(study, harness):
     assert {path.name: path.read_bytes() for path in (study / "tables").iterdir()} == before
 
 
+def test_a_study_of_the_first_schema_is_still_read(study, harness):
+    content = json.loads((study / "study.json").read_text())
+    table = harness("tables", study)[1]
+    (study / "study.json").write_text(json.dumps({"schema_version": 1, "protocols": [*content["runs"], "../other"]}))
+    assert harness("tables", study)[1] == table
+    (study / "study.json").write_text(json.dumps(content))
+
+
 def test_a_study_goes_on(study, harness, tiny, phantom):
     code, out, err = harness("run", tiny, "--data", phantom, "--out", study, *PROTOCOLS)
     assert code == 0

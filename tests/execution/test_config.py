@@ -9,8 +9,10 @@ from harness.plugin_api.discovery import discover
 @pytest.mark.parametrize("name", shipped_configs())
 def test_shipped_configs_load_and_their_models_can_be_made(name):
     _, config = load_config(name)
-    for entry in model_entries(config, discover()):
-        assert entry.make().options is not None
+    host = discover()
+    for run in config.runs().values() or (config,):
+        for entry in model_entries(run, host):
+            assert entry.make().options is not None
 
 
 def test_the_papers_schedule():
@@ -30,6 +32,11 @@ def test_the_papers_schedule():
         ("magnifications=[50]", "magnifications"),
         ("seeds=[1,1]", "stands twice"),
         ("epochs", "expected key=value"),
+        ("variants={one: {pixels.stian: none}}", "variant 'one': unknown key 'pixels.stian' - did you mean 'stain'"),
+        ("variants={../one: {}}", "letters, digits, dots and dashes"),
+        ("variants={tables: {}}", "not 'tables'"),
+        ("variants={one: {protocols: [holdout, official5]}}", "a variant is one run"),
+        ("variants={one: {reference: gone}}", "variant 'one': reference 'gone' is no model"),
     ],
 )
 def test_bad_overrides(override, message):
@@ -47,6 +54,36 @@ def test_short_form_and_labels_with_dots():
         "patient", ("models={timm:resnet18.a1_in1k: {}}", "models.timm:resnet18.a1_in1k.options.mode=probe")
     )
     assert config.model_of("timm:resnet18.a1_in1k") == ("timm", {"name": "resnet18.a1_in1k", "mode": "probe"})
+
+
+def test_variants_are_the_config_with_overrides():
+    _, config = load_config(
+        "patient", ("variants={one: {}, two.5: {schedule.epochs: 3, models.densenet.options.dropout: 0.5}}",)
+    )
+    runs = config.runs()
+    assert list(runs) == ["one", "two.5"]
+    assert config.study == "variants"
+    assert runs["one"] == config.model_copy(update={"variants": None})
+    assert runs["two.5"].schedule == config.schedule.model_copy(update={"epochs": 3})
+    assert runs["two.5"].models["densenet"].options == {"dropout": 0.5}
+    assert all(run.study is None for run in runs.values())
+
+
+def test_an_override_inside_a_variant_adds_to_it():
+    variants = "variants={one: {}, two.5: {pixels.stain: none}}"
+    _, config = load_config("patient", (variants, "variants.two.5.pixels.size=32", "pixels.resize=crop"))
+    pixels = config.runs()["two.5"].pixels
+    assert (pixels.stain, pixels.size, pixels.resize) == ("none", 32, "crop")
+
+
+def test_a_study_is_of_protocols_or_of_variants(tmp_path):
+    both = tmp_path / "both.yaml"
+    both.write_text("{protocols: [holdout, official5], variants: {one: {}}, models: {majority: {}}}")
+    with pytest.raises(ConfigError, match="both protocols and variants"):
+        load_config(str(both))
+    assert load_config("leak", ("variants={one: {}}",))[1].study == "variants"
+    assert load_config("leak", ("variants={one: {}}", "protocols=[holdout, official5]"))[1].study == "protocols"
+    assert load_config("leak", ("protocol=holdout",))[1].study is None
 
 
 def test_unknown_model_option():

@@ -1,3 +1,5 @@
+import sys
+
 import pytest
 
 from harness.errors import PluginError, UsageError
@@ -56,3 +58,42 @@ def test_the_source_decides_the_hash(tmp_path):
 def test_a_typo_is_answered_with_the_right_name():
     with pytest.raises(UsageError, match="did you mean 'densenet'"):
         discover().find("densnet")
+
+
+@pytest.fixture
+def loud(tmp_path, monkeypatch):
+    """An installed plugin whose import can be told from ``sys.modules``."""
+    (tmp_path / "loud_plugin.py").write_text(GOOD.replace('"line"', '"loud"'))
+    info = tmp_path / "loud-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: loud\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[harness]\nloud = loud_plugin\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    yield "loud_plugin"
+    sys.modules.pop("loud_plugin", None)
+
+
+def test_the_environment_says_which_installed_plugins_are_loaded(loud, monkeypatch):
+    monkeypatch.setenv("HARNESS_PLUGINS", "densenet, majority")
+    host = discover()
+    assert set(host.models) == {"densenet", "densenet-se", "majority"}
+    assert {"loud", "timm"} <= set(host.left_out)
+    assert loud not in sys.modules
+    with pytest.raises(UsageError, match=r"HARNESS_PLUGINS leaves out .*loud"):
+        host.find("loud")
+    monkeypatch.setenv("HARNESS_PLUGINS", "")
+    assert discover().find("loud").distribution == "loud 1.0"
+    assert loud in sys.modules
+
+
+def test_no_installed_plugin_at_all_but_the_files_given(tmp_path, monkeypatch):
+    monkeypatch.setenv("HARNESS_PLUGINS", "none")
+    assert discover().models == {}
+    assert set(discover([plugin(tmp_path, GOOD)]).models) == {"line"}
+
+
+@pytest.mark.parametrize("value", ["densnet", "majority,densnet", "none,densnet"])
+def test_the_environment_must_name_what_is_installed(monkeypatch, value):
+    monkeypatch.setenv("HARNESS_PLUGINS", value)
+    with pytest.raises(UsageError, match=r"HARNESS_PLUGINS names 'densnet'.*did you mean 'densenet'"):
+        discover()

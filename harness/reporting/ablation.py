@@ -1,0 +1,150 @@
+"""What each part is worth: the models of several variants of a run, and how far each is from one reference."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from harness.evaluation.resampling import Interval
+from harness.reporting.across import (
+    RunModel,
+    heading,
+    interval_record,
+    interval_text,
+    missing_notes,
+    run_models,
+)
+from harness.reporting.results import Results
+from harness.reporting.table import DASH, Table
+
+_METRICS = {
+    "p_img": "P_img",
+    "p_arp_accession": "P_arp by accession",
+    "balanced_accuracy": "balanced accuracy",
+    "auc": "AUC",
+}
+_CONTRASTED = ("balanced_accuracy", "auc")
+_WHERE_THE_IMAGES_LIE = ("data.folder", "sources.")
+"""Keys of a config that are no part of what is compared."""
+
+
+def ablation_table(runs: dict[str, Results]) -> Table:
+    """Compare variants and their models: every figure, and the paired difference to the reference.
+
+    Accessions are resampled within their class, the same draws for all variants and models of a magnification.
+
+    Args:
+        runs: By variant; the reference is the first one's reference model.
+    """
+    found = list(_lines(runs))
+    rows = [
+        [
+            line.model.run,
+            line.model.label,
+            f"{line.model.magnification}x",
+            *(interval_text(line.levels[metric]) for metric in _METRICS),
+            *(_gap_text(line, metric) for metric in _CONTRASTED),
+        ]
+        for line in found
+    ]
+    minus = [f"{_METRICS[metric]} minus reference" for metric in _CONTRASTED]
+    columns = ["variant", "model", "at", *_METRICS.values(), *minus]
+    records = [record for line in found for record in _records(line, _reference(runs))]
+    return Table(None, heading("Ablation", runs), columns, rows, _notes(runs), records)
+
+
+@dataclass(frozen=True)
+class _Line:
+    """A model of a variant: its metrics, and their distance to the reference where both tested the same images."""
+
+    model: RunModel
+    is_reference: bool
+    levels: dict[str, Interval]
+    gaps: dict[str, Interval]
+
+
+def _lines(runs: dict[str, Results]) -> Iterator[_Line]:
+    for magnification in sorted({m for run in runs.values() for m in run.magnifications}):
+        models = run_models(runs, magnification)
+        reference = models.get(_reference(runs))
+        for model in models.values():
+            levels = {metric: model.value(metric) for metric in _METRICS}
+            yield _Line(model, model is reference, levels, _gaps(model, reference))
+
+
+def _gaps(model: RunModel, reference: RunModel | None) -> dict[str, Interval]:
+    pair = None if reference is None or model is reference else model.paired(reference)
+    if pair is None:
+        return {}
+    ours, theirs = pair
+    return {metric: ours.minus(theirs, metric) for metric in _CONTRASTED}
+
+
+def _reference(runs: dict[str, Results]) -> tuple[str, str]:
+    """Name the variant and the model that all are compared with."""
+    variant, results = next(iter(runs.items()))
+    return variant, results.reference
+
+
+def _gap_text(line: _Line, metric: str) -> str:
+    return "reference" if line.is_reference else interval_text(line.gaps.get(metric), "+")
+
+
+def _records(line: _Line, reference: tuple[str, str]) -> Iterator[dict[str, Any]]:
+    model, (variant, label) = line.model, reference
+    for quantity, intervals in (("value", line.levels), ("difference", line.gaps)):
+        for metric, interval in intervals.items():
+            yield {
+                "quantity": quantity,
+                "metric": metric,
+                "variant": model.run,
+                "model": model.label,
+                "magnification": model.magnification,
+                **interval_record(interval),
+                "reference_variant": variant if quantity == "difference" else None,
+                "reference_model": label if quantity == "difference" else None,
+            }
+
+
+def _notes(runs: dict[str, Results]) -> list[str]:
+    (variant, label), first = _reference(runs), next(iter(runs.values()))
+    return [
+        f"The reference is {label} of {variant}. Differences are paired: on the images and cells that both have.",
+        *(_changes(name, run, variant, first) for name, run in runs.items() if name != variant),
+        "In %; in brackets the 95 % interval: accessions resampled within their class, the same draws for all rows. It "
+        "says what other patients would change, not what another training would. None below five tested accessions of "
+        "a class.",
+        *first.reference_notes(),
+        *_run_notes(runs),
+        *missing_notes(runs),
+    ]
+
+
+def _changes(name: str, run: Results, base: str, first: Results) -> str:
+    """Say in what a variant's config differs from the first one's."""
+    before, now = (dict(_flat(results.run["config"])) for results in (first, run))
+    changed = [
+        f"{key} {now.get(key, DASH)} instead of {before.get(key, DASH)}"
+        for key in {**before, **now}
+        if before.get(key) != now.get(key) and not key.startswith(_WHERE_THE_IMAGES_LIE)
+    ]
+    return f"{name} differs from {base} in {'; '.join(changed) or 'nothing'}."
+
+
+def _flat(value: Any, key: str = "") -> Iterator[tuple[str, str]]:
+    """Yield dotted keys and their values as text."""
+    if isinstance(value, dict) and value:
+        for name, inner in value.items():
+            yield from _flat(inner, f"{key}.{name}" if key else name)
+    else:
+        yield key, value if isinstance(value, str) else json.dumps(value)
+
+
+def _run_notes(runs: dict[str, Results]) -> list[str]:
+    """Return what the runs say of themselves: once where all say it, under the variant's name elsewhere."""
+    told = {name: run.notes() for name, run in runs.items()}
+    shared = [note for note in next(iter(told.values())) if all(note in notes for notes in told.values())]
+    own = [f"{name}: {note}" for name, notes in told.items() for note in notes if note not in shared]
+    return [*shared, *own]
