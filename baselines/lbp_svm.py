@@ -7,35 +7,26 @@ plain arrays.
 
 from __future__ import annotations
 
-import hashlib
-import os
-import tempfile
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from itertools import product
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import safetensors.numpy
 import torch
 from numpy.typing import NDArray
 from pydantic import Field
-from skimage.color import rgb2gray, rgb2hed
-from skimage.feature import local_binary_pattern
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.frozen import FrozenEstimator
 from sklearn.metrics import balanced_accuracy_score
 from sklearn.svm import SVC
 
 from harness import FitContext, LabeledImages, Model, ModelCard, Options, hookimpl
+from harness.data.texture import Channel, TextureRecipe, texture_features
 from harness.plugin_api.hookspecs import Register
 
 Array = NDArray[np.float64]
 _FILE = "model.safetensors"
-_FEATURE_VERSION = 1
-_LEVELS = 255
-_DENSITY_LEVELS = 10_000  # patterns compare neighbours, so densities must not be rounded to a few levels
 
 
 class LbpSvmOptions(Options):
@@ -49,7 +40,7 @@ class LbpSvmOptions(Options):
     """
 
     radii: tuple[int, ...] = (1, 2, 3)
-    channel: Literal["grey", "haematoxylin"] = "grey"
+    channel: Channel = "grey"
     penalties: tuple[float, ...] = Field((0.1, 1.0, 10.0, 100.0), min_length=1)
     gammas: tuple[float, ...] = Field((0.1, 0.3, 1.0, 3.0), min_length=1)
 
@@ -123,51 +114,8 @@ class LbpSvm(Model):
         return np.exp(-arrays["gamma"][0] * distances) @ arrays["dual_coefficients"] + arrays["intercept"][0]
 
     def _features(self, images: torch.Tensor) -> Array:
-        """Histograms of all images: (N, sum of 8 r + 2 over radii). Threads serve: skimage lets go of the lock."""
-        with ThreadPoolExecutor(os.cpu_count()) as pool:
-            return np.stack(list(pool.map(self._feature, images.cpu().numpy())))
-
-    def _feature(self, image: NDArray[np.uint8]) -> Array:
-        compute = lambda: lbp_histograms(_CHANNELS[self.options.channel](image), self.options.radii)  # noqa: E731
-        if self._cache is None:
-            return compute()
-        recipe = f"{_FEATURE_VERSION} {self.options.channel} {self.options.radii} {image.shape}"
-        key = hashlib.sha256(recipe.encode() + image.tobytes()).hexdigest()
-        return _cached(self._cache / key[:2] / f"{key}.npy", compute)
-
-
-def lbp_histograms(channel: NDArray[Any], radii: tuple[int, ...]) -> Array:
-    """Return the normalised uniform-LBP histograms of an integer image (H, W), one behind the other."""
-    histograms = []
-    for radius in radii:
-        points = 8 * radius
-        patterns = local_binary_pattern(channel, points, radius, method="uniform")
-        counts = np.bincount(patterns.astype(int).ravel(), minlength=points + 2)
-        histograms.append(counts / counts.sum())
-    return np.concatenate(histograms)
-
-
-def _grey(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    return np.rint(rgb2gray(image, channel_axis=0) * _LEVELS).astype(np.uint8)
-
-
-def _haematoxylin(image: NDArray[np.uint8]) -> NDArray[np.uint16]:
-    density = rgb2hed(image, channel_axis=0)[0]
-    return np.clip(np.rint(density * _DENSITY_LEVELS), 0, np.iinfo(np.uint16).max).astype(np.uint16)
-
-
-_CHANNELS = {"grey": _grey, "haematoxylin": _haematoxylin}
-
-
-def _cached(file: Path, compute: Callable[[], Array]) -> Array:
-    if file.exists():
-        return np.load(file, allow_pickle=False)
-    value = compute()
-    file.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(dir=file.parent, suffix=".npy", delete=False) as unfinished:
-        np.save(unfinished, value)
-    Path(unfinished.name).replace(file)
-    return value
+        recipe = TextureRecipe(self.options.radii, self.options.channel)
+        return texture_features(images.cpu().numpy(), recipe, self._cache)
 
 
 @hookimpl

@@ -27,8 +27,8 @@ class DeepTransferOptions(DenseNetOptions):
             set ``natural``.
         natural: Budget of stage 1 where it is trained here; null leaves the stage out.
         lung: Budget of stage 2, on the source set ``lung``; null leaves the stage out.
-        freeze: Stages 2 and 3 leave the network as it is from the stem through this block and what follows it; what
-            no stage has trained yet is never frozen.
+        lung_freeze: Stage 2 leaves the network as it is from the stem through this block and what follows it.
+        freeze: The same for stage 3. What no stage has trained yet is never frozen.
         layer_decay: Stage 3 multiplies the learning rate by this once for every block between a layer and the
             classifier.
     """
@@ -37,6 +37,7 @@ class DeepTransferOptions(DenseNetOptions):
     weights: str | None = None
     natural: Schedule | None = Schedule(epochs=24)
     lung: Schedule | None = Schedule(epochs=12)
+    lung_freeze: FreezePoint = "denseblock2"
     freeze: FreezePoint = "denseblock2"
     layer_decay: float = Field(1.0, gt=0, le=1)
 
@@ -73,13 +74,14 @@ class DeepTransfer(TorchModel):
         natural, lung = self.options.natural, self.options.lung
         first = () if self.options.weights or natural is None else (Stage("natural", "natural", natural),)
         started = self.options.weights is not None or bool(first)
-        second = () if lung is None else (Stage("lung", "lung", lung, self._shallow() if started else ()),)
+        frozen = self._through(self.options.lung_freeze) if started else ()
+        second = () if lung is None else (Stage("lung", "lung", lung, frozen),)
         return (*first, *second)
 
     def frozen(self, network: nn.Module) -> tuple[str, ...]:
         """Name the shallow layers."""
         del network
-        return self._shallow() if self.options.weights or self.pretraining() else ()
+        return self._through(self.options.freeze) if self.options.weights or self.pretraining() else ()
 
     def rates(self, network: nn.Module) -> Mapping[str, float]:
         """Let layers learn the slower the further they are from the classifier."""
@@ -92,10 +94,11 @@ class DeepTransfer(TorchModel):
             if self.options.layer_decay < 1
         }
 
-    def _shallow(self) -> tuple[str, ...]:
-        if self.options.freeze == "none":
+    def _through(self, point: FreezePoint) -> tuple[str, ...]:
+        """Name the modules up to and including a point."""
+        if point == "none":
             return ()
-        last = 0 if self.options.freeze == "stem" else int(self.options.freeze.removeprefix("denseblock"))
+        last = 0 if point == "stem" else int(point.removeprefix("denseblock"))
         return tuple(name for part in self._parts()[: last + 1] for name in part)
 
     def _parts(self) -> list[tuple[str, ...]]:

@@ -20,6 +20,7 @@ _COMMANDS = {
     "splits": "Say who is where, and the fingerprint of it.",
     "data": "Fetch, verify, audit or generate images.",
     "plugins": "List the models that can be used.",
+    "bench": "Measure speed against plain loops, side by side.",
     "doctor": "Say what this machine has, what is missing, and which command mends it.",
 }
 

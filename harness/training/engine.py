@@ -15,7 +15,9 @@ from typing import Literal, Protocol
 import torch
 
 EngineWish = Literal["auto", "eager", "captured", "compiled"]
-EAGER, CAPTURED, COMPILED = "eager", "captured", "compiled"
+EAGER: Literal["eager"] = "eager"
+CAPTURED: Literal["captured"] = "captured"
+COMPILED: Literal["compiled"] = "compiled"
 _WARM_UP = 3  # steps before a capture: libraries set themselves up, the allocator settles
 
 

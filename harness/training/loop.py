@@ -101,9 +101,13 @@ class Trainer:
         if best_state is not None:
             self.network.load_state_dict(best_state)
 
-    def prepare(self) -> Prepared:
-        """Return a training step that is ready to be run again and again, on shuffled images."""
-        step = self._ready(self._train_feed())
+    def prepare(self, feed: Feed | None = None) -> Prepared:
+        """Return a training step that is ready to be run again and again, on shuffled images.
+
+        Args:
+            feed: Instead of the training images'.
+        """
+        step = self._ready(feed or self._train_feed())
         self._batches.shuffle()
         return step
 

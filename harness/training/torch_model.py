@@ -111,8 +111,12 @@ class TorchModel(Model):
 
     def measure_throughput(self, sample: LabeledImages, context: FitContext) -> float | None:
         """Time a few steps of the last stage on a fresh network; frozen parts are frozen."""
+        return self.fresh_trainer(sample, context).measure_throughput()
+
+    def fresh_trainer(self, sample: LabeledImages, context: FitContext) -> Trainer:
+        """Return what trains a fresh network as in the last stage, without the stages before it."""
         network = self.build(len(context.classes)).to(context.device)
-        return Trainer(network, self._plan(network, context), sample).measure_throughput()
+        return Trainer(network, self._plan(network, context), sample)
 
     def _prepared_network(self, context: FitContext) -> tuple[nn.Module, tuple[str, ...]]:
         start = pretrain(self, context)

@@ -1,0 +1,222 @@
+"""Training, several ways: plain loops, the engine, several engines at once, the engine behind a frozen prefix."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from harness.benchmarks.contest import Contestant, Placing, hold
+from harness.benchmarks.loops import ImageFiles, loaded_batches, plain_step, ready_batches
+from harness.plugin_api.schedule import Schedule
+from harness.training.engine import CAPTURED, COMPILED, EAGER, clock
+from harness.training.feed import Forward
+from harness.training.loop import resolve_precision
+from harness.training.together import Together, TrainingOrder, train_for
+
+_ENGINE, _INPUT_READY = "engine", "engine, input ready"
+_FILES = 8  # batches of files that the data loader reads
+_COPY_BYTES = 1 << 28
+_COPY_SECONDS = 0.5
+
+
+@dataclass(frozen=True)
+class Contest:
+    """What is measured.
+
+    Attributes:
+        rounds: How often every contestant has its turn.
+        seconds: About how long a turn takes.
+        jobs: Cells at once.
+        folder: Where files for the data loader may be written.
+    """
+
+    rounds: int
+    seconds: float
+    jobs: int
+    folder: Path
+
+
+@dataclass(frozen=True)
+class TrainingResult:
+    """What was found of one model.
+
+    Attributes:
+        model: Its label.
+        placings: One a contestant; the plain loop on ready data is the first.
+        megabytes_per_image: What the modules of one forward pass read and write, at the precision of training.
+        bandwidth_limit: Images a second if one pass over that memory were all there is to do; the measure of
+            how near the hardware's limit a way is.
+        augmentation_share: Share of the engine's step that batching, augmentation and normalisation take.
+    """
+
+    model: str
+    placings: list[Placing]
+    megabytes_per_image: float
+    bandwidth_limit: float
+    augmentation_share: float
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it for programs."""
+        return {**vars(self), "placings": [placing.to_json() for placing in self.placings]}
+
+
+@dataclass(frozen=True)
+class FixedFeed:
+    """A feed whose input never changes: what is left of a step without batching, augmentation and normalisation.
+
+    Attributes:
+        network: In whatever mode it is.
+        pixels: Normalised, (B, 3, S, S).
+        forward: Executes the network; the network itself by default.
+        told: Nothing special.
+    """
+
+    network: nn.Module
+    pixels: torch.Tensor
+    forward: Forward | None = None
+    told: tuple[str, ...] = ()
+
+    def through(self, forward: Forward) -> FixedFeed:
+        """See :class:`~harness.training.feed.Feed`."""
+        return replace(self, forward=forward)
+
+    def logits(self, rows: torch.Tensor, views: torch.Tensor) -> torch.Tensor:
+        """See :class:`~harness.training.feed.Feed`."""
+        del rows, views
+        return (self.network if self.forward is None else self.forward)(self.pixels)
+
+
+def measure_training(label: str, order: TrainingOrder, contest: Contest) -> TrainingResult:
+    """Let a plain loop and the engine train the same network in turns.
+
+    Args:
+        label: What to call the model.
+        order: The model and how it is trained; its engine is the fastest to be tried.
+        contest: How long.
+    """
+    device = torch.device(order.device)
+    torch.set_num_threads(order.threads)
+    with ExitStack() as stack:
+        everybody = [*_plain_loops(order, contest), *_engines(order)]
+        together = stack.enter_context(Together(replace(order, schedule=_one_epoch(order)), contest.jobs))
+        everybody.append(Contestant(f"engine, {contest.jobs} cells", together.images_per_second, 0.0))
+        placings = hold(everybody, contest.rounds, contest.seconds)
+    speed = {placing.name: placing.images_per_second for placing in placings}
+    megabytes = _megabytes_per_image(order)
+    return TrainingResult(
+        label,
+        placings,
+        megabytes,
+        _bytes_per_second(device) / (megabytes * 1e6),
+        1 - speed[_ENGINE] / speed[_INPUT_READY],
+    )
+
+
+def _plain_loops(order: TrainingOrder, contest: Contest) -> Iterator[Contestant]:
+    model, sample, device = order.make(), order.sample(), torch.device(order.device)
+    precision, size = resolve_precision(order.schedule, device), order.schedule.batch_size
+    workers = min(8, os.cpu_count() or 1)
+    files = ImageFiles(contest.folder, _FILES * size, order.size)
+    for name, batches in (
+        ("plain loop, data ready", ready_batches(sample, model.normalisation, size)),
+        ("plain loop, data loader", loaded_batches(files, size, workers, device)),
+    ):
+        network = model.build(order.n_classes).to(device)
+        step = plain_step(network, order.schedule, batches, precision)
+        yield _contestant(name, step, size, device)
+
+
+def _engines(order: TrainingOrder) -> Iterator[Contestant]:
+    """Yield the engine in every way that the order's engine includes, and its parts by themselves."""
+    whole = replace(order, engine=_simplest(order), schedule=_one_epoch(order))
+    yield _engine(_ENGINE, whole)
+    yield _input_ready(whole)
+    if order.engine == COMPILED:
+        yield _engine("engine, compiled", replace(whole, engine=COMPILED))
+    model = order.make()
+    if model.frozen(model.build(order.n_classes)):
+        yield _engine("engine, frozen prefix cached", order)
+
+
+def _engine(name: str, order: TrainingOrder) -> Contestant:
+    device, began = torch.device(order.device), clock(torch.device(order.device))
+    trainer = order.make().fresh_trainer(order.sample(), order.context())
+    prepared = trainer.prepare()
+    ready = clock(device) - began
+    return _contestant(name, prepared.run, order.schedule.batch_size, device, ready, trainer.engine)
+
+
+def _input_ready(order: TrainingOrder) -> Contestant:
+    """The engine without batching, augmentation and normalisation: its input never changes."""
+    model, sample, batch = order.make(), order.sample(), order.schedule.batch_size
+    trainer = model.fresh_trainer(sample, order.context())
+    feed = FixedFeed(trainer.network, model.normalisation.apply(sample.images[:batch]))
+    return _contestant(_INPUT_READY, trainer.prepare(feed).run, batch, torch.device(order.device))
+
+
+def _contestant(
+    name: str,
+    step: Callable[[], None],
+    images: int,
+    device: torch.device,
+    start_up_seconds: float = 0.0,
+    told: str = "",
+) -> Contestant:
+    def images_per_second(seconds: float) -> float:
+        steps, took = train_for(step, seconds, device)
+        return steps * images / took
+
+    return Contestant(name, images_per_second, start_up_seconds, told)
+
+
+def _one_epoch(order: TrainingOrder) -> Schedule:
+    """Return a schedule under which no prefix is worth caching."""
+    return order.schedule.model_copy(update={"epochs": 1})
+
+
+def _simplest(order: TrainingOrder) -> str:
+    """Return the order's engine without compilation."""
+    if order.engine != COMPILED:
+        return order.engine
+    return EAGER if order.device == "cpu" else CAPTURED
+
+
+def _megabytes_per_image(order: TrainingOrder) -> float:
+    """Count what the leaf modules of one forward pass take in and give out."""
+    network = order.make().build(order.n_classes).eval()
+    elements = 0
+
+    def count(_module: nn.Module, inputs: Any, output: Any) -> None:
+        nonlocal elements
+        elements += sum(tensor.numel() for tensor in _tensors([inputs, output]))
+
+    for module in network.modules():
+        if not any(True for _ in module.children()):
+            module.register_forward_hook(count)
+    with torch.no_grad():
+        network(torch.zeros(1, 3, order.size, order.size))
+    width = 2 if resolve_precision(order.schedule, torch.device(order.device)) == "bf16" else 4
+    return elements * width / 1e6
+
+
+def _tensors(nested: Any) -> Iterator[torch.Tensor]:
+    if isinstance(nested, torch.Tensor):
+        yield nested
+    elif isinstance(nested, list | tuple):
+        for part in nested:
+            yield from _tensors(part)
+
+
+def _bytes_per_second(device: torch.device) -> float:
+    """Measure how fast memory is copied, counting bytes read and written."""
+    source = torch.zeros(_COPY_BYTES, dtype=torch.uint8, device=device)
+    target = torch.empty_like(source)
+    steps, took = train_for(lambda: target.copy_(source), _COPY_SECONDS, device)
+    return 2 * _COPY_BYTES * steps / took

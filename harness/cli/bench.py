@@ -1,0 +1,127 @@
+"""``harness bench``."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import click
+
+from harness.benchmarks.images import measure_images
+from harness.benchmarks.report import Report, images_report, training_report
+from harness.benchmarks.training import Contest, measure_training
+from harness.data.names import CLASSES
+from harness.errors import UsageError
+from harness.execution.cells import ModelEntry, model_entries
+from harness.execution.config import RunConfig, load_config
+from harness.execution.environment import describe_device, resolve_device, versions
+from harness.plugin_api.discovery import discover
+from harness.training.engine import COMPILED, EAGER, EngineWish, resolve_engine
+from harness.training.loop import resolve_precision
+from harness.training.together import TrainingOrder
+from harness.training.torch_model import TorchModel
+
+_CACHED_FROM = 1000  # epochs: under so many a frozen prefix is worth caching
+
+
+@click.group("bench")
+def command() -> None:
+    """Measure speed against plain loops, side by side in one process."""
+
+
+@command.command("train")
+@click.argument("config", default="bench")
+@click.option("-o", "overrides", multiple=True, metavar="KEY=VALUE", help="Override a key, such as engine=eager.")
+@click.option("--models", metavar="A,B", help="Only these models of the config.")
+@click.option("--batch", type=click.IntRange(2), help="Images a step.  [default: the config's]")
+@click.option("--size", type=click.IntRange(16), help="Side of the images in pixels.  [default: the config's]")
+@click.option("--device", metavar="auto|cpu|cuda[:N]", default="auto", show_default=True)
+@click.option("--jobs", type=click.IntRange(1), help="Cells at once.  [default: 4 on CUDA, the cores on the CPU]")
+@click.option("--rounds", type=click.IntRange(1), default=5, show_default=True)
+@click.option("--seconds", type=click.FloatRange(0, min_open=True), default=2.0, show_default=True, help="Of a turn.")
+@click.option("--out", type=click.Path(path_type=Path), help="Folder for train.md and train.json.")
+@click.option("--json", "as_json", is_flag=True, help="For programs.")
+def train(config: str, overrides: tuple[str, ...], out: Path | None, *, as_json: bool, **flags: Any) -> None:
+    """Train each network of CONFIG on random images, in turns: a plain loop, with a data loader, the engine, ..."""
+    _, settings = load_config(config, overrides)
+    wanted = _Wanted(settings, flags)
+    labels = flags["models"].split(",") if flags["models"] else list(settings.models)
+    entries = model_entries(settings.with_models([label.strip() for label in labels]), discover())
+    with tempfile.TemporaryDirectory() as scratch:
+        contest = Contest(flags["rounds"], flags["seconds"], wanted.jobs, Path(scratch))
+        results = [measure_training(entry.label, wanted.order(entry), contest) for entry in entries]
+    _show(training_report(results, wanted.told(contest)), out, "train", as_json=as_json)
+
+
+@command.command("data")
+@click.option("--images", type=click.IntRange(96), default=384, show_default=True, help="How many are generated.")
+@click.option("--size", type=click.IntRange(16), default=224, show_default=True, help="Side in pixels.")
+@click.option("--rounds", type=click.IntRange(1), default=5, show_default=True)
+@click.option("--seconds", type=click.FloatRange(0, min_open=True), default=2.0, show_default=True, help="Of a turn.")
+@click.option("--out", type=click.Path(path_type=Path), help="Folder for data.md and data.json.")
+@click.option("--json", "as_json", is_flag=True, help="For programs.")
+def data(images: int, size: int, rounds: int, seconds: float, out: Path | None, *, as_json: bool) -> None:
+    """Decode, normalise and augment generated images and find their texture, as here and in a naive loop."""
+    results = measure_images(images, size, rounds, seconds)
+    setting = {"images": f"{images} of 700 x 460 pixels, to {size} x {size}", "rounds": rounds, **_machine("cpu")}
+    _show(images_report(results, setting), out, "data", as_json=as_json)
+
+
+@dataclass(frozen=True)
+class _Wanted:
+    """A config, and the flags that stand for its keys."""
+
+    config: RunConfig
+    flags: dict[str, Any]
+
+    @property
+    def jobs(self) -> int:
+        on_cuda = resolve_device(self.flags["device"]).type == "cuda"
+        return int(self.flags["jobs"] or (4 if on_cuda else os.cpu_count() or 1))
+
+    def order(self, entry: ModelEntry) -> TrainingOrder:
+        if not issubclass(entry.registered.model, TorchModel):
+            raise UsageError(f"model '{entry.label}' is not trained in steps - leave it out with --models")
+        device = resolve_device(self.flags["device"])
+        batch = self.flags["batch"] or self.config.schedule.batch_size
+        fastest: EngineWish = COMPILED if device.type == "cuda" else EAGER
+        wish = fastest if self.config.engine == "auto" else self.config.engine
+        return TrainingOrder(
+            entry.registered.plugin,
+            entry.registered.model.name,
+            entry.options,
+            len(CLASSES),
+            self.flags["size"] or self.config.pixels.size,
+            self.config.schedule.model_copy(update={"batch_size": batch, "epochs": _CACHED_FROM}),
+            device=str(device),
+            engine=resolve_engine(wish, device),
+            threads=self.config.threads,
+        )
+
+    def told(self, contest: Contest) -> dict[str, Any]:
+        device = resolve_device(self.flags["device"])
+        size, batch = self.flags["size"] or self.config.pixels.size, self.flags["batch"]
+        return {
+            "batch": batch or self.config.schedule.batch_size,
+            "size": f"{size} x {size} pixels",
+            "precision": resolve_precision(self.config.schedule, device),
+            "threads": self.config.threads if device.type == "cpu" else "-",
+            "rounds": f"median of {contest.rounds}, {contest.seconds:g} s a turn",
+            **_machine(str(device)),
+        }
+
+
+def _machine(device: str) -> dict[str, Any]:
+    found = describe_device(resolve_device(device))
+    return {"device": found["name"], "cores": os.cpu_count(), "torch": versions()["torch"]}
+
+
+def _show(report: Report, out: Path | None, name: str, *, as_json: bool) -> None:
+    if out is not None:
+        report.write(out, name)
+    content = {"schema_version": 1, "setting": report.setting, "results": report.results}
+    click.echo(json.dumps(content, indent=1) if as_json else report.to_markdown(), nl=as_json)

@@ -1,0 +1,140 @@
+"""How fast several cells of one model train at once on one device, each in a process of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any, Self
+
+import torch
+
+from harness.plugin_api.discovery import PluginReference, load_models
+from harness.plugin_api.model import FitContext, LabeledImages
+from harness.plugin_api.schedule import Schedule
+from harness.processes import forkserver
+from harness.training.engine import clock
+from harness.training.torch_model import TorchModel
+
+_SAMPLE_BATCHES = 4
+
+
+@dataclass(frozen=True)
+class TrainingOrder:
+    """What is to be trained on random images.
+
+    Attributes:
+        plugin: Where the model's plugin is.
+        model: The model's name.
+        options: Its options as JSON values.
+        n_classes: Of the network's output.
+        size: Side of the images in pixels.
+        schedule: Batch size, augmentation and precision; more than six epochs let a frozen prefix be cached.
+        device: As torch names it.
+        engine: From :func:`~harness.training.engine.resolve_engine`.
+        threads: CPU threads of each process.
+    """
+
+    plugin: PluginReference
+    model: str
+    options: dict[str, Any]
+    n_classes: int
+    size: int
+    schedule: Schedule
+    device: str
+    engine: str
+    threads: int
+
+    def make(self) -> TorchModel:
+        """Make the model.
+
+        Raises:
+            TypeError: It is no network that the shared loop trains.
+        """
+        kind = load_models(self.plugin)[self.model]
+        if not issubclass(kind, TorchModel):
+            raise TypeError(f"{self.model} is not trained in steps")
+        return kind(kind.Options.model_validate(self.options))
+
+    def context(self) -> FitContext:
+        """Return a context without sources or cache."""
+        return FitContext(
+            device=torch.device(self.device),
+            seed=0,
+            threads=self.threads,
+            classes=tuple(str(number) for number in range(self.n_classes)),
+            schedule=self.schedule,
+            sources={},
+            cache=Path(),
+            code="",
+            pixels="",
+            report=lambda _: None,
+            engine=self.engine,
+        )
+
+    def sample(self) -> LabeledImages:
+        """Return a few batches of random images on the device."""
+        n = _SAMPLE_BATCHES * self.schedule.batch_size
+        random = torch.Generator().manual_seed(0)
+        images = torch.randint(256, (n, 3, self.size, self.size), dtype=torch.uint8, generator=random)
+        return LabeledImages(images.to(self.device), torch.arange(n, device=self.device) % self.n_classes)
+
+
+class Together:
+    """Processes that train the same model at the same time; ready when made.
+
+    Args:
+        order: What each of them trains.
+        jobs: How many.
+    """
+
+    def __init__(self, order: TrainingOrder, jobs: int) -> None:
+        context = forkserver()
+        self._ends, self._processes = [], []
+        for _ in range(jobs):
+            ours, theirs = context.Pipe()
+            process = context.Process(target=_train_on_demand, args=(theirs, order), daemon=True)
+            process.start()
+            theirs.close()
+            self._ends.append(ours)
+            self._processes.append(process)
+        for end in self._ends:
+            end.recv()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for process in self._processes:
+            process.kill()
+            process.join()
+
+    def images_per_second(self, seconds: float) -> float:
+        """Let all of them train for so long, and return the images a second of all together."""
+        for end in self._ends:
+            end.send(seconds)
+        return sum(float(end.recv()) for end in self._ends)
+
+
+def train_for(step: Callable[[], object], seconds: float, device: torch.device) -> tuple[int, float]:
+    """Run a step again and again: how often, and the seconds that took."""
+    started, steps = clock(device), 0
+    while steps == 0 or clock(device) - started < seconds:
+        step()
+        steps += 1
+    return steps, clock(device) - started
+
+
+def _train_on_demand(connection: Connection, order: TrainingOrder) -> None:
+    torch.set_num_threads(order.threads)
+    context = order.context()
+    step = order.make().fresh_trainer(order.sample(), context).prepare()
+    step.run()
+    connection.send(None)
+    try:
+        while True:
+            steps, took = train_for(step.run, connection.recv(), context.device)
+            connection.send(steps * order.schedule.batch_size / took)
+    except (EOFError, BrokenPipeError):
+        return  # nobody asks any more
