@@ -48,6 +48,7 @@ class RunConfig(Settings):
         magnifications: Which to train and test on, each by itself.
         device: ``auto`` takes CUDA where there is any.
         threads: CPU threads of a cell; the bits of its results depend on it.
+        checkpoint_minutes: How long a cell may train without leaving what it needs to go on after an interruption.
         limit: Images per class and side, to try things out; results are marked as not comparable.
         data: Which images.
         pixels: How files become pixels.
@@ -66,6 +67,7 @@ class RunConfig(Settings):
     ] = (40, 100, 200, 400)
     device: Annotated[str, Field(pattern=r"auto|cpu|cuda(:\d+)?")] = "auto"
     threads: int = Field(1, ge=1)
+    checkpoint_minutes: float = Field(10.0, gt=0)
     limit: int | None = Field(None, ge=1)
     data: DataSettings = DataSettings()
     pixels: PixelSettings = PixelSettings()

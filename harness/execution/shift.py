@@ -126,6 +126,8 @@ class Shift:
                 decoded.labeled(*at, seat.validation),
                 decoded.rows(*at, seat.test),
                 seat.working,
+                self._store.checkpoint_folder(cell.name, hash_of(self._run.keys[cell])),
+                self._run.config.checkpoint_minutes,
             )
         )
         self._say_active(seat, 0)
@@ -146,6 +148,7 @@ class Shift:
         else:
             self._record_failure(seat, answer if isinstance(answer, Failure) else Failure(f"unexpected {answer!r}"))
         self._store.clear_active(_of(seat.cell).name)
+        self._store.drop_checkpoint(_of(seat.cell).name)
         seat.cell = None
 
     def _keep(self, seat: _Seat, fitted: Fitted) -> None:

@@ -34,6 +34,7 @@ class RunStore:
         self.folder = folder
         self._cells = folder / "cells"
         self._active = folder / "active"
+        self._checkpoints = folder / "checkpoints"
 
     def require(self) -> RunStore:
         """Return itself if there is a run in the folder.
@@ -124,6 +125,21 @@ class RunStore:
         """Make a folder beside the cells in which one is put together."""
         return Path(tempfile.mkdtemp(prefix=f".{cell}.", dir=self._cells))
 
+    def checkpoint_folder(self, cell: str, key: str) -> Path:
+        """Return the folder for a cell's checkpoint, as an interruption has left it; other keys' are removed."""
+        wanted = self._checkpoints / cell / key[:16]
+        for stale in self._checkpoints.glob(f"{cell}/*"):
+            if stale != wanted:
+                shutil.rmtree(stale)
+        wanted.mkdir(parents=True, exist_ok=True)
+        return wanted
+
+    def drop_checkpoint(self, cell: str) -> None:
+        """Remove the checkpoint of a cell that has ended."""
+        shutil.rmtree(self._checkpoints / cell, ignore_errors=True)
+        with contextlib.suppress(OSError):
+            self._checkpoints.rmdir()
+
     def finish_cell(
         self, cell: str, working: Path, record: dict[str, Any], predictions: pd.DataFrame, history: pd.DataFrame
     ) -> None:
@@ -158,7 +174,7 @@ class RunStore:
     def move_cells_aside(self) -> None:
         """Give the run folder a fresh start, keeping what was in it under a name with the time."""
         stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S")
-        for name in ("cells", "run.json", "manifest.parquet", "splits.parquet", "tables", "figures"):
+        for name in ("cells", "checkpoints", "run.json", "manifest.parquet", "splits.parquet", "tables", "figures"):
             old = self.folder / name
             if old.exists() and (name != "cells" or any(old.iterdir())):
                 aside = self.folder / f"before-{stamp}"

@@ -87,6 +87,8 @@ class FitTask:
         validation: Images and labels to choose on.
         test: Images to classify, shuffled, without names or labels.
         folder: Where the fitted model is saved.
+        checkpoint: The cell's folder for what it needs to go on after an interruption, or None.
+        checkpoint_minutes: How long training may go on without leaving a checkpoint.
     """
 
     setting: Setting
@@ -95,6 +97,8 @@ class FitTask:
     validation: LabeledRows
     test: ImageRows
     folder: Path
+    checkpoint: Path | None = None
+    checkpoint_minutes: float = 10.0
 
 
 @dataclass(frozen=True)

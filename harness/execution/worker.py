@@ -9,6 +9,7 @@ import signal
 import sys
 import time
 import traceback
+from dataclasses import replace
 from multiprocessing.connection import Connection
 from pathlib import Path
 
@@ -69,7 +70,11 @@ def _answer(kind: type[Model], task: Task, report: Report) -> Fitted | Measured 
 
 
 def _fit(kind: type[Model], task: FitTask, report: Report) -> Fitted:
-    context = _context(task.setting, task.seed, lambda epoch: report(_checked_epoch(epoch)))
+    context = replace(
+        _context(task.setting, task.seed, lambda epoch: report(_checked_epoch(epoch))),
+        checkpoint=task.checkpoint,
+        checkpoint_seconds=60 * task.checkpoint_minutes,
+    )
     with threadpoolctl.threadpool_limits(context.threads):
         model = kind(kind.Options.model_validate(task.setting.options))
         train, validation = (_labeled(rows, context.device) for rows in (task.train, task.validation))

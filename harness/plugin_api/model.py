@@ -97,6 +97,9 @@ class FitContext:
         code: A hash of the plugin's source, to key what goes into ``cache``.
         pixels: A hash of how images became pixels, likewise.
         report: Call it once an epoch; it feeds the live display and the cell's history.
+        checkpoint: A folder of this very cell in which ``fit`` may leave what it needs to go on after an interruption;
+            it is empty at first, and removed when the cell is done. None where nothing is to be kept.
+        checkpoint_seconds: How long training may go on without leaving a checkpoint.
     """
 
     device: torch.device
@@ -109,6 +112,8 @@ class FitContext:
     code: str
     pixels: str
     report: Callable[[EpochReport], None]
+    checkpoint: Path | None = None
+    checkpoint_seconds: float = 600.0
 
 
 @dataclass(frozen=True)
