@@ -49,6 +49,7 @@ class RunConfig(Settings):
         device: ``auto`` takes CUDA where there is any.
         threads: CPU threads of a cell; the bits of its results depend on it.
         checkpoint_minutes: How long a cell may train without leaving what it needs to go on after an interruption.
+        cell_seconds: How long a cell may take before it is ended as failed; no limit by default.
         limit: Images per class and side, to try things out; results are marked as not comparable.
         data: Which images.
         pixels: How files become pixels.
@@ -68,6 +69,7 @@ class RunConfig(Settings):
     device: Annotated[str, Field(pattern=r"auto|cpu|cuda(:\d+)?")] = "auto"
     threads: int = Field(1, ge=1)
     checkpoint_minutes: float = Field(10.0, gt=0)
+    cell_seconds: float | None = Field(None, gt=0)
     limit: int | None = Field(None, ge=1)
     data: DataSettings = DataSettings()
     pixels: PixelSettings = PixelSettings()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -147,10 +147,18 @@ class Measured:
 
 @dataclass(frozen=True)
 class Failure:
-    """Why a task failed: one line, and the traceback."""
+    """Why a task failed.
+
+    Attributes:
+        reason: In one line, for a person.
+        traceback: If there is one.
+        cause: ``memory`` if it ran out of it and may succeed with nothing beside it, ``disk`` if something could not be
+            written, ``plugin`` otherwise.
+    """
 
     reason: str
     traceback: str = ""
+    cause: Literal["plugin", "memory", "disk"] = "plugin"
 
 
 Task = FitTask | MeasureTask

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from harness.errors import DataError
-from harness.execution.store import RunStore, write_text
+from harness.execution.durable import write_text
+from harness.execution.store import RunStore
 from harness.protocol.protocols import PROTOCOLS
 from harness.reporting.leak import leak_table
 from harness.reporting.publish import KEPT_FORMATS, publish
