@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import functools
 import multiprocessing
 import os
 import signal
+import stat
 import sys
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing.context import ForkServerContext
 from typing import TypeVar
@@ -67,6 +69,20 @@ def die_with_parent() -> None:
     _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:  # it ended while this was said
         os.kill(os.getpid(), signal.SIGKILL)
+
+
+def mute_descriptors(keep: Collection[int]) -> None:
+    """Turn every inherited pipe and socket into nothing, so that a plugin cannot write to what the harness talks over.
+
+    They stay open, as ``/dev/null``: the library that opened one would stumble over a number that is closed.
+    """
+    nothing = os.open(os.devnull, os.O_RDWR)
+    for name in os.listdir("/dev/fd"):
+        with contextlib.suppress(OSError):
+            kind = os.fstat(int(name)).st_mode
+            if int(name) not in keep and (stat.S_ISFIFO(kind) or stat.S_ISSOCK(kind)):
+                os.dup2(nothing, int(name), inheritable=False)
+    os.close(nothing)
 
 
 def _prctl(option: int, value: int) -> None:

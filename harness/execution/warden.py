@@ -30,7 +30,7 @@ from harness.execution.tasks import Failure
 from harness.execution.wire import Frames, encode, ends_task
 from harness.execution.worker import answer_task
 from harness.plugin_api.discovery import PluginReference
-from harness.processes import adopt_orphans, die_with_parent
+from harness.processes import adopt_orphans, die_with_parent, mute_descriptors
 
 _CHUNK = 1 << 16
 _GRACE_SECONDS = 1.0
@@ -51,7 +51,7 @@ def serve(connection: Connection, plugin: PluginReference, model_name: str, log:
     adopt_orphans()
     with _deaths() as bell, contextlib.suppress(EOFError, OSError):
         while (task := connection.recv()) is not None:
-            with _Ward(partial(answer_task, plugin, model_name, task), log, connection, bell) as ward:
+            with _Ward(partial(answer_task, plugin, model_name, task), log) as ward:
                 last = ward.watch(connection, bell)
             connection.send_bytes(last)  # only now that nothing of it runs any more
 
@@ -62,18 +62,14 @@ class _Ward:
     Args:
         work: Is called in the process with the descriptor that takes answers.
         log: File for what it prints.
-        connection: To the host; the process has no business with it.
-        bell: Likewise.
     """
 
-    def __init__(self, work: Callable[[int], None], log: Path, connection: Connection, bell: int) -> None:
+    def __init__(self, work: Callable[[int], None], log: Path) -> None:
         self._log, self._frames, self._oom_kills = log, Frames(), count_oom_kills()
         self._answers, answers = os.pipe()
         self._output, output = os.pipe()
         self._pid = os.fork()
         if self._pid == 0:
-            connection.close()
-            os.close(bell)
             _become_worker(work, answers, output)
         os.close(answers)
         os.close(output)
@@ -155,7 +151,7 @@ def _become_worker(work: Callable[[int], None], answers: int, output: int) -> No
         resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
         os.dup2(output, 1)
         os.dup2(output, 2)
-        os.close(output)
+        mute_descriptors(keep={0, 1, 2, answers})
         work(answers)
         code = 0
     except BaseException:  # noqa: BLE001 - above this frame begins the warden's own code, which must not go on here

@@ -7,7 +7,7 @@ builds the answers itself.
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from math import prod
 from typing import Any
 
@@ -54,12 +54,13 @@ def encode(answer: Answer) -> bytes:
     Raises:
         TypeError: A field holds something that is neither text nor number.
     """
-    values, numbers = asdict(answer), b""
+    values, numbers = _values(answer), b""
     if isinstance(answer, Fitted):
         for name in ("validation", "test"):
             array = values[name]
             values[name] = array.shape
             numbers += array.astype("<f8").tobytes()
+        values["card"] = _values(answer.card)
     return b"\n".join([_NAMES[type(answer)].encode(), json.dumps(values, default=_plain).encode(), numbers])
 
 
@@ -120,6 +121,11 @@ class Frames:
             whole.append(bytes(self._waiting[_LENGTH_BYTES:end]))
             del self._waiting[:end]
         return whole
+
+
+def _values(record: Answer | ModelCard) -> dict[str, Any]:
+    """Return a record's fields as they are; a deep copy of a plugin's objects would be whatever they make of it."""
+    return {field.name: getattr(record, field.name) for field in fields(record)}
 
 
 def _with_arrays(header: _FittedHeader, numbers: bytes) -> Fitted:
