@@ -14,6 +14,7 @@ import threading
 from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing.context import ForkServerContext
+from pathlib import Path
 from typing import TypeVar
 
 import torch
@@ -77,11 +78,11 @@ def mute_descriptors(keep: Collection[int]) -> None:
     They stay open, as ``/dev/null``: the library that opened one would stumble over a number that is closed.
     """
     nothing = os.open(os.devnull, os.O_RDWR)
-    for name in os.listdir("/dev/fd"):
+    for number in [int(path.name) for path in Path("/dev/fd").iterdir()]:
         with contextlib.suppress(OSError):
-            kind = os.fstat(int(name)).st_mode
-            if int(name) not in keep and (stat.S_ISFIFO(kind) or stat.S_ISSOCK(kind)):
-                os.dup2(nothing, int(name), inheritable=False)
+            kind = os.fstat(number).st_mode
+            if number not in keep and (stat.S_ISFIFO(kind) or stat.S_ISSOCK(kind)):
+                os.dup2(nothing, number, inheritable=False)
     os.close(nothing)
 
 

@@ -16,8 +16,8 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from harness.durable import cannot_write, flush, write_json, write_parquet
 from harness.errors import CellError, DataError
-from harness.execution.durable import cannot_write, flush, write_json, write_parquet
 from harness.execution.lock import OnWait, hold
 from harness.execution.seals import RECORD, TABLES, find_fault, sealed
 

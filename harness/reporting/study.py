@@ -6,8 +6,8 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
+from harness.durable import write_text
 from harness.errors import DataError
-from harness.execution.durable import write_text
 from harness.execution.store import RunStore
 from harness.protocol.protocols import PROTOCOLS
 from harness.reporting.leak import leak_table
