@@ -150,8 +150,8 @@ class RunStore:
                 if record is None
                 else find_fault(record, self._cells / cell, thorough=thorough)
             )
-        except DataError as error:
-            return str(error)
+        except DataError:
+            return f"{RECORD} cannot be read"
         except (AttributeError, KeyError, TypeError):
             return f"{RECORD} does not hold what the harness writes there"
 

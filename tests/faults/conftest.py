@@ -14,6 +14,12 @@ def everything(request):
     return request.config.getoption("--faults") == "all"
 
 
+@pytest.fixture
+def only_with_everything(everything):
+    if not everything:
+        pytest.skip("done by 'make faults' (--faults=all)")
+
+
 @pytest.fixture(scope="session")
 def stage(tmp_path_factory, phantom):
     return Stage(tmp_path_factory.mktemp("faults"), phantom)
