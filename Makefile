@@ -3,7 +3,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: demo test lint regression reference benchmark
+.PHONY: demo test lint regression reference benchmark faults
 .DELETE_ON_ERROR:
 
 demo: $(INSTALLED)  ## the whole comparison on generated images, on the CPU
@@ -41,6 +41,11 @@ benchmark: $(INSTALLED)  ## the speed of the hot paths, in multiples of a fixed 
 		--benchmark-timer=time.process_time --benchmark-columns=min,median,rounds \
 		--benchmark-json=.benchmarks/latest.json
 	$(BIN)/python tests/benchmarks/judge.py .benchmarks/latest.json
+
+faults: $(INSTALLED)  ## kill, starve and deceive real runs; what was seen goes into results/faults/record.md
+	mkdir -p .faults
+	$(BIN)/pytest tests/faults -n 0 --faults=all --junitxml=.faults/seen.xml
+	$(BIN)/python tests/faults/record.py .faults/seen.xml --out results/faults/record.md
 
 $(INSTALLED): pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)

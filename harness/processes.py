@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import functools
 import multiprocessing
 import os
-from collections.abc import Callable, Iterator, Sequence
+import signal
+import stat
+import sys
+import threading
+from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing.context import ForkServerContext
+from pathlib import Path
 from typing import TypeVar
 
 import torch
@@ -15,7 +22,11 @@ import torch
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
-_HEAVY = ["harness", "torch", "torchvision.io", "pandas", "pyarrow.parquet", "timm", "sklearn.svm", "skimage.feature"]
+_HEAVY = [
+    *("harness", "harness.execution.warden", "torch", "torchvision.io", "pandas", "pyarrow.parquet", "timm"),
+    *("sklearn.svm", "skimage.feature"),
+]
+_PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36
 
 
 @functools.cache
@@ -44,9 +55,52 @@ def map_in_order(
     if len(items) < pool_from:
         yield from map(work, items)
         return
-    with ProcessPoolExecutor(os.cpu_count(), mp_context=forkserver(), initializer=_one_thread) as pool:
+    with ProcessPoolExecutor(os.cpu_count(), mp_context=forkserver(), initializer=_become_helper) as pool:
         yield from pool.map(work, items, chunksize=chunksize)
 
 
-def _one_thread() -> None:
+def adopt_orphans() -> None:
+    """Become the parent of every descendant whose own parent ends; without effect where there is no Linux."""
+    _prctl(_PR_SET_CHILD_SUBREAPER, 1)
+
+
+def die_with_parent() -> None:
+    """Have the system kill this process when the one that forked it ends, whatever it is doing then (on Linux)."""
+    parent = os.getppid()
+    _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:  # it ended while this was said
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def mute_descriptors(keep: Collection[int]) -> None:
+    """Turn every inherited pipe and socket into nothing, so that a plugin cannot write to what the harness talks over.
+
+    They stay open, as ``/dev/null``: the library that opened one would stumble over a number that is closed.
+    """
+    nothing = os.open(os.devnull, os.O_RDWR)
+    for number in [int(path.name) for path in Path("/dev/fd").iterdir()]:
+        with contextlib.suppress(OSError):
+            kind = os.fstat(number).st_mode
+            if number not in keep and (stat.S_ISFIFO(kind) or stat.S_ISSOCK(kind)):
+                os.dup2(nothing, number, inheritable=False)
+    os.close(nothing)
+
+
+def _prctl(option: int, value: int) -> None:
+    if sys.platform == "linux":
+        ctypes.CDLL(None, use_errno=True).prctl(option, value, 0, 0, 0)
+
+
+def _become_helper() -> None:
+    """Work with one thread of torch, leave Ctrl-C to the host, and end when the host has."""
     torch.set_num_threads(1)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_host, daemon=True).start()
+
+
+def _end_with_host() -> None:
+    """The host's end of the queue is open in every helper: none of them would see it close."""
+    host = multiprocessing.parent_process()
+    if host is not None:
+        host.join()
+        os._exit(1)

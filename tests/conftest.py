@@ -31,6 +31,10 @@ models:
 """
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--faults", choices=("short", "all"), default="short", help="how much of tests/faults to do")
+
+
 @pytest.fixture(scope="session")
 def phantom(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A small data set: 15 accessions, two images each at four magnifications."""

@@ -36,6 +36,7 @@ from harness.reporting.table import render
 )
 @click.option("--limit", type=click.IntRange(1), help="Images per class and side; results are not comparable.")
 @click.option("--fresh", is_flag=True, help="Move the run's old cells aside first.")
+@click.option("--wait", is_flag=True, help="Wait for another process that is at work in the run folder.")
 @click.option("--dry-run", is_flag=True, help="Print cells, memory and an estimate of time; train nothing.")
 def command(config: str, overrides: tuple[str, ...], out: Path | None, models: str | None, **flags: Any) -> int:
     """Train and evaluate every model of CONFIG: a path, or the name of a shipped config.
@@ -99,7 +100,8 @@ def _make_study(folder: Path, kind: StudyKind, orders: dict[str, _Order]) -> int
 
 def _compute(order: _Order) -> Outcome:
     """Compute what a run lacks."""
-    with order.store.open_for_writing():
+    on_wait = (lambda told: click.echo(f"note: {told}", err=True)) if order.flags["wait"] else None
+    with order.store.open_for_writing(on_wait):
         if order.flags["fresh"]:
             order.store.move_cells_aside()
         with Display() as display:

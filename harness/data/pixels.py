@@ -22,6 +22,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from harness.data.decode import PixelRecipe, decode
+from harness.durable import flush
 from harness.errors import DataError
 from harness.processes import map_in_order
 
@@ -116,6 +117,8 @@ def _build(wanted: pd.Series[str], recipe: PixelRecipe, folder: Path, on_progres
         index = pd.DataFrame(rows, columns=["content", "stained", "error"])
         index.insert(0, "sha256", wanted.index)
         index.to_parquet(building / "index.parquet")
+        for written in (array_file, building / "index.parquet", building):
+            flush(written)
         building.rename(folder)
     except BaseException:
         shutil.rmtree(building, ignore_errors=True)

@@ -23,5 +23,6 @@ def measure_alone(run: Run, labels: set[str], store: RunStore, cache: Path, obse
 
 def measure_speed(run: Run, label: str, cache: Path, log: Path) -> Measured:
     """Time a model's training steps, alone on the device; a model that fails here fails again in its cells."""
-    answer = ask_alone(run.entry(label), MeasureTask(setting_of(run, label, cache, "")), log)
+    task = MeasureTask(setting_of(run, label, cache, ""))
+    answer = ask_alone(run.entry(label), task, log, run.config.cell_seconds)
     return answer if isinstance(answer, Measured) else Measured(None, None, 0)

@@ -11,11 +11,11 @@ from typing import Any
 import pandas as pd
 
 from harness.data.pixels import PIXEL_VERSION
-from harness.errors import ConfigError
+from harness.errors import ConfigError, HarnessError, PluginError
 from harness.execution.config import RunConfig
 from harness.execution.prepare import Division, hash_of
 from harness.plugin_api.discovery import PluginHost, RegisteredModel
-from harness.plugin_api.model import Model
+from harness.plugin_api.model import Model, Requirements
 from harness.settings import parse_settings
 from harness.training.version import TRAINING_VERSION
 
@@ -38,6 +38,25 @@ class ModelEntry:
         """Make the model."""
         kind = self.registered.model
         return kind(kind.Options.model_validate(self.options))
+
+    def requirements(self) -> Requirements:
+        """Ask the model what it needs.
+
+        Raises:
+            PluginError: The plugin fails at that, or answers something else.
+        """
+        try:
+            needs = self.make().requirements()
+        except HarnessError:
+            raise
+        except (Exception, SystemExit) as error:
+            line = str(error).partition("\n")[0]
+            raise PluginError(f"model '{self.label}' cannot be made: {type(error).__name__}: {line}") from error
+        if not isinstance(needs, Requirements):
+            raise PluginError(
+                f"model '{self.label}': requirements() must return a harness.Requirements, not {type(needs).__name__}"
+            )
+        return needs
 
 
 @dataclass(frozen=True)

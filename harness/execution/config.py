@@ -72,6 +72,8 @@ class RunConfig(Settings):
         engine: How training steps are executed: ``eager``; ``captured`` as CUDA graphs; ``compiled`` by torch.compile,
             and captured on CUDA. ``auto`` captures on CUDA. What cannot be done falls back to eager, and says why.
         threads: CPU threads of a cell; the bits of its results depend on it.
+        checkpoint_minutes: How long a cell may train without leaving what it needs to go on after an interruption.
+        cell_seconds: How long a cell may take before it is ended as failed; no limit by default.
         limit: Images per class and side, to try things out; results are marked as not comparable.
         data: Which images.
         pixels: How files become pixels.
@@ -94,6 +96,8 @@ class RunConfig(Settings):
     device: Annotated[str, Field(pattern=r"auto|cpu|cuda(:\d+)?")] = "auto"
     engine: EngineWish = "auto"
     threads: int = Field(1, ge=1)
+    checkpoint_minutes: float = Field(10.0, gt=0)
+    cell_seconds: float | None = Field(None, gt=0)
     limit: int | None = Field(None, ge=1)
     data: DataSettings = DataSettings()
     pixels: PixelSettings = PixelSettings()

@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import contextlib
-import signal
 from collections.abc import Iterable
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import cast
 
+from harness.errors import CellError
 from harness.execution.cells import ModelEntry
 from harness.execution.tasks import Answer, Failure, Task
-from harness.execution.worker import serve
+from harness.execution.warden import serve
+from harness.execution.wire import FRAME_BYTES, decode
 from harness.processes import forkserver
+
+_GRACE_SECONDS = 5
 
 
 class Worker:
-    """One worker process, kept for the cells of one model.
+    """One model's warden, kept for its cells; it has each task done in a process of its own.
 
     Args:
         entry: The model.
@@ -49,12 +52,15 @@ class Worker:
             return
 
     def receive(self) -> Answer:
-        """Return the next epoch or answer; a :class:`Failure` with the cause of death if the process is gone."""
+        """Return the next epoch or answer; a :class:`Failure` if the process is gone or has sent what is no answer."""
         try:
-            return cast("Answer", self.connection.recv())
+            return decode(self.connection.recv_bytes(FRAME_BYTES))
+        except CellError as error:
+            self.kill()
+            return Failure(str(error))
         except (EOFError, OSError):
-            self._process.join()
-            return Failure(self._cause_of_death())
+            self.kill()
+            return Failure(f"the process that watches over the plugin is gone; what was printed is in {self._log}")
 
     @property
     def alive(self) -> bool:
@@ -65,33 +71,36 @@ class Worker:
         """Let the process end when it has nothing to do."""
         with contextlib.suppress(OSError):
             self.connection.send(None)
-        self._process.join(timeout=5)
         self.kill()
 
     def kill(self) -> None:
-        """End the process now."""
+        """End the process now, and everything that it has started: it does so itself when the host hangs up."""
+        self.connection.close()
+        self._process.join(_GRACE_SECONDS)
         self._process.kill()
         self._process.join()
-        self.connection.close()
-
-    def _cause_of_death(self) -> str:
-        code = self._process.exitcode or 0
-        cause = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"exited with code {code}"
-        memory = " (out of memory?)" if code == -signal.SIGKILL else ""
-        return f"the worker process {cause}{memory}; what it printed is in {self._log}"
 
 
-def wait_for_any(workers: Iterable[Worker]) -> list[Worker]:
-    """Block until a worker has something to say, or has died."""
+def wait_for_any(workers: Iterable[Worker], seconds: float | None = None) -> list[Worker]:
+    """Block until a worker has something to say, or has died, at most so many seconds."""
     by_connection = {worker.connection: worker for worker in workers}
-    return [by_connection[cast("Connection", ready)] for ready in wait(list(by_connection))]
+    return [by_connection[cast("Connection", ready)] for ready in wait(list(by_connection), seconds)]
 
 
-def ask_alone(entry: ModelEntry, task: Task, log: Path) -> Answer:
-    """Run one task in a process of its own and return the answer."""
+def ask_alone(entry: ModelEntry, task: Task, log: Path, seconds: float | None = None) -> Answer:
+    """Run one task in a process of its own and return the answer.
+
+    Args:
+        entry: The model.
+        task: What to do.
+        log: File for what the plugin prints.
+        seconds: How long to wait for the answer.
+    """
     worker = Worker(entry, log)
     try:
         worker.send(task)
+        if not wait_for_any([worker], seconds):
+            return Failure(f"no answer within {seconds:g} s")
         return worker.receive()
     finally:
         worker.dismiss()

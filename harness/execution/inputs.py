@@ -20,7 +20,7 @@ from harness.data.stain import PUBLISHED_REFERENCE, StainProfile, estimate_profi
 from harness.errors import DataError
 from harness.execution.cells import ModelEntry
 from harness.execution.config import RunConfig
-from harness.execution.prepare import Division, Progress, hash_of, named_progress
+from harness.execution.prepare import Division, Progress, hash_of, make_once, named_progress
 from harness.execution.tasks import ImageRows, LabeledRows, SourceRows
 from harness.locations import data_folder
 from harness.protocol.gate import find_picture_leak, pass_gate
@@ -90,7 +90,7 @@ def decode_sources(
     """
     wanted: dict[str, str] = {}
     for entry in entries:
-        requirements = entry.make().requirements()
+        requirements = entry.requirements()
         for file in requirements.files:
             if not file.is_file():
                 raise DataError(f"model '{entry.label}' starts from weights that are not there: {file}")
@@ -102,7 +102,7 @@ def starting_needs(entries: list[ModelEntry], sources: dict[str, SourceRows]) ->
     """Fingerprint what each model starts from: weights by content, source sets by images and sides."""
     needs = {}
     for entry in entries:
-        requirements = entry.make().requirements()
+        requirements = entry.requirements()
         needs[entry.label] = {
             "sources": {name: sources[name].fingerprint for name in requirements.sources},
             "files": [hashlib.sha256(file.read_bytes()).hexdigest() for file in requirements.files],
@@ -224,9 +224,9 @@ def _locate_source(
 
 
 def _phantom_source(settings: SourceSettings, cache: Path, on_progress: Progress | None) -> Path:
-    folder = cache / "phantom" / settings.kind
-    if not folder.exists():
+    def make(folder: Path) -> None:
         if on_progress:
             on_progress(f"generating {settings.kind} images", 0, 1)
         (write_lung_phantom if settings.kind == "lc25000" else write_natural_phantom)(folder)
-    return folder
+
+    return make_once(cache / "phantom" / settings.kind, make)

@@ -123,7 +123,7 @@ def pending_cells(keys: Mapping[Cell, Mapping[str, str]], stored: Mapping[str, d
 def setting_of(run: Run, label: str, cache: Path, pixels: str) -> Setting:
     """Collect what all cells of a model have in common."""
     entry = run.entry(label)
-    wanted = entry.make().requirements().sources
+    wanted = entry.requirements().sources
     return Setting(
         options=entry.options,
         classes=CLASSES,

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import filelock
 import pandas as pd
 
 from harness.data.manifest import scan_folder, used_images
@@ -93,9 +94,24 @@ def find_images(config: RunConfig, cache: Path, on_progress: Progress | None = N
 def phantom_folder(settings: PhantomSettings, cache: Path, on_progress: Progress | None = None) -> Path:
     """Return the cached folder of these generated images, making it first if need be."""
     key = hashlib.sha256(settings.model_dump_json().encode()).hexdigest()[:16]
-    folder = cache / "phantom" / key
-    if not folder.exists():
-        write_breakhis_phantom(folder, settings, named_progress(on_progress, "generating images"))
+    progress = named_progress(on_progress, "generating images")
+    return make_once(cache / "phantom" / key, lambda folder: write_breakhis_phantom(folder, settings, progress))
+
+
+def make_once(folder: Path, make: Callable[[Path], object]) -> Path:
+    """Make a folder of the cache if it is not there; of two processes at once the second waits for the first.
+
+    Args:
+        folder: Appears whole or not at all; ``make`` sees to that.
+        make: Writes it.
+
+    Returns:
+        The folder.
+    """
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with filelock.FileLock(f"{folder}.lock"):
+        if not folder.exists():
+            make(folder)
     return folder
 
 

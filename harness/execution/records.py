@@ -10,6 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from harness.data.names import CLASSES
+from harness.errors import CellError
 from harness.evaluation.convergence import find_convergence
 from harness.evaluation.metrics import measure
 from harness.execution.cells import Cell, ModelEntry
@@ -34,6 +35,9 @@ def prediction_table(cell: Cell, validation: pd.DataFrame, test: pd.DataFrame, f
     Returns:
         One row a validation and test image: ``side image slide accession type magnification model fold seed label
         predicted p_benign p_malignant``, sorted by side and image.
+
+    Raises:
+        CellError: The worker's numbers are no probabilities of these images.
     """
     sides = [_side(VALIDATION, validation, fitted.validation), _side(TEST, test, fitted.test)]
     table = pd.concat(sides).assign(model=cell.label, fold=cell.fold, seed=cell.seed)
@@ -69,8 +73,18 @@ def finished_record(
 
 
 def _side(side: str, images: pd.DataFrame, probabilities: NDArray[np.float64]) -> pd.DataFrame:
+    _check(probabilities, len(images), len(CLASSES))
     columns = dict(zip(_probability_columns(), probabilities.T, strict=True))
     return images.assign(side=side, predicted=probabilities.argmax(1), **columns)
+
+
+def _check(probabilities: NDArray[np.float64], n: int, n_classes: int) -> None:
+    if probabilities.shape != (n, n_classes):
+        raise CellError(f"predict_proba returned shape {probabilities.shape} for {n} images and {n_classes} classes")
+    if not np.isfinite(probabilities).all():
+        raise CellError("predict_proba returned values that are not finite")
+    if (probabilities < 0).any() or (abs(probabilities.sum(1) - 1) > 1e-3).any():
+        raise CellError("predict_proba returned rows that are no probabilities: each must sum to 1, none be negative")
 
 
 def _probability_columns() -> list[str]:

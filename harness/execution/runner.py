@@ -34,7 +34,11 @@ def execute(run: Run, store: RunStore, cache: Path, jobs: int, observer: Observe
     """
     store.sweep()
     store.write_run(_run_record(run, store.read_run()), run.division.manifest, run.division.splits)
-    stored = store.read_cells()
+    damage = store.find_damage(thorough=True)
+    for cell in run.keys:
+        if cell.name in damage:
+            observer.note(f"cell {cell.name} is damaged: {damage[cell.name]}; it is computed again")
+    stored = store.read_cells(without=damage)
     todo = pending_cells(run.keys, stored)
     _note_stale(run, stored, observer)
     kept = len(run.keys) - len(todo)

@@ -13,25 +13,22 @@ from typing import Any, TypeVar
 
 import pandas as pd
 
-from harness.execution.cells import (
-    Cell,
-    cell_rows,
-    slug,
-)
+from harness.errors import CellError
+from harness.execution.cells import Cell, cell_rows, slug
 from harness.execution.crew import Worker, wait_for_any
 from harness.execution.environment import describe_device, versions
 from harness.execution.inputs import pixel_key
 from harness.execution.observer import Observer
+from harness.execution.patience import Patience
 from harness.execution.plan import Run, setting_of
-from harness.execution.prepare import (
-    hash_of,
-)
+from harness.execution.prepare import hash_of
 from harness.execution.records import finished_record, history_table, prediction_table
 from harness.execution.store import DONE, FAILED, RunStore
 from harness.execution.tasks import Answer, Failure, FitTask, Fitted, Measured
 from harness.plugin_api.model import EpochReport
 from harness.protocol.protocols import TEST, TRAIN, VALIDATION
 from harness.protocol.splitter import hash_rank
+from harness.text import duration
 from harness.training.calibration import CALIBRATION_VERSION
 
 T = TypeVar("T")
@@ -57,6 +54,8 @@ class _Seat:
     test: pd.DataFrame | None = None
     epochs: list[EpochReport] = field(default_factory=list)
     started: float = 0.0
+    patience: Patience = field(default_factory=lambda: Patience(0.0, None))
+    crowded: bool = False
 
 
 class Shift:
@@ -70,21 +69,49 @@ class Shift:
         self.outcome = Outcome()
         self._queues: dict[str, deque[Cell]] = {}
         self._seats: list[_Seat] = []
+        self._again: list[Cell] = []
 
     def work(self, todo: list[Cell]) -> Outcome:
-        """Compute the cells; on an interruption every worker is ended and what is finished stays."""
-        for cell in todo:
-            self._queues.setdefault(cell.label, deque()).append(cell)
+        """Compute the cells; on an interruption every worker is ended and what is finished stays.
+
+        Raises:
+            EnvironmentMissingError: The run folder cannot be written any more.
+        """
         try:
-            while self._fill_seats():
-                busy = {seat.worker: seat for seat in self._seats if seat.cell}
-                for worker in wait_for_any(busy):
-                    self._hear(busy[worker], worker.receive())
-        except BaseException:
+            self._work_through(todo)
+            self._jobs = 1
+            self._work_through(self._again)
+        finally:
             for seat in self._seats:
                 seat.worker.kill()
-            raise
         return self.outcome
+
+    def _work_through(self, todo: list[Cell]) -> None:
+        for cell in todo:
+            self._queues.setdefault(cell.label, deque()).append(cell)
+        while self._fill_seats():
+            busy = {seat.worker: seat for seat in self._seats if seat.cell}
+            for worker in wait_for_any(busy, self._until_next_look()):
+                self._hear(busy[worker], worker.receive())
+            self._look_at_the_clock()
+
+    def _until_next_look(self) -> float | None:
+        now = time.monotonic()
+        due = [seat.patience.next_look(now) for seat in self._seats if seat.cell]
+        return min((seconds for seconds in due if seconds is not None), default=None)
+
+    def _look_at_the_clock(self) -> None:
+        now = time.monotonic()
+        for seat in [seat for seat in self._seats if seat.cell]:
+            if seat.patience.exhausted(now):
+                seat.worker.kill()
+                limit = f"{self._run.config.cell_seconds:g} s, the config's cell_seconds"
+                self._hear(seat, Failure(f"ended after {limit}; it had reported {len(seat.epochs)} epochs"))
+            elif (silent := seat.patience.silent_seconds(now)) is not None:
+                self._observer.note(
+                    f"{_of(seat.cell).name} has not reported for {duration(silent)} (pid {seat.worker.pid}); "
+                    "cell_seconds in the config would end such a cell"
+                )
 
     def _fill_seats(self) -> bool:
         """Give every idle worker a cell, start workers while seats are free; False once nothing is left to do."""
@@ -100,7 +127,10 @@ class Shift:
             seat = _Seat(Worker(entry, self._store.log_file(slug(label))))
             self._seats.append(seat)
             self._assign(seat, self._queues[label].popleft())
-        return any(seat.cell for seat in self._seats)
+        busy = [seat for seat in self._seats if seat.cell]
+        for seat in busy:
+            seat.crowded = seat.crowded or len(busy) > 1
+        return bool(busy)
 
     def _next_label(self) -> str | None:
         """Prefer a model that nobody works on; otherwise help where most is left."""
@@ -114,7 +144,8 @@ class Shift:
         train, seat.validation, test = (rows[rows["side"] == side] for side in (TRAIN, VALIDATION, TEST))
         # Sorted by name, test images would come class by class and patient by patient
         seat.test = test.iloc[test["name"].map(lambda name: hash_rank(cell.seed, name)).argsort()]
-        seat.cell, seat.epochs, seat.started = cell, [], time.perf_counter()
+        seat.cell, seat.epochs, seat.started, seat.crowded = cell, [], time.perf_counter(), False
+        seat.patience = Patience(time.monotonic(), self._run.config.cell_seconds)
         seat.working = self._store.working_folder(cell.name)
         decoded, at = self._run.decoded, (cell.seed, cell.fold)
         setting = setting_of(self._run, cell.label, self._cache, pixel_key(decoded.recipes[at]))
@@ -125,7 +156,9 @@ class Shift:
                 decoded.labeled(*at, train),
                 decoded.labeled(*at, seat.validation),
                 decoded.rows(*at, seat.test),
-                seat.working,
+                self._store.saving_folder(seat.working),
+                self._store.checkpoint_folder(cell.name, hash_of(self._run.keys[cell])),
+                self._run.config.checkpoint_minutes,
             )
         )
         self._say_active(seat, 0)
@@ -138,15 +171,37 @@ class Shift:
     def _hear(self, seat: _Seat, answer: Answer) -> None:
         if isinstance(answer, EpochReport):
             seat.epochs.append(answer)
+            seat.patience.heard(time.monotonic())
             self._say_active(seat, answer.epoch)
             self._observer.epoch(_of(seat.cell), answer)
             return
-        if isinstance(answer, Fitted):
-            self._keep(seat, answer)
-        else:
-            self._record_failure(seat, answer if isinstance(answer, Failure) else Failure(f"unexpected {answer!r}"))
+        self._settle(seat, answer)
         self._store.clear_active(_of(seat.cell).name)
         seat.cell = None
+
+    def _settle(self, seat: _Seat, answer: Answer) -> None:
+        """Keep what a cell has come to: results, a failure, or another chance."""
+        if isinstance(answer, Fitted):
+            try:
+                self._keep(seat, answer)
+            except CellError as error:
+                answer = Failure(str(error))
+        else:
+            answer = answer if isinstance(answer, Failure) else Failure(f"unexpected answer: {type(answer).__name__}")
+        if isinstance(answer, Failure):
+            if answer.cause == "disk":
+                self._store.require_room()  # full for everybody, or is it the plugin's own trouble?
+            if answer.cause == "memory" and seat.crowded:
+                self._try_again_alone(seat)
+                return
+            self._record_failure(seat, answer)
+        self._store.drop_checkpoint(_of(seat.cell).name)
+
+    def _try_again_alone(self, seat: _Seat) -> None:
+        cell = _of(seat.cell)
+        self._store.discard(_of(seat.working))
+        self._again.append(cell)
+        self._observer.note(f"{cell.name} ran out of memory beside others; it is tried again when nothing else runs")
 
     def _keep(self, seat: _Seat, fitted: Fitted) -> None:
         cell, seconds = _of(seat.cell), time.perf_counter() - seat.started

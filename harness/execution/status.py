@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections import Counter
 from dataclasses import asdict, dataclass
 from statistics import fmean
@@ -20,7 +21,7 @@ from harness.training.version import TRAINING_VERSION
 
 @dataclass(frozen=True)
 class CellStatus:
-    """One cell: ``state`` is done, running, failed, stale or missing; ``detail`` says why or how far."""
+    """One cell: ``state`` is done, running, failed, stale, damaged or missing; ``detail`` says why or how far."""
 
     cell: str
     state: str
@@ -53,7 +54,8 @@ def read_status(store: RunStore, host: PluginHost) -> RunStatus:
     """
     run = store.require().read_run() or {}
     config = parse_config(run["config"], "run.json")
-    stored, active = store.read_cells(), store.read_active()
+    damage, active = store.find_damage(thorough=False), store.read_active()
+    stored = store.read_cells(without=damage)
     now = _current_parts(config, host)
     cells = [
         Cell(label, magnification, fold, seed)
@@ -62,7 +64,12 @@ def read_status(store: RunStore, host: PluginHost) -> RunStatus:
         for magnification in config.magnifications
         for fold in run["comparison"]["folds"]
     ]
-    rows = [_status(cell, stored.get(cell.name), active.get(cell.name), now) for cell in cells]
+    rows = [
+        CellStatus(cell.name, "damaged", damage[cell.name])
+        if cell.name in damage
+        else _status(cell, stored.get(cell.name), active.get(cell.name), now)
+        for cell in cells
+    ]
     return RunStatus(rows, _seconds_left(rows, cells, stored))
 
 
@@ -86,7 +93,7 @@ def _current_parts(config: RunConfig, host: PluginHost) -> dict[str, dict[str, s
 def _status(
     cell: Cell, record: dict[str, Any] | None, active: dict[str, Any] | None, now: dict[str, dict[str, str]]
 ) -> CellStatus:
-    if active is not None and psutil.pid_exists(int(active["pid"])):
+    if active is not None and _lives(active):
         return CellStatus(cell.name, "running", f"epoch {active['epoch']}, pid {active['pid']} on {active['host']}")
     if record is None:
         return CellStatus(cell.name, "missing", "")
@@ -100,6 +107,11 @@ def _status(
         if changed
         else CellStatus(cell.name, DONE, "")
     )
+
+
+def _lives(active: dict[str, Any]) -> bool:
+    """Whether the host of a cell at work is there; of another machine only its word is known."""
+    return active["host"] != socket.gethostname() or psutil.pid_exists(int(active["harness_pid"]))
 
 
 def _seconds_left(rows: list[CellStatus], cells: list[Cell], stored: dict[str, dict[str, Any]]) -> float | None:

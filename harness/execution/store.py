@@ -4,23 +4,27 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import shutil
+import stat
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import filelock
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from harness.errors import DataError, EnvironmentMissingError, UsageError
+from harness.durable import cannot_write, flush, write_json, write_parquet
+from harness.errors import CellError, DataError
+from harness.execution.lock import OnWait, hold
+from harness.execution.seals import RECORD, TABLES, find_fault, sealed
 
 SCHEMA_VERSION = 1
 DONE, FAILED = "done", "failed"
+SAVED = "saved"
+_ROOM_BYTES = 1 << 20
 
 
 class RunStore:
@@ -34,6 +38,7 @@ class RunStore:
         self.folder = folder
         self._cells = folder / "cells"
         self._active = folder / "active"
+        self._checkpoints = folder / "checkpoints"
 
     def require(self) -> RunStore:
         """Return itself if there is a run in the folder.
@@ -50,8 +55,11 @@ class RunStore:
         return self
 
     @contextlib.contextmanager
-    def open_for_writing(self) -> Iterator[None]:
+    def open_for_writing(self, on_wait: OnWait | None = None) -> Iterator[None]:
         """Hold the run folder for this process.
+
+        Args:
+            on_wait: Wait for a process that is at work in it, after having told so here; refuse at once if None.
 
         Raises:
             EnvironmentMissingError: It cannot be written.
@@ -59,8 +67,7 @@ class RunStore:
         """
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            lock = filelock.FileLock(self.folder / ".lock", timeout=0)
-            with lock:
+            with hold(self.folder, on_wait):
                 shutil.rmtree(self._active, ignore_errors=True)
                 self._active.mkdir()
                 self._cells.mkdir(exist_ok=True)
@@ -68,17 +75,11 @@ class RunStore:
                     yield
                 finally:
                     shutil.rmtree(self._active, ignore_errors=True)
-        except filelock.Timeout:
-            raise UsageError(
-                f"another 'harness run' is at work in {self.folder} - wait for it, or choose another --out"
-            ) from None
         except OSError as error:
             named, folder = str(error.filename), str(self.folder)
             if not (named.startswith(folder) or folder.startswith(named)):
                 raise
-            raise EnvironmentMissingError(
-                f"cannot write to {named}: {error.strerror} - choose another --out"
-            ) from error
+            raise cannot_write(Path(named), error) from error
 
     def read_run(self) -> dict[str, Any] | None:
         """Return ``run.json``, or None where no run has been started.
@@ -93,9 +94,9 @@ class RunStore:
 
     def write_run(self, run: dict[str, Any], manifest: pd.DataFrame, splits: pd.DataFrame) -> None:
         """Write ``run.json``, ``manifest.parquet`` and ``splits.parquet``."""
-        _write_parquet(self.folder / "manifest.parquet", manifest)
-        _write_parquet(self.folder / "splits.parquet", splits)
-        _write_json(self.folder / "run.json", {"schema_version": SCHEMA_VERSION, **run})
+        write_parquet(self.folder / "manifest.parquet", manifest)
+        write_parquet(self.folder / "splits.parquet", splits)
+        write_json(self.folder / "run.json", {"schema_version": SCHEMA_VERSION, **run})
 
     def read_manifest(self) -> pd.DataFrame:
         """Return every image of the run, used or not."""
@@ -105,11 +106,54 @@ class RunStore:
         """Return ``image fold seed side``."""
         return _read_parquet(self.folder / "splits.parquet")
 
-    def read_cells(self) -> dict[str, dict[str, Any]]:
-        """Return every cell's ``cell.json`` by the cell's name, sorted."""
-        names = sorted(path.name for path in self._cells.glob("*") if not path.name.startswith("."))
-        found = {name: _read_json(self._cells / name / "cell.json") for name in names}
+    def read_cells(self, without: Container[str] = ()) -> dict[str, dict[str, Any]]:
+        """Return every cell's ``cell.json`` by the cell's name, sorted, but for those named."""
+        found = {name: _read_json(self._cells / name / RECORD) for name in self._names() if name not in without}
         return {name: record for name, record in found.items() if record is not None}
+
+    def find_damage(self, *, thorough: bool) -> dict[str, str]:
+        """Find cells that are not what was written: half copied, edited, or without a record.
+
+        Args:
+            thorough: Read the models' files too (see :mod:`harness.execution.seals`).
+
+        Returns:
+            What is wrong, by the cell's name.
+        """
+        found = {name: self._fault(name, thorough=thorough) for name in self._names()}
+        return {name: fault for name, fault in found.items() if fault is not None}
+
+    def refuse_damage(self) -> None:
+        """Let nothing be concluded from a damaged cell.
+
+        Raises:
+            DataError: A cell is damaged; the message names the file and the command that mends it.
+        """
+        damage = self.find_damage(thorough=False)
+        if damage:
+            name, fault = next(iter(damage.items()))
+            more = f" (and {len(damage) - 1} more cells)" if len(damage) > 1 else ""
+            config = (self.read_run() or {}).get("name", "CONFIG")
+            raise DataError(
+                f"cell {self._cells / name} is damaged: {fault}{more} - copy it again, or "
+                f"'harness run {config} --out {self.folder}' computes it anew"
+            )
+
+    def _names(self) -> list[str]:
+        return sorted(path.name for path in self._cells.glob("*") if not path.name.startswith("."))
+
+    def _fault(self, cell: str, *, thorough: bool) -> str | None:
+        try:
+            record = _read_json(self._cells / cell / RECORD)
+            return (
+                f"{RECORD} is not there"
+                if record is None
+                else find_fault(record, self._cells / cell, thorough=thorough)
+            )
+        except DataError:
+            return f"{RECORD} cannot be read"
+        except (AttributeError, KeyError, TypeError):
+            return f"{RECORD} does not hold what the harness writes there"
 
     def read_predictions(self, cells: Iterable[str]) -> pd.DataFrame:
         """Return the predictions of finished cells, one below the other."""
@@ -124,19 +168,64 @@ class RunStore:
         """Make a folder beside the cells in which one is put together."""
         return Path(tempfile.mkdtemp(prefix=f".{cell}.", dir=self._cells))
 
+    def saving_folder(self, working: Path) -> Path:
+        """Make the folder in a working folder that is the model's to write to."""
+        saved = working / SAVED
+        saved.mkdir()
+        return saved
+
+    def checkpoint_folder(self, cell: str, key: str) -> Path:
+        """Return the folder for a cell's checkpoint, as an interruption has left it; other keys' are removed."""
+        wanted = self._checkpoints / cell / key[:16]
+        for stale in self._checkpoints.glob(f"{cell}/*"):
+            if stale != wanted:
+                shutil.rmtree(stale)
+        wanted.mkdir(parents=True, exist_ok=True)
+        return wanted
+
+    def drop_checkpoint(self, cell: str) -> None:
+        """Remove the checkpoint of a cell that has ended."""
+        shutil.rmtree(self._checkpoints / cell, ignore_errors=True)
+        with contextlib.suppress(OSError):
+            self._checkpoints.rmdir()
+
     def finish_cell(
         self, cell: str, working: Path, record: dict[str, Any], predictions: pd.DataFrame, history: pd.DataFrame
     ) -> None:
-        """Complete a working folder and put it in place of whatever the cell was before."""
-        _write_parquet(working / "predictions.parquet", predictions)
-        _write_parquet(working / "history.parquet", history)
+        """Complete a working folder and put it in place of whatever the cell was before.
+
+        Raises:
+            CellError: The model has saved something that cannot be kept.
+            EnvironmentMissingError: There is no room for it.
+        """
+        _adopt(working / SAVED, working)
+        write_parquet(working / TABLES[0], predictions)
+        write_parquet(working / TABLES[1], history)
         self._put_in_place(cell, working, record)
 
     def fail_cell(self, cell: str, working: Path, record: dict[str, Any]) -> None:
         """Record a failed cell; nothing that it wrote is kept."""
+        self.discard(working)
+        self._put_in_place(cell, self.working_folder(cell), record)
+
+    def discard(self, working: Path) -> None:
+        """Remove a working folder."""
         shutil.rmtree(working, ignore_errors=True)
-        working.mkdir()
-        self._put_in_place(cell, working, record)
+
+    def require_room(self) -> None:
+        """Write a little and remove it again.
+
+        Raises:
+            EnvironmentMissingError: That failed: the disk is full, or has become read-only.
+        """
+        trial = self._active / "room"
+        try:
+            trial.write_bytes(b"0" * _ROOM_BYTES)
+            flush(trial)
+        except OSError as error:
+            raise cannot_write(self.folder, error) from error
+        finally:
+            trial.unlink(missing_ok=True)
 
     def log_file(self, model: str) -> Path:
         """Return the file for what a model's plugin prints."""
@@ -144,7 +233,7 @@ class RunStore:
 
     def set_active(self, cell: str, state: dict[str, Any]) -> None:
         """Say that a cell is at work, and how far it is."""
-        _write_json(self._active / f"{cell}.json", state)
+        write_json(self._active / f"{cell}.json", state)
 
     def clear_active(self, cell: str) -> None:
         """Say that a cell is no longer at work."""
@@ -158,7 +247,7 @@ class RunStore:
     def move_cells_aside(self) -> None:
         """Give the run folder a fresh start, keeping what was in it under a name with the time."""
         stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S")
-        for name in ("cells", "run.json", "manifest.parquet", "splits.parquet", "tables", "figures"):
+        for name in ("cells", "checkpoints", "run.json", "manifest.parquet", "splits.parquet", "tables", "figures"):
             old = self.folder / name
             if old.exists() and (name != "cells" or any(old.iterdir())):
                 aside = self.folder / f"before-{stamp}"
@@ -168,40 +257,46 @@ class RunStore:
 
     def sweep(self) -> None:
         """Remove what interrupted writes have left behind."""
-        for leftover in self._cells.glob(".*"):
-            shutil.rmtree(leftover, ignore_errors=True)
+        for leftover in [*self._cells.glob(".*"), *self.folder.glob(".*.json.*"), *self.folder.glob(".*.parquet.*")]:
+            _remove(leftover)
 
     def _put_in_place(self, cell: str, working: Path, record: dict[str, Any]) -> None:
-        _write_json(working / "cell.json", record)
-        for file in working.iterdir():
-            _flush(file)
-        working.chmod(0o755)
         target = self._cells / cell
-        if target.exists():
-            old = target.rename(working.with_name(f"{working.name}.old"))
-            working.rename(target)
-            shutil.rmtree(old)
-        else:
-            working.rename(target)
-        _flush(self._cells)
+        try:
+            for path in working.rglob("*"):
+                flush(path)
+            write_json(working / RECORD, sealed(record, working))
+            working.chmod(0o755)
+            if target.exists() or target.is_symlink():
+                old = target.rename(working.with_name(f"{working.name}.old"))
+                working.rename(target)
+                _remove(old)
+            else:
+                working.rename(target)
+            flush(self._cells)
+        except OSError as error:
+            raise cannot_write(target, error) from error
 
 
-def write_text(path: Path, text: str) -> None:
-    """Write a text file whole or not at all."""
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
-    beside.write_text(text, encoding="utf-8")
-    _flush(beside)
-    beside.replace(path)
+def _adopt(saved: Path, working: Path) -> None:
+    """Move what a model has saved to its cell's other files, if it is nothing but files and folders."""
+    for path in sorted(saved.rglob("*")):
+        kind = path.lstat().st_mode
+        if not (stat.S_ISREG(kind) or stat.S_ISDIR(kind)):
+            raise CellError(f"save() has left {path.relative_to(saved)}, which is neither a file nor a folder")
+        path.chmod(0o755 if stat.S_ISDIR(kind) else 0o644)
+    for path in saved.iterdir():
+        if path.name in {RECORD, *TABLES}:
+            raise CellError(f"save() has left {path.name}, which is the harness's own file")
+        path.rename(working / path.name)
+    saved.rmdir()
 
 
-def _write_json(path: Path, value: dict[str, Any]) -> None:
-    write_text(path, json.dumps(value, indent=1, default=str) + "\n")
-
-
-def _write_parquet(path: Path, table: pd.DataFrame) -> None:
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
-    table.to_parquet(beside, index=False)
-    beside.replace(path)
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def _read_json(path: Path) -> dict[str, Any] | None:
@@ -226,12 +321,3 @@ def _read_table(path: Path) -> pa.Table:
         return pq.ParquetFile(path).read()
     except (OSError, ValueError) as error:
         raise DataError(f"cannot read {path}: {error}") from error
-
-
-def _flush(path: Path) -> None:
-    """Make sure that a file or folder is on the disk before something relies on it."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -91,6 +91,8 @@ class FitTask:
         validation: Images and labels to choose on.
         test: Images to classify, shuffled, without names or labels.
         folder: Where the fitted model is saved.
+        checkpoint: The cell's folder for what it needs to go on after an interruption, or None.
+        checkpoint_minutes: How long training may go on without leaving a checkpoint.
     """
 
     setting: Setting
@@ -99,6 +101,8 @@ class FitTask:
     validation: LabeledRows
     test: ImageRows
     folder: Path
+    checkpoint: Path | None = None
+    checkpoint_minutes: float = 10.0
 
 
 @dataclass(frozen=True)
@@ -147,10 +151,18 @@ class Measured:
 
 @dataclass(frozen=True)
 class Failure:
-    """Why a task failed: one line, and the traceback."""
+    """Why a task failed.
+
+    Attributes:
+        reason: In one line, for a person.
+        traceback: If there is one.
+        cause: ``memory`` if it ran out of it and may succeed with nothing beside it, ``disk`` if something could not be
+            written, ``plugin`` otherwise.
+    """
 
     reason: str
     traceback: str = ""
+    cause: Literal["plugin", "memory", "disk"] = "plugin"
 
 
 Task = FitTask | MeasureTask

@@ -1,17 +1,18 @@
-"""The worker process: it loads one plugin and computes the tasks it is sent. It never sees a test label."""
+"""A worker: loads a plugin and computes one task, in a process of its own. It never sees a test label."""
 
 from __future__ import annotations
 
+import faulthandler
 import functools
+import io
 import os
 import random
 import resource
-import signal
 import sys
+import threading
 import time
-import traceback
-from multiprocessing.connection import Connection
-from pathlib import Path
+from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import threadpoolctl
@@ -19,9 +20,9 @@ import torch
 from numpy.typing import NDArray
 
 from harness.data.pixels import open_array
-from harness.errors import HarnessError
+from harness.execution.blame import explain
 from harness.execution.tasks import (
-    Failure,
+    Answer,
     FitTask,
     Fitted,
     ImageRows,
@@ -33,44 +34,58 @@ from harness.execution.tasks import (
     SourceRows,
     Task,
 )
+from harness.execution.wire import encode, framed
 from harness.plugin_api.discovery import PluginReference, load_models
 from harness.plugin_api.model import EpochReport, FitContext, LabeledImages, Model, ModelCard, Source
 from harness.training.calibration import calibration_seconds
 
 
-def serve(connection: Connection, plugin: PluginReference, model_name: str, log: Path) -> None:
-    """Compute tasks until the host hangs up.
+def answer_task(plugin: PluginReference, model_name: str, task: Task, descriptor: int) -> None:
+    """Compute one task in this process, which exists for nothing else.
 
     Args:
-        connection: Tasks come in, epochs and answers go out; None ends the process.
         plugin: The plugin to load.
         model_name: The model to take from it.
-        log: File for whatever the plugin prints, so that it does not disturb the display.
+        task: What to do.
+        descriptor: Takes the epochs and the answer, as :mod:`harness.execution.wire` writes them.
     """
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the host's to handle
-    _redirect_output(log)
+    faulthandler.enable()
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(line_buffering=True)  # what was printed last must not die with the process
+    send = _Sender(descriptor)
+    send(_answer(plugin, model_name, task, send))
+
+
+class _Sender:
+    """Writes answers; threads of a plugin that report at once do not mix theirs."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor, self._lock = descriptor, threading.Lock()
+
+    def __call__(self, answer: Answer) -> None:
+        rest = memoryview(framed(encode(answer)))
+        with self._lock:
+            while rest:
+                rest = rest[os.write(self._descriptor, rest) :]
+
+
+def _answer(plugin: PluginReference, model_name: str, task: Task, send: Callable[[Answer], None]) -> Answer:
     try:
         kind = load_models(plugin)[model_name]
-        while (task := connection.recv()) is not None:
-            connection.send(_answer(kind, task, connection.send))
-    except (EOFError, BrokenPipeError):
-        pass  # the host is gone
-
-
-def _answer(kind: type[Model], task: Task, report: Report) -> Fitted | Measured | Failure:
-    try:
-        return _fit(kind, task, report) if isinstance(task, FitTask) else _measure(kind, task)
-    except (EOFError, BrokenPipeError):
-        raise
-    except HarnessError as error:
-        return Failure(str(error), traceback.format_exc())
-    except Exception as error:  # noqa: BLE001 - whatever a plugin raises is the plugin's failure, not the worker's
-        line = str(error).strip().partition("\n")[0]
-        return Failure(f"{type(error).__name__}: {line}" if line else type(error).__name__, traceback.format_exc())
+        answer = _fit(kind, task, send) if isinstance(task, FitTask) else _measure(kind, task)
+        encode(answer)  # a plugin's card or array that is none must fail here, by name
+    except BaseException as error:  # noqa: BLE001 - whatever a plugin raises is the plugin's failure
+        return explain(error, task.setting.schedule.batch_size, torch.device(task.setting.device))
+    return answer
 
 
 def _fit(kind: type[Model], task: FitTask, report: Report) -> Fitted:
-    context = _context(task.setting, task.seed, lambda epoch: report(_checked_epoch(epoch)))
+    context = replace(
+        _context(task.setting, task.seed, lambda epoch: report(_checked_epoch(epoch))),
+        checkpoint=task.checkpoint,
+        checkpoint_seconds=60 * task.checkpoint_minutes,
+    )
     with threadpoolctl.threadpool_limits(context.threads):
         model = kind(kind.Options.model_validate(task.setting.options))
         train, validation = (_labeled(rows, context.device) for rows in (task.train, task.validation))
@@ -78,9 +93,9 @@ def _fit(kind: type[Model], task: FitTask, report: Report) -> Fitted:
         started = time.perf_counter()
         model.fit(train, validation, context)
         fitted = time.perf_counter()
-        on_test = _checked(model.predict_proba(test), len(test), len(context.classes))
+        on_test = _numbers(model.predict_proba(test))
         predicted = time.perf_counter()
-        on_validation = _checked(model.predict_proba(validation.images), len(validation), len(context.classes))
+        on_validation = _numbers(model.predict_proba(validation.images))
         model.save(task.folder)
     card = model.describe()
     if type(card) is not ModelCard:
@@ -103,7 +118,7 @@ def _measure(kind: type[Model], task: MeasureTask) -> Measured:
 
 
 def _context(setting: Setting, seed: int, report: Report) -> FitContext:
-    """Put the process into the state in which every cell starts, whatever the one before has left."""
+    """Put the process into the state in which every cell starts."""
     device = torch.device(setting.device)
     torch.set_num_threads(setting.threads)
     torch.backends.cudnn.deterministic = True
@@ -151,15 +166,15 @@ def _checked_epoch(epoch: EpochReport) -> EpochReport:
     return epoch
 
 
-def _checked(probabilities: NDArray[np.floating], n: int, n_classes: int) -> NDArray[np.float64]:
-    """Refuse what are no probabilities of these images."""
-    found = np.asarray(probabilities, dtype=np.float64)
-    if found.shape != (n, n_classes):
-        raise ValueError(f"predict_proba returned shape {found.shape} for {n} images and {n_classes} classes")
-    if not np.isfinite(found).all():
-        raise ValueError("predict_proba returned values that are not finite")
-    if (found < 0).any() or (abs(found.sum(1) - 1) > 1e-3).any():
-        raise ValueError("predict_proba returned rows that are no probabilities: each must sum to 1, none be negative")
+def _numbers(probabilities: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Turn whatever came back into a matrix that can be sent; the host judges it."""
+    try:
+        found = np.asarray(probabilities, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        what = f"a {type(probabilities).__name__}, which is no array of numbers"
+        raise TypeError(f"predict_proba returned {what}: {str(error).partition(chr(10))[0]}") from error
+    if found.ndim != 2:
+        raise ValueError(f"predict_proba returned shape {found.shape}, not one row an image and one column a class")
     return found
 
 
@@ -168,13 +183,3 @@ def _peak_memory(device: torch.device) -> int:
         return int(torch.cuda.max_memory_allocated(device))
     unit = 1 if sys.platform == "darwin" else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
-
-
-def _redirect_output(log: Path) -> None:
-    log.parent.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os.dup2(descriptor, 1)
-    os.dup2(descriptor, 2)
-    os.close(descriptor)

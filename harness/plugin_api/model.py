@@ -103,6 +103,9 @@ class FitContext:
         pixels: A hash of how images became pixels, likewise.
         report: Call it once an epoch; it feeds the live display and the cell's history.
         engine: How training steps are to be executed: ``eager``, ``captured`` or ``compiled``.
+        checkpoint: A folder of this very cell in which ``fit`` may leave what it needs to go on after an interruption;
+            it is empty at first, and removed when the cell is done. None where nothing is to be kept.
+        checkpoint_seconds: How long training may go on without leaving a checkpoint.
     """
 
     device: torch.device
@@ -116,6 +119,8 @@ class FitContext:
     pixels: str
     report: Callable[[EpochReport], None]
     engine: str = "eager"
+    checkpoint: Path | None = None
+    checkpoint_seconds: float = 600.0
 
 
 @dataclass(frozen=True)

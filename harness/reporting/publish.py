@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from harness.execution.store import RunStore, write_text
+from harness.durable import write_text
+from harness.execution.store import RunStore
 from harness.reporting.figures import FIGURES, image_bytes
 from harness.reporting.results import read_results
 from harness.reporting.table import Format, Table, render

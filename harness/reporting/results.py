@@ -122,6 +122,7 @@ def read_results(store: RunStore) -> Results:
         ComparisonError: A cell of another comparison stands in it.
     """
     run = store.require().read_run() or {}
+    store.refuse_damage()
     cells = {name: record for name, record in store.read_cells().items() if record["state"] == DONE}
     if not cells:
         raise DataError(f"no finished cell in {store.folder} yet - 'harness status' says what is going on")

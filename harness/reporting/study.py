@@ -7,9 +7,10 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from harness.durable import write_text
 from harness.errors import ComparisonError, DataError
 from harness.execution.config import StudyKind, names_a_run
-from harness.execution.store import RunStore, write_text
+from harness.execution.store import RunStore
 from harness.reporting.ablation import ablation_table
 from harness.reporting.leak import leak_table
 from harness.reporting.publish import KEPT_FORMATS, publish

@@ -1,0 +1,75 @@
+"""Writing that survives: a file is there whole or not at all, and on the disk before anything relies on it."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from harness.errors import EnvironmentMissingError
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file.
+
+    Raises:
+        EnvironmentMissingError: There is no room for it, or it may not be written.
+    """
+    with _replacing(path) as beside:
+        beside.write_text(text, encoding="utf-8")
+
+
+def write_json(path: Path, value: dict[str, Any]) -> None:
+    """Write a JSON file.
+
+    Raises:
+        EnvironmentMissingError: There is no room for it, or it may not be written.
+    """
+    write_text(path, json.dumps(value, indent=1, default=str) + "\n")
+
+
+def write_parquet(path: Path, table: pd.DataFrame) -> None:
+    """Write a table without its index.
+
+    Raises:
+        EnvironmentMissingError: There is no room for it, or it may not be written.
+    """
+    with _replacing(path) as beside:
+        table.to_parquet(beside, index=False)
+
+
+def flush(path: Path) -> None:
+    """Make sure that a file, or the list of names in a folder, is on the disk before something relies on it."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def cannot_write(path: Path, error: OSError) -> EnvironmentMissingError:
+    """Return the error that says what to do about a disk that is full or read-only."""
+    return EnvironmentMissingError(
+        f"cannot write {path}: {error.strerror or error} - make room there or choose another --out; "
+        "what is finished is kept, and the same command goes on"
+    )
+
+
+@contextlib.contextmanager
+def _replacing(path: Path) -> Iterator[Path]:
+    """Give a name beside the file to write to; afterwards it takes the file's place."""
+    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        yield beside
+        flush(beside)
+        beside.replace(path)
+        flush(path.parent)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            beside.unlink(missing_ok=True)
+        raise cannot_write(path, error) from error

@@ -1,0 +1,70 @@
+"""One process at a time in a run folder: who holds it, and how the next one waits."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import socket
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import filelock
+
+from harness.errors import EnvironmentMissingError, UsageError
+
+_POLL_SECONDS = 0.5
+OnWait = Callable[[str], None]
+
+
+@contextlib.contextmanager
+def hold(folder: Path, on_wait: OnWait | None = None) -> Iterator[None]:
+    """Hold a folder; the system lets go of it by itself when this process ends, however it does.
+
+    Args:
+        folder: Is there already. ``.lock`` in it is locked; ``.lock.json`` says by whom.
+        on_wait: Wait for whoever holds it, after having told so here; refuse at once if None.
+
+    Raises:
+        UsageError: Another process holds it.
+        EnvironmentMissingError: The file system knows no locks.
+    """
+    lock = filelock.FileLock(folder / ".lock")
+    try:
+        _acquire(lock, folder, on_wait)
+    except NotImplementedError:
+        raise EnvironmentMissingError(
+            f"the file system of {folder} knows no locks - choose another --out, and copy the run there when it is done"
+        ) from None
+    holder = folder / ".lock.json"
+    try:
+        holder.write_text(json.dumps(_oneself()) + "\n", encoding="utf-8")
+        yield
+    finally:
+        holder.unlink(missing_ok=True)
+        lock.release()
+
+
+def _acquire(lock: filelock.BaseFileLock, folder: Path, on_wait: OnWait | None) -> None:
+    with contextlib.suppress(filelock.Timeout):
+        lock.acquire(timeout=0)
+        return
+    told = f"another 'harness run' ({_holder(folder)}) is at work in {folder}"
+    if on_wait is None:
+        raise UsageError(f"{told} - wait for it (--wait does), or choose another --out")
+    on_wait(f"{told} - waiting for it")
+    lock.acquire(timeout=-1, poll_interval=_POLL_SECONDS)
+
+
+def _oneself() -> dict[str, str | int]:
+    now = datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+    return {"pid": os.getpid(), "host": socket.gethostname(), "since": now}
+
+
+def _holder(folder: Path) -> str:
+    try:
+        found = json.loads((folder / ".lock.json").read_text(encoding="utf-8"))
+        return f"pid {int(found['pid'])} on {found['host']} since {found['since']}"
+    except (OSError, ValueError, KeyError, TypeError):
+        return "it has not said which"

@@ -1,0 +1,191 @@
+"""The process between the host and a plugin: it has every task done by a process of its own, and outlives them all.
+
+A task starts in a process freshly forked from here, where no plugin's code has ever run. So whatever the task before
+has changed - generators, threads, default types, the working folder, signal handlers, a module's globals - is gone with
+the process that it was changed in, and there is nothing to restore and nothing to forget.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import resource
+import signal
+import sys
+import time
+import traceback
+from collections.abc import Callable, Iterator
+from functools import partial
+from multiprocessing.connection import Connection, wait
+from pathlib import Path
+from types import FrameType
+from typing import Self
+
+import psutil
+
+from harness.errors import CellError
+from harness.execution.blame import Death, count_oom_kills, explain_death
+from harness.execution.caplog import append_capped
+from harness.execution.tasks import Failure
+from harness.execution.wire import Frames, encode, ends_task
+from harness.execution.worker import answer_task
+from harness.plugin_api.discovery import PluginReference
+from harness.processes import adopt_orphans, die_with_parent, mute_descriptors
+
+_CHUNK = 1 << 16
+_GRACE_SECONDS = 1.0
+_PAUSE_SECONDS = 0.005
+
+
+def serve(connection: Connection, plugin: PluginReference, model_name: str, log: Path) -> None:
+    """Have tasks done until the host hangs up, or is gone.
+
+    Args:
+        connection: Pickled tasks come in, answers go out as :mod:`harness.execution.wire` writes them; None ends the
+            process.
+        plugin: The plugin to load, in the process of each task.
+        model_name: The model to take from it.
+        log: File for whatever the plugin prints, so that it does not disturb the display.
+    """
+    os.setsid()  # Ctrl-C is the host's to handle
+    adopt_orphans()
+    with _deaths() as bell, contextlib.suppress(EOFError, OSError):
+        while (task := connection.recv()) is not None:
+            with _Ward(partial(answer_task, plugin, model_name, task), log) as ward:
+                last = ward.watch(connection, bell)
+            connection.send_bytes(last)  # only now that nothing of it runs any more
+
+
+class _Ward:
+    """The process at work on one task, and all that it has started.
+
+    Args:
+        work: Is called in the process with the descriptor that takes answers.
+        log: File for what it prints.
+    """
+
+    def __init__(self, work: Callable[[int], None], log: Path) -> None:
+        self._log, self._frames, self._oom_kills = log, Frames(), count_oom_kills()
+        self._answers, answers = os.pipe()
+        self._output, output = os.pipe()
+        self._pid = os.fork()
+        if self._pid == 0:
+            _become_worker(work, answers, output)
+        os.close(answers)
+        os.close(output)
+        self._open = {self._answers, self._output}
+        for descriptor in self._open:
+            os.set_blocking(descriptor, False)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        _end_descendants()
+        with contextlib.suppress(CellError):
+            self._read_answers()
+        self._keep_output()
+        os.close(self._answers)
+        os.close(self._output)
+
+    def watch(self, connection: Connection, bell: int) -> bytes:
+        """Pass epochs on to the host and return the message that ends the task.
+
+        Raises:
+            EOFError: The host is gone.
+        """
+        try:
+            while connection not in wait([connection, bell, *self._open]):
+                _drain(bell)
+                death = self._death()  # before reading: what it has written last is then in the pipe
+                self._keep_output()
+                for message in self._read_answers():
+                    if ends_task(message):
+                        return message
+                    connection.send_bytes(message)
+                if self._answers not in self._open and death is None:
+                    wait([bell], _GRACE_SECONDS)  # a pipe closes a moment before its process is dead
+                    death = self._death()
+                    if death is None:
+                        return encode(Failure("the plugin has closed the worker process's connection to the host"))
+                if death is not None:
+                    return encode(explain_death(death, self._log))
+        except CellError as error:
+            return encode(Failure(str(error)))
+        raise EOFError
+
+    def _death(self) -> Death | None:
+        pid, status, usage = os.wait4(self._pid, os.WNOHANG)
+        if not pid:
+            return None
+        unit = 1 if sys.platform == "darwin" else 1024
+        return Death(os.waitstatus_to_exitcode(status), usage.ru_maxrss * unit, count_oom_kills() - self._oom_kills)
+
+    def _read_answers(self) -> list[bytes]:
+        return [message for data in self._read(self._answers) for message in self._frames.take(data)]
+
+    def _keep_output(self) -> None:
+        for data in self._read(self._output):
+            append_capped(self._log, data)
+
+    def _read(self, descriptor: int) -> Iterator[bytes]:
+        """Yield what is there to be read now, at most 64 chunks of it, so that the other pipe is not forgotten."""
+        for _ in range(64 if descriptor in self._open else 0):
+            try:
+                data = os.read(descriptor, _CHUNK)
+            except BlockingIOError:
+                return
+            if not data:
+                self._open.remove(descriptor)
+                return
+            yield data
+
+
+def _become_worker(work: Callable[[int], None], answers: int, output: int) -> None:
+    """Do the task in this forked process and end it; never returns."""
+    code = 1
+    try:
+        die_with_parent()
+        signal.set_wakeup_fd(-1)
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
+        os.dup2(output, 1)
+        os.dup2(output, 2)
+        mute_descriptors(keep={0, 1, 2, answers})
+        work(answers)
+        code = 0
+    except BaseException:  # noqa: BLE001 - above this frame begins the warden's own code, which must not go on here
+        traceback.print_exc()
+    finally:
+        os._exit(code)
+
+
+@contextlib.contextmanager
+def _deaths() -> Iterator[int]:
+    """Give a descriptor that can be read from once a child has ended."""
+    bell, ring = os.pipe()
+    for descriptor in (bell, ring):
+        os.set_blocking(descriptor, False)
+    signal.signal(signal.SIGCHLD, _ignore)
+    signal.set_wakeup_fd(ring, warn_on_full_buffer=False)
+    yield bell
+
+
+def _ignore(number: int, frame: FrameType | None) -> None:
+    """Handle a signal whose number is written to the wake-up descriptor."""
+
+
+def _drain(bell: int) -> None:
+    with contextlib.suppress(BlockingIOError):
+        os.read(bell, _CHUNK)
+
+
+def _end_descendants() -> None:
+    """Kill every process that descends from this one, those without a parent of their own included, and bury them."""
+    with contextlib.suppress(ChildProcessError):
+        while True:
+            for child in psutil.Process().children(recursive=True):
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    child.kill()
+            if not os.waitpid(-1, os.WNOHANG)[0]:
+                time.sleep(_PAUSE_SECONDS)

@@ -1,0 +1,71 @@
+import errno
+import signal
+from pathlib import Path
+
+import pytest
+import torch
+
+from harness.errors import DivergedError
+from harness.execution.blame import Death, batch_that_fits, explain, explain_death
+
+LOG = Path("logs/x.log")
+
+
+class MuteError(Exception):
+    def __str__(self):
+        raise ValueError
+
+
+def raised_and_explained(error):
+    try:
+        raise error  # noqa: TRY301
+    except BaseException as raised:  # noqa: BLE001
+        return explain(raised, 32, torch.device("cpu"))
+
+
+@pytest.mark.parametrize(
+    ("error", "reason", "cause"),
+    [
+        (ValueError("a\nb"), "ValueError: a", "plugin"),
+        (RuntimeError(), "RuntimeError", "plugin"),
+        (MuteError(), "MuteError", "plugin"),
+        (DivergedError("diverged in epoch 3"), "diverged in epoch 3", "plugin"),
+        (SystemExit(2), "the plugin called sys.exit(2)", "plugin"),
+        (MemoryError(), "out of memory on the CPU: MemoryError", "memory"),
+        (torch.OutOfMemoryError("full"), "out of memory on the device: full", "memory"),
+        (OSError(errno.ENOSPC, "No space left on device"), "OSError: [Errno 28] No space left on device", "disk"),
+        (
+            RuntimeError("writing: No space left on device (os error 28)"),
+            "RuntimeError: writing: No space left",
+            "disk",
+        ),
+        (OSError(errno.ENOENT, "no"), "FileNotFoundError: [Errno 2] no", "plugin"),
+    ],
+)
+def test_what_was_raised(error, reason, cause):
+    failure = raised_and_explained(error)
+    assert failure.reason.startswith(reason)
+    assert failure.cause == cause
+    assert type(error).__name__ in failure.traceback
+
+
+@pytest.mark.parametrize(
+    ("death", "reason", "cause"),
+    [
+        (Death(7, 0, 0), "exited with code 7", "plugin"),
+        (Death(-signal.SIGSEGV, 0, 0), "crashed: killed by SIGSEGV, segmentation fault", "plugin"),
+        (Death(-signal.SIGKILL, 3_000_000_000, 0), "from outside (SIGKILL, killed) at 3.00 GB", "memory"),
+        (Death(-signal.SIGKILL, 3_000_000_000, 1), "the system was out of memory", "memory"),
+        (Death(-250, 0, 0), "signal 250", "plugin"),
+    ],
+)
+def test_how_a_process_died(death, reason, cause):
+    failure = explain_death(death, LOG)
+    assert reason in failure.reason
+    assert failure.cause == cause
+
+
+def test_the_batch_that_fits():
+    assert batch_that_fits(32, needed_bytes=16, available_bytes=8) == 16
+    assert batch_that_fits(32, needed_bytes=8, available_bytes=8) == 31
+    assert batch_that_fits(32, needed_bytes=10**12, available_bytes=1) == 1

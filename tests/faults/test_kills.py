@@ -1,0 +1,114 @@
+"""A run that is killed, at any moment, goes on and comes to the same."""
+
+import os
+import random
+import signal
+import subprocess
+import time
+
+import psutil
+import pytest
+from runs import interrupt, read_until, results
+
+from harness.execution.store import RunStore
+
+HOST, WORKER = "host", "worker"
+
+
+def kill_at(stage, out, seconds, victim):
+    """Start the run and kill somebody after so many seconds; whether there was somebody to kill."""
+    process = stage.start(out, "--jobs", 2)
+    try:
+        process.communicate(timeout=seconds)
+    except subprocess.TimeoutExpired:
+        pids = [process.pid] if victim == HOST else [worker.pid for worker in _workers(process)]
+        for pid in pids[:1]:
+            os.kill(pid, signal.SIGKILL)
+        process.communicate(timeout=240)
+        return bool(pids)
+    return False
+
+
+def _workers(process):
+    """The processes that have loaded a plugin: those below a warden, which is below the server, which is the host's."""
+    found = []
+    for server in psutil.Process(process.pid).children():
+        found += [worker for warden in server.children() for worker in warden.children()]
+    return found
+
+
+def test_killed_at_random_moments(stage, undisturbed, tmp_path, everything, record_property):
+    moments = random.Random(13412)
+    expected, whole = undisturbed
+    kills, run, rounds = {HOST: 0, WORKER: 0}, tmp_path / "0", 0
+    while sum(kills.values()) < (20 if everything else 3):
+        victim = WORKER if rounds % 3 == 2 else HOST
+        if kill_at(stage, run, moments.uniform(0.2, 1.0) * whole, victim):
+            kills[victim] += 1
+        assert not stage.survivors()
+        assert RunStore(run).find_damage(thorough=True) == {}
+        rounds += 1
+        if (run / "tables/table5.csv").exists():  # it got to its end: begin another
+            assert stage.run(run, "--jobs", 2)[0] == 0
+            assert results(run) == expected
+            run = tmp_path / str(rounds)
+    code, told = stage.run(run, "--jobs", 2)
+    assert code == 0, told
+    assert results(run) == expected
+    record_property("kills of the host", kills[HOST])
+    record_property("kills of a worker", kills[WORKER])
+    record_property("processes left after a kill", 0)
+    record_property("damaged cells after a kill", 0)
+    record_property("predictions, tables 1, 3 and 4, table 5's epochs and images", "the same bytes as undisturbed")
+
+
+@pytest.mark.usefixtures("only_with_everything")
+def test_ctrl_c(stage, undisturbed, tmp_path, record_property):
+    process = stage.start(tmp_path / "run", "--jobs", 2)
+    read_until(process, "timing models alone")
+    began = time.perf_counter()
+    code, told = interrupt(process)
+    seconds = time.perf_counter() - began
+    assert code == 130
+    assert seconds < 10
+    assert told.splitlines()[-1] == (
+        "harness: interrupted - what is finished is kept; the same command goes on from here"
+    )
+    assert "Traceback" not in told
+    assert not stage.survivors()
+    assert stage.run(tmp_path / "run", "--jobs", 2)[0] == 0
+    assert results(tmp_path / "run") == undisturbed[0]
+    record_property("Ctrl-C", f"exit code 130 after {seconds:.1f} s, one line, continued to the same bytes")
+
+
+@pytest.mark.usefixtures("only_with_everything")
+def test_two_runs_at_once(stage, undisturbed, tmp_path, record_property):
+    first = stage.start(tmp_path / "run")
+    read_until(first, "cells to compute")
+    os.kill(first.pid, signal.SIGSTOP)
+    try:
+        code, told = stage.run(tmp_path / "run")
+        waiting = stage.start(tmp_path / "run", "--wait")
+        said = read_until(waiting, "waiting for it")
+    finally:
+        os.kill(first.pid, signal.SIGCONT)
+    assert code == 2
+    assert f"pid {first.pid} on {os.uname().nodename}" in told
+    assert f"pid {first.pid}" in said
+    first.communicate(timeout=240)
+    _, rest = waiting.communicate(timeout=240)
+    assert (first.returncode, waiting.returncode) == (0, 0)
+    assert "0 cells computed, 4 kept" in rest
+    assert results(tmp_path / "run") == undisturbed[0]
+    record_property("second run in a folder", "refused with pid and host, or waited and kept all 4 cells")
+
+
+@pytest.mark.usefixtures("only_with_everything")
+def test_a_lock_of_a_dead_process_holds_nobody(stage, undisturbed, tmp_path):
+    process = stage.start(tmp_path / "run")
+    read_until(process, "cells to compute")
+    process.kill()
+    process.communicate()
+    assert (tmp_path / "run/.lock.json").exists()
+    assert stage.run(tmp_path / "run")[0] == 0
+    assert results(tmp_path / "run") == undisturbed[0]

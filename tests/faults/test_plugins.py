@@ -1,0 +1,124 @@
+"""A plugin that misbehaves costs only its own cells, and a person can read why."""
+
+import re
+
+import pytest
+from misbehaviour import HANGS, MISBEHAVIOURS
+from runs import failures, results
+
+GOOD = ("majority", "densenet")
+CHEAP = (
+    *("raises", "crashes", "killed", "exits", "exits-at-once", "few-rows", "not-finite", "bomb", "bomb-on-the-line"),
+    *("saves-a-pipe", "leaves-children", "full-disk"),
+)
+
+
+def write(folder, wanted):
+    for name, bad in wanted.items():
+        (folder / f"{name}.py").write_text(bad.source(name))
+    return [part for name in wanted for part in ("--plugin", folder / f"{name}.py")]
+
+
+def judge(run, told, wanted):
+    assert "Traceback" not in told
+    reasons = failures(run)
+    assert reasons.keys() == wanted.keys()
+    for name, bad in wanted.items():
+        assert re.search(bad.reason, reasons[name]), (name, reasons[name])
+        assert "\n" not in reasons[name]
+        assert f"{name}-200x-fold0-seed0: {reasons[name]}" in told
+
+
+def test_all_at_once(stage, undisturbed, tmp_path, everything, record_property):
+    run, wanted = tmp_path / "run", MISBEHAVIOURS if everything else {name: MISBEHAVIOURS[name] for name in CHEAP}
+    code, told = stage.run(run, "--jobs", 3, "-o", "magnifications=[200]", *write(tmp_path, wanted))
+    assert code == 1, told
+    judge(run, told, wanted)
+    good = {cell: content for cell, content in results(run, *GOOD).items() if "-200x-" in cell}
+    assert len(good) == 2
+    assert good.items() <= undisturbed[0].items()
+    assert not list(stage.folder.rglob("exploded"))
+    assert not stage.survivors()
+    assert sum(log.stat().st_size for log in run.glob("logs/prints.log*")) <= 10_000_000
+    record_property("misbehaving plugins at once beside two good models", len(wanted))
+    record_property("predictions of the good models", "the same bytes")
+
+
+@pytest.mark.parametrize("name", MISBEHAVIOURS)
+@pytest.mark.usefixtures("only_with_everything")
+def test_one_by_one(stage, undisturbed, tmp_path, record_property, name):
+    run, wanted = tmp_path / "run", {name: MISBEHAVIOURS[name]}
+    code, told = stage.run(run, "-o", "magnifications=[200]", *write(tmp_path, wanted))
+    assert code == 1, told
+    judge(run, told, wanted)
+    assert results(run, *GOOD).items() <= undisturbed[0].items()
+    assert not stage.survivors()
+    record_property("misbehaviour", name)
+    record_property("reason", failures(run)[name])
+
+
+@pytest.mark.usefixtures("only_with_everything")
+def test_a_hanging_cell_is_ended(stage, tmp_path, record_property):
+    arguments = ("-o", "magnifications=[200]", "-o", "cell_seconds=5", "--models", "majority,hangs")
+    code, told = stage.run(tmp_path / "run", *arguments, *write(tmp_path, {"hangs": HANGS}))
+    assert code == 1, told
+    judge(tmp_path / "run", told, {"hangs": HANGS})
+    assert not stage.survivors()
+    record_property("reason", failures(tmp_path / "run")["hangs"])
+
+
+VANDAL = """
+import hashlib, json, locale, os, random, signal, warnings
+import numpy as np
+import torch
+from harness import Model, ModelCard, hookimpl
+
+cells = 0
+
+def state():
+    mask = os.umask(0)
+    os.umask(mask)
+    seen = [cells, random.random(), np.random.rand(), torch.rand(3).tolist(), str(torch.get_default_dtype()),
+        torch.get_num_threads(), torch.is_grad_enabled(), torch.are_deterministic_algorithms_enabled(),
+        torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark, os.getcwd(), sorted(os.environ.items()),
+        str(signal.getsignal(signal.SIGTERM)), str(warnings.filters), locale.setlocale(locale.LC_ALL), mask,
+        torch.add is torch.sub, str(np.geterr()), torch.get_float32_matmul_precision()]
+    return hashlib.sha256(json.dumps(seen).encode()).digest()
+
+class Vandal(Model):
+    name = "vandal"
+    def fit(self, train, validation, context):
+        global cells
+        self.seen = state()
+        cells += 1
+        random.seed(8); np.random.seed(8); torch.manual_seed(8)
+        torch.set_default_dtype(torch.float64); torch.set_grad_enabled(False); torch.set_num_threads(2)
+        torch.use_deterministic_algorithms(True); torch.backends.cudnn.deterministic = False
+        torch.backends.cudnn.benchmark = True; torch.set_float32_matmul_precision("medium")
+        os.chdir("/"); os.environ["LEFT"] = "behind"; os.umask(0o077)
+        signal.signal(signal.SIGTERM, signal.SIG_IGN); warnings.simplefilter("error"); np.seterr(all="raise")
+        locale.setlocale(locale.LC_ALL, "C.UTF-8"); torch.add = torch.sub
+    def predict_proba(self, images):
+        benign = int.from_bytes(self.seen[:6], "big") / 2**48
+        return np.tile([benign, 1 - benign], (len(images), 1))
+    def describe(self):
+        return ModelCard()
+    def save(self, folder):
+        (folder / "model.txt").write_text("nothing")
+    def load(self, folder, device, n_classes):
+        pass
+
+@hookimpl
+def harness_register_models(register):
+    register(Vandal)
+"""
+
+
+def test_a_cell_starts_in_the_same_state_whatever_the_one_before_has_left(stage, tmp_path, record_property):
+    (tmp_path / "vandal.py").write_text(VANDAL)
+    arguments = ("--plugin", tmp_path / "vandal.py", "--models", "vandal")
+    assert stage.run(tmp_path / "both", *arguments)[0] == 0
+    assert stage.run(tmp_path / "second", *arguments, "-o", "magnifications=[200]")[0] == 0
+    (cell,) = results(tmp_path / "second", "vandal")
+    assert results(tmp_path / "both", "vandal")[cell] == results(tmp_path / "second", "vandal")[cell]
+    record_property("second cell after a vandal", "sees the same state as alone, 19 kinds compared")
