@@ -23,6 +23,15 @@ from harness.reporting.study import begin_study, publish_study
 from harness.reporting.table import render
 
 
+def _jobs(_context: click.Context, _option: click.Parameter, given: str) -> int | None:
+    """Read ``--jobs``: None stands for ``auto``."""
+    if given == "auto":
+        return None
+    if not given.isdecimal() or int(given) < 1:
+        raise click.BadParameter(f"{given} is neither a number of cells nor auto")
+    return int(given)
+
+
 @click.command("run")
 @click.argument("config")
 @click.option("-o", "overrides", multiple=True, metavar="KEY=VALUE", help="Override a key, such as schedule.epochs=20.")
@@ -30,7 +39,7 @@ from harness.reporting.table import render
 @click.option("--out", type=click.Path(path_type=Path), help="Run folder.  [default: $HARNESS_RESULTS/<config>]")
 @click.option("--models", metavar="A,B", help="Only these models of the config.")
 @click.option("--device", metavar="auto|cpu|cuda[:N]", help="Where to train.")
-@click.option("--jobs", type=click.IntRange(1), default=1, show_default=True, help="Cells at once.")
+@click.option("--jobs", metavar="N|auto", default="1", show_default=True, callback=_jobs, help="Cells at once.")
 @click.option(
     "--plugin", "plugins", multiple=True, type=click.Path(path_type=Path), help="A plugin file; its models run."
 )
@@ -75,7 +84,7 @@ def _print_estimate(order: _Order) -> None:
     with Display() as display:
         config = _with_stand_ins(order.config, display)
         run = prepare_run(order.name, config, order.host, order.store, cache_folder(), display)
-        estimate = estimate_run(run, order.store, cache_folder(), order.flags["jobs"])
+        estimate = estimate_run(run, order.store, cache_folder(), order.flags["jobs"] or 1)
     click.echo(render_estimate(estimate), nl=False)
 
 

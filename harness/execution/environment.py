@@ -27,6 +27,13 @@ def resolve_device(wish: str) -> torch.device:
     return device
 
 
+def list_devices(device: torch.device) -> list[str]:
+    """Return the devices over which cells are spread: all of CUDA's where none is named, otherwise the one."""
+    if str(device) == "cuda":
+        return [f"cuda:{index}" for index in range(torch.cuda.device_count())]
+    return [str(device)]
+
+
 def versions() -> dict[str, str]:
     """Versions of Python and of the libraries that results can depend on."""
     found = {"python": platform.python_version()}

@@ -21,7 +21,7 @@ from harness.execution.cells import (
     what_changed,
 )
 from harness.execution.config import RunConfig
-from harness.execution.environment import resolve_device
+from harness.execution.environment import list_devices, resolve_device
 from harness.execution.inputs import DecodedRun, decode_run, decode_sources, starting_needs
 from harness.execution.observer import Observer
 from harness.execution.prepare import (
@@ -120,15 +120,23 @@ def pending_cells(keys: Mapping[Cell, Mapping[str, str]], stored: Mapping[str, d
     ]
 
 
-def setting_of(run: Run, label: str, cache: Path, pixels: str) -> Setting:
-    """Collect what all cells of a model have in common."""
+def setting_of(run: Run, label: str, cache: Path, pixels: str, device: str | None = None) -> Setting:
+    """Collect what all cells of a model have in common.
+
+    Args:
+        run: The prepared run.
+        label: Of the model.
+        cache: The cache folder.
+        pixels: Hash of the pixel recipe.
+        device: As torch names it; the run's first one by default.
+    """
     entry = run.entry(label)
     wanted = entry.requirements().sources
     return Setting(
         options=entry.options,
         classes=CLASSES,
         size=run.config.pixels.size,
-        device=str(run.device),
+        device=device or list_devices(run.device)[0],
         threads=run.config.threads,
         schedule=run.config.schedule,
         sources={name: run.sources[name] for name in wanted},

@@ -10,6 +10,7 @@ from harness.execution.alone import measure_alone
 from harness.execution.cells import what_changed
 from harness.execution.config import parse_config
 from harness.execution.environment import describe_device, git_commit, versions
+from harness.execution.jobs import choose_jobs
 from harness.execution.observer import Observer
 from harness.execution.plan import Run, pending_cells
 from harness.execution.prepare import (
@@ -19,14 +20,14 @@ from harness.execution.shift import Outcome, Shift
 from harness.execution.store import DONE, RunStore
 
 
-def execute(run: Run, store: RunStore, cache: Path, jobs: int, observer: Observer) -> Outcome:
+def execute(run: Run, store: RunStore, cache: Path, jobs: int | None, observer: Observer) -> Outcome:
     """Compute the cells that are not done and valid, and keep each as it comes.
 
     Args:
         run: The prepared run.
         store: Its folder, open for writing.
         cache: The cache folder.
-        jobs: Cells at once.
+        jobs: Cells at once; None for as many as pay.
         observer: Is told of every step.
 
     Returns:
@@ -46,6 +47,8 @@ def execute(run: Run, store: RunStore, cache: Path, jobs: int, observer: Observe
     if not todo:
         return Outcome(kept=kept)
     speeds = measure_alone(run, {cell.label for cell in todo}, store, cache, observer)
+    if jobs is None:
+        jobs = choose_jobs(run, len(todo), speeds, store, cache, observer)
     return replace(Shift(run, store, cache, jobs, speeds, observer).work(todo), kept=kept)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,7 +16,7 @@ import pandas as pd
 from harness.errors import CellError
 from harness.execution.cells import Cell, cell_rows, slug
 from harness.execution.crew import Worker, wait_for_any
-from harness.execution.environment import describe_device, versions
+from harness.execution.environment import describe_device, list_devices, versions
 from harness.execution.inputs import pixel_key
 from harness.execution.observer import Observer
 from harness.execution.patience import Patience
@@ -48,6 +48,7 @@ class _Seat:
     """A place for one worker at a time."""
 
     worker: Worker
+    device: str
     cell: Cell | None = None
     working: Path | None = None
     validation: pd.DataFrame | None = None
@@ -124,13 +125,17 @@ class Shift:
                 self._seats.remove(seat)
         while len(self._seats) < self._jobs and (label := self._next_label()):
             entry = self._run.entry(label)
-            seat = _Seat(Worker(entry, self._store.log_file(slug(label))))
+            seat = _Seat(Worker(entry, self._store.log_file(slug(label))), self._emptiest_device())
             self._seats.append(seat)
             self._assign(seat, self._queues[label].popleft())
         busy = [seat for seat in self._seats if seat.cell]
         for seat in busy:
             seat.crowded = seat.crowded or len(busy) > 1
         return bool(busy)
+
+    def _emptiest_device(self) -> str:
+        taken = Counter(seat.device for seat in self._seats)
+        return min(list_devices(self._run.device), key=lambda device: taken[device])
 
     def _next_label(self) -> str | None:
         """Prefer a model that nobody works on; otherwise help where most is left."""
@@ -148,7 +153,7 @@ class Shift:
         seat.patience = Patience(time.monotonic(), self._run.config.cell_seconds)
         seat.working = self._store.working_folder(cell.name)
         decoded, at = self._run.decoded, (cell.seed, cell.fold)
-        setting = setting_of(self._run, cell.label, self._cache, pixel_key(decoded.recipes[at]))
+        setting = setting_of(self._run, cell.label, self._cache, pixel_key(decoded.recipes[at]), seat.device)
         seat.worker.send(
             FitTask(
                 setting,

@@ -38,6 +38,7 @@ from harness.execution.wire import encode, framed
 from harness.plugin_api.discovery import PluginReference, load_models
 from harness.plugin_api.model import EpochReport, FitContext, LabeledImages, Model, ModelCard, Source
 from harness.training.calibration import calibration_seconds
+from harness.training.residence import settle
 
 
 def answer_task(plugin: PluginReference, model_name: str, task: Task, descriptor: int) -> None:
@@ -122,6 +123,9 @@ def _context(setting: Setting, seed: int, report: Report) -> FitContext:
     device = torch.device(setting.device)
     torch.set_num_threads(setting.threads)
     torch.backends.cudnn.deterministic = True
+    if device.type == "cuda":
+        torch.cuda.set_device(device)
+    os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(setting.cache / "compiled"))
     random.seed(seed)
     np.random.seed(seed)  # noqa: NPY002 - for plugins that draw from the global generator
     torch.manual_seed(seed)
@@ -156,7 +160,7 @@ def _labeled(rows: LabeledRows, device: torch.device) -> LabeledImages:
 
 
 def _images(rows: ImageRows, device: torch.device) -> torch.Tensor:
-    return torch.from_numpy(open_array(rows.array_file)[rows.rows]).to(device)
+    return settle(torch.from_numpy(open_array(rows.array_file)[rows.rows]), device)
 
 
 def _checked_epoch(epoch: EpochReport) -> EpochReport:

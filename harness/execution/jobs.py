@@ -1,0 +1,78 @@
+"""How many cells share a device: as many as its memory holds, as long as more of them get more done."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from contextlib import ExitStack
+from pathlib import Path
+
+import psutil
+import torch
+
+from harness.execution.cells import slug
+from harness.execution.crew import Worker
+from harness.execution.environment import list_devices
+from harness.execution.observer import Observer
+from harness.execution.plan import Run, setting_of
+from harness.execution.store import RunStore
+from harness.execution.tasks import Measured, MeasureTask
+
+_WORTH = 1.1  # times the speed: what twice the cells must at least bring
+_MEMORY_SHARE = 0.8
+
+
+def choose_jobs(
+    run: Run, cells: int, speeds: Mapping[str, Measured], store: RunStore, cache: Path, observer: Observer
+) -> int:
+    """Double the cells at once until memory, or what they get done together, says stop.
+
+    Judged by the slowest model, on the first device; other devices of its kind take as many.
+
+    Args:
+        run: The prepared run.
+        cells: To compute.
+        speeds: Of each model alone.
+        store: Takes what plugins print.
+        cache: The cache folder.
+        observer: Is told what was chosen, and why.
+    """
+    devices = list_devices(run.device)
+    limit = min(cells, _most(run, speeds))
+    trained = {label: found.images_per_second for label, found in speeds.items() if found.images_per_second}
+    if not trained:
+        return max(1, limit * len(devices))
+    label = min(trained, key=lambda name: trained[name])
+    jobs, speed = 1, trained[label]
+    while 2 * jobs <= limit:
+        together = _together(run, label, 2 * jobs, store, cache)
+        if together < _WORTH * speed:
+            observer.note(f"{2 * jobs} cells of {label} at once train {together / trained[label]:.2f} times as fast")
+            break
+        jobs, speed = 2 * jobs, together
+    gain = f"{speed / trained[label]:.2f} times as fast as one" if jobs > 1 else "more would not be faster"
+    observer.note(f"{jobs} cells at once on each of {len(devices)} devices: {gain}")
+    return min(cells, jobs * len(devices))
+
+
+def _most(run: Run, speeds: Mapping[str, Measured]) -> int:
+    """How many of the largest cells fit into memory, and on a CPU have cores of their own."""
+    peak = max(max((found.peak_memory_bytes for found in speeds.values()), default=0), 1)
+    if run.device.type == "cuda":
+        return max(1, int(_MEMORY_SHARE * torch.cuda.mem_get_info(run.device)[0] / peak))
+    cores = (os.cpu_count() or 1) // run.config.threads
+    return max(1, min(cores, int(_MEMORY_SHARE * psutil.virtual_memory().available / peak)))
+
+
+def _together(run: Run, label: str, jobs: int, store: RunStore, cache: Path) -> float:
+    """Let so many cells of a model train at the same time: images a second of all together."""
+    task = MeasureTask(setting_of(run, label, cache, ""))
+    with ExitStack() as stack:
+        workers = []
+        for _ in range(jobs):
+            workers.append(Worker(run.entry(label), store.log_file(slug(label))))
+            stack.callback(workers[-1].dismiss)
+        for worker in workers:
+            worker.send(task)
+        answers = [worker.receive() for worker in workers]
+    return sum(answer.images_per_second or 0.0 for answer in answers if isinstance(answer, Measured))

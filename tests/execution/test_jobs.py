@@ -1,0 +1,54 @@
+"""As many cells at once as pay, and no more."""
+
+import json
+
+import pytest
+
+from harness.execution import jobs
+
+
+class Watcher:
+    def __init__(self):
+        self.notes = []
+
+    def note(self, message):
+        self.notes.append(message)
+
+
+class Speed:
+    def __init__(self, images_per_second, peak_memory_bytes=1):
+        self.images_per_second, self.peak_memory_bytes = images_per_second, peak_memory_bytes
+
+
+@pytest.mark.parametrize(
+    ("gains", "most", "cells", "chosen"),
+    [
+        ({2: 1.9, 4: 3.0, 8: 3.1}, 16, 100, 4),
+        ({2: 1.05}, 16, 100, 1),
+        ({2: 1.9, 4: 3.0}, 3, 100, 2),  # memory or cores say stop
+        ({2: 1.9}, 16, 3, 2),  # no more than there are cells
+    ],
+)
+def test_doubling_stops_where_it_does_not_pay(monkeypatch, gains, most, cells, chosen):
+    monkeypatch.setattr(jobs, "_most", lambda _run, _speeds: most)
+    monkeypatch.setattr(jobs, "list_devices", lambda _device: ["cpu"])
+    monkeypatch.setattr(jobs, "_together", lambda _run, label, n, _store, _cache: {"slow": 10}[label] * gains[n])
+    run, watcher = type("Run", (), {"device": None})(), Watcher()
+    speeds = {"slow": Speed(10), "fast": Speed(50), "none": Speed(None)}
+    assert jobs.choose_jobs(run, cells, speeds, None, None, watcher) == chosen
+    assert watcher.notes
+
+
+def test_models_without_steps_take_what_there_is(monkeypatch):
+    monkeypatch.setattr(jobs, "_most", lambda _run, _speeds: 4)
+    monkeypatch.setattr(jobs, "list_devices", lambda _device: ["cuda:0", "cuda:1"])
+    run = type("Run", (), {"device": None})()
+    assert jobs.choose_jobs(run, 100, {"none": Speed(None)}, None, None, Watcher()) == 8
+
+
+def test_auto_through_the_command_line(harness, tiny, phantom, tmp_path):
+    code, _, err = harness("run", tiny, "--data", phantom, "--out", tmp_path / "r", "--jobs", "auto")
+    assert code == 0, err
+    record = json.loads((tmp_path / "r/cells/densenet-200x-fold0-seed0/cell.json").read_text())
+    assert record["concurrency"] in (1, 2)
+    assert harness("run", tiny, "--data", phantom, "--out", tmp_path / "r", "--jobs", "many")[0] == 2
