@@ -13,6 +13,7 @@ from harness.errors import DivergedError
 from harness.plugin_api.model import EpochReport, LabeledImages
 from harness.plugin_api.schedule import Schedule
 from harness.training.batches import Batches, views_shown
+from harness.training.checkpoint import Checkpoints, Progress, Snapshot, generator_states, set_generators
 from harness.training.engine import EAGER, Prepared, clock, prepare
 from harness.training.feed import Feed, PixelFeed, make_feed
 from harness.training.normalisation import Normalisation
@@ -21,6 +22,7 @@ from harness.training.predict import EVALUATION_BATCH, Predictor
 from harness.training.prefix import train_mode
 from harness.training.step import PredictionStep, TrainingStep, autocast
 from harness.training.tally import Tally
+from harness.training.weights import State
 
 _THROUGHPUT_STEPS = 12
 _THROUGHPUT_SECONDS = 2.0
@@ -74,32 +76,41 @@ class Trainer:
         self._images_seen, self._train_seconds = 0, 0.0
         self.engine, self.start_up_seconds = plan.engine, 0.0
 
-    def fit(self, validation: LabeledImages, report: Callable[[EpochReport], None]) -> None:
+    def fit(
+        self,
+        validation: LabeledImages,
+        report: Callable[[EpochReport], None],
+        checkpoints: Checkpoints | None = None,
+    ) -> None:
         """Train to the end of the schedule and leave the network at its best epoch.
 
         The best epoch has the highest balanced accuracy on validation; ties go to the lower loss, then to the earlier.
 
+        Args:
+            validation: Images to choose the epoch on.
+            report: Is told of every epoch, of those before an interruption as well.
+            checkpoints: Where training goes on from after an interruption, and what it leaves on the way.
+
         Raises:
             DivergedError: A loss is not finite; the message names the epoch.
         """
-        best, best_state, best_epoch = (-1.0, 0.0), None, 0
         started = clock(self._device)
         feed = self._train_feed()
         self._images_seen, self._train_seconds = 0, clock(self._device) - started
         step = self._ready(feed)
         predictor = self._predictor(validation.images)
         self.start_up_seconds += predictor.start_up_seconds
-        for epoch in range(1, self._plan.schedule.epochs + 1):
+        progress = self._go_on_from(checkpoints.latest() if checkpoints else None, report)
+        while self._wants_more(progress):
+            epoch = len(progress.history) + 1
             latest = self._train_epoch(epoch, step, lambda: self._evaluate(predictor, validation.labels))
             report(latest)
-            score = (latest.validation_balanced_accuracy, -latest.validation_loss)
-            if score > best:
-                best, best_epoch = score, epoch
-                best_state = {name: tensor.clone() for name, tensor in self.network.state_dict().items()}
-            if epoch - best_epoch >= (self._plan.schedule.patience or epoch):
-                break
-        if best_state is not None:
-            self.network.load_state_dict(best_state)
+            progress.add(latest, self.network.state_dict())
+            if checkpoints and checkpoints.due:
+                checkpoints.keep(Snapshot(progress, self._state()))
+        self.network.load_state_dict(progress.best)
+        if checkpoints:
+            checkpoints.drop()
 
     def prepare(self, feed: Feed | None = None) -> Prepared:
         """Return a training step that is ready to be run again and again, on shuffled images.
@@ -124,6 +135,31 @@ class Trainer:
     def checkpoint_bytes(self) -> int:
         """Size of network and optimiser state together."""
         return _bytes(self.network.state_dict().values()) + _bytes(self._sgd.momentum)
+
+    def _wants_more(self, progress: Progress) -> bool:
+        done, schedule = len(progress.history), self._plan.schedule
+        return done < schedule.epochs and done - progress.best_epoch < (schedule.patience or schedule.epochs)
+
+    def _state(self) -> State:
+        """Return what the epochs to come depend on."""
+        network = {f"network.{name}": tensor for name, tensor in self.network.state_dict().items()}
+        momentum = {f"momentum.{place}": tensor for place, tensor in enumerate(self._sgd.momentum)}
+        return {**network, **momentum, **generator_states(self._batches.generator, self._device)}
+
+    def _go_on_from(self, snapshot: Snapshot | None, report: Callable[[EpochReport], None]) -> Progress:
+        """Put everything back to where a snapshot was taken, and return how far that is."""
+        if snapshot is None:
+            return Progress()
+        with torch.no_grad():
+            for name, tensor in self._state().items():
+                if not name.startswith("generator."):
+                    tensor.copy_(snapshot.tensors[name])
+        set_generators(snapshot.tensors, self._batches.generator, self._device)
+        for epoch in snapshot.progress.history:
+            report(epoch)
+        self._images_seen = snapshot.progress.history[-1].images_seen
+        self._train_seconds += snapshot.progress.history[-1].train_seconds
+        return snapshot.progress
 
     def _ready(self, feed: Feed) -> Prepared:
         """Make the training step ready; what that takes is no training time."""

@@ -22,6 +22,7 @@ from torch import nn
 
 from harness.plugin_api.model import EpochReport, FitContext, LabeledImages, Source
 from harness.plugin_api.schedule import Schedule
+from harness.training.checkpoint import checkpoints_of
 from harness.training.feed import PixelFeed
 from harness.training.loop import Trainer, TrainingPlan
 from harness.training.normalisation import Normalisation
@@ -147,7 +148,7 @@ def _trained(
         context.report(epoch)
 
     trainer = Trainer(network.to(context.device), plan, source.train())
-    trainer.fit(source.validation(), report)
+    trainer.fit(source.validation(), report, checkpoints_of(context, stage.name))
     how = Prediction(plan.n_classes, trainer.precision, plan.engine)
     record: dict[str, Any] = {
         "stage": stage.name,

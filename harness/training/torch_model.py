@@ -14,6 +14,7 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from harness.plugin_api.model import FitContext, LabeledImages, Model, ModelCard, Requirements
+from harness.training.checkpoint import checkpoints_of
 from harness.training.feed import PixelFeed
 from harness.training.loop import Trainer, TrainingPlan
 from harness.training.normalisation import Normalisation
@@ -83,7 +84,7 @@ class TorchModel(Model):
         """Run the pre-training stages (or take them from the cache), then train on BreakHis."""
         self._network, provenance = self._prepared_network(context)
         trainer = Trainer(self._network, self._plan(self._network, context), train)
-        trainer.fit(validation, context.report)
+        trainer.fit(validation, context.report, checkpoints_of(context, FINAL_STAGE))
         self._prediction = Prediction(
             len(context.classes), trainer.precision, context.engine, context.schedule.prediction_views
         )
