@@ -8,21 +8,25 @@ from pathlib import Path
 import click
 from tabulate import tabulate
 
-from harness.execution.status import RunStatus, read_status
+from harness.execution.status import RunStatus, read_provenance, read_status
 from harness.execution.store import RunStore
 from harness.plugin_api.discovery import discover
 from harness.reporting.study import read_study
-from harness.text import duration
+from harness.text import duration, printable
 
 
 @click.command("status")
 @click.argument("run", type=click.Path(path_type=Path))
+@click.option("--provenance", is_flag=True, help="Where each model's weights come from, stage by stage, instead.")
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
-def command(run: Path, *, as_json: bool) -> None:
+def command(run: Path, *, provenance: bool, as_json: bool) -> None:
     """Say what of a RUN is done, running, failed or stale and why, and what is left.
 
     Of a study, run by run.
     """
+    if provenance:
+        _print_provenance(run, as_json=as_json)
+        return
     host, study = discover(), read_study(run)
     if study is None:
         status = read_status(RunStore(run), host)
@@ -35,6 +39,21 @@ def command(run: Path, *, as_json: bool) -> None:
         return
     for name in stores:
         click.echo(f"{name}: {_render(begun[name]) if name in begun else 'not begun'}")
+
+
+def _print_provenance(run: Path, *, as_json: bool) -> None:
+    study = read_study(run)
+    stores = study.runs if study else {".": RunStore(run)}
+    chains = {name: read_provenance(store) for name, store in stores.items()}
+    if as_json:
+        click.echo(json.dumps(chains if study else chains["."], indent=1))
+        return
+    for name, models in chains.items():
+        for label, found in models.items():
+            click.echo(label if name == "." else f"{name}: {label}")
+            for chain in found:
+                steps = "".join(f"\n    {printable(step)}" for step in chain["steps"]) or "\n    from scratch"
+                click.echo(f"  {chain['cells']} cells{steps}")
 
 
 def _render(status: RunStatus) -> str:

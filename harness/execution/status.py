@@ -73,6 +73,25 @@ def read_status(store: RunStore, host: PluginHost) -> RunStatus:
     return RunStatus(rows, _seconds_left(rows, cells, stored))
 
 
+def read_provenance(store: RunStore) -> dict[str, list[dict[str, Any]]]:
+    """Return where the weights of each model's finished cells come from.
+
+    Returns:
+        By label: each chain of ``steps``, first stage first, and how many ``cells`` have it; usually one a model.
+
+    Raises:
+        DataError: No run there.
+    """
+    chains: dict[str, Counter[tuple[str, ...]]] = {}
+    for record in store.require().read_cells().values():
+        if record["state"] == DONE:
+            chains.setdefault(record["model"], Counter())[tuple(record["provenance"])] += 1
+    return {
+        label: [{"steps": list(steps), "cells": cells} for steps, cells in found.items()]
+        for label, found in sorted(chains.items())
+    }
+
+
 def _current_parts(config: RunConfig, host: PluginHost) -> dict[str, dict[str, str]]:
     """The parts of each model's cell key that can be known without images; none for a model that is not there."""
     parts: dict[str, dict[str, str]] = {}

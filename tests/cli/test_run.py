@@ -240,6 +240,12 @@ def test_transfer_stages_and_fitted_stain(harness, tiny, phantom, tmp_path):
     assert "accuracy on copies of trained tiles" in lung
     assert final == "final: fresh classifier"
     assert record["start_up_seconds"] >= 0
+    code, out, _ = harness("status", tmp_path / "r", "--provenance")
+    assert code == 0
+    assert out.splitlines()[:3] == ["deep-transfer", "  1 cells", f"    {natural}"]
+    assert json.loads(harness("status", tmp_path / "r", "--provenance", "--json")[1])["lbp-svm"] == [
+        {"steps": [], "cells": 1}
+    ]
 
 
 def test_splits(harness, tiny, phantom):
