@@ -1,10 +1,11 @@
 """A plugin that misbehaves costs only its own cells, and a person can read why."""
 
+import json
 import re
 
 import pandas as pd
 import pytest
-from misbehaviour import HANGS, MISBEHAVIOURS
+from misbehaviour import HANGS, MISBEHAVIOURS, Misbehaviour
 from runs import failures, results
 
 GOOD = ("majority", "densenet")
@@ -66,6 +67,29 @@ def test_a_hanging_cell_is_ended(stage, tmp_path, record_property):
     judge(tmp_path / "run", told, {"hangs": HANGS})
     assert not stage.survivors()
     record_property("reason", failures(tmp_path / "run")["hangs"])
+
+
+@pytest.mark.usefixtures("only_with_everything")
+def test_a_cell_without_memory_is_tried_again_alone(stage, undisturbed, tmp_path, record_property):
+    once = Misbehaviour(
+        "never told",
+        fit="mark = context.cache / 'hungry'\n"
+        "        if not mark.exists():\n"
+        "            mark.touch()\n"
+        "            raise MemoryError",
+    )
+    code, told = stage.run(
+        tmp_path / "run", "--jobs", 3, "-o", "magnifications=[200]", *write(tmp_path, {"hungry": once})
+    )
+    assert code == 0, told
+    assert "ran out of memory beside others; it is tried again when nothing else runs" in told
+    concurrency = {
+        record["model"]: record["concurrency"]
+        for record in (json.loads(file.read_text()) for file in (tmp_path / "run").glob("cells/*/cell.json"))
+    }
+    assert concurrency == {"majority": 3, "densenet": 3, "hungry": 1}
+    assert results(tmp_path / "run", *GOOD).items() <= undisturbed.results.items()
+    record_property("out of memory beside others", "tried again alone, done")
 
 
 VANDAL = """
