@@ -44,7 +44,7 @@ benchmark: $(INSTALLED)  ## the speed of the hot paths, in multiples of a fixed 
 
 faults: $(INSTALLED)  ## kill, starve and deceive real runs; what was seen goes into results/faults/record.md
 	mkdir -p .faults
-	$(BIN)/pytest tests/faults -n 0 --faults=all --junitxml=.faults/seen.xml
+	$(BIN)/pytest tests/faults -n 0 --faults=all -o junit_family=xunit1 --junitxml=.faults/seen.xml
 	$(BIN)/python tests/faults/record.py .faults/seen.xml --out results/faults/record.md
 
 $(INSTALLED): pyproject.toml

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import shutil
-import stat
 import tempfile
 from collections.abc import Container, Iterable, Iterator
 from datetime import UTC, datetime
@@ -17,8 +16,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from harness.durable import cannot_write, flush, write_json, write_parquet
-from harness.errors import CellError, DataError
+from harness.errors import DataError
 from harness.execution.lock import OnWait, hold
+from harness.execution.saved import adopt
 from harness.execution.seals import RECORD, TABLES, find_fault, sealed
 
 SCHEMA_VERSION = 1
@@ -198,7 +198,7 @@ class RunStore:
             CellError: The model has saved something that cannot be kept.
             EnvironmentMissingError: There is no room for it.
         """
-        _adopt(working / SAVED, working)
+        adopt(working / SAVED, working)
         write_parquet(working / TABLES[0], predictions)
         write_parquet(working / TABLES[1], history)
         self._put_in_place(cell, working, record)
@@ -276,20 +276,6 @@ class RunStore:
             flush(self._cells)
         except OSError as error:
             raise cannot_write(target, error) from error
-
-
-def _adopt(saved: Path, working: Path) -> None:
-    """Move what a model has saved to its cell's other files, if it is nothing but files and folders."""
-    for path in sorted(saved.rglob("*")):
-        kind = path.lstat().st_mode
-        if not (stat.S_ISREG(kind) or stat.S_ISDIR(kind)):
-            raise CellError(f"save() has left {path.relative_to(saved)}, which is neither a file nor a folder")
-        path.chmod(0o755 if stat.S_ISDIR(kind) else 0o644)
-    for path in saved.iterdir():
-        if path.name in {RECORD, *TABLES}:
-            raise CellError(f"save() has left {path.name}, which is the harness's own file")
-        path.rename(working / path.name)
-    saved.rmdir()
 
 
 def _remove(path: Path) -> None:

@@ -71,6 +71,8 @@ class _Ward:
         self._pid = os.fork()
         if self._pid == 0:
             _become_worker(work, answers, output)
+        with contextlib.suppress(OSError):
+            os.setpgid(self._pid, self._pid)  # here and there, since nobody knows which of the two comes first
         os.close(answers)
         os.close(output)
         self._open = {self._answers, self._output}
@@ -81,7 +83,7 @@ class _Ward:
         return self
 
     def __exit__(self, *_: object) -> None:
-        _end_descendants()
+        _end_family(self._pid)
         with contextlib.suppress(CellError):
             self._read_answers()
         self._keep_output()
@@ -145,6 +147,7 @@ def _become_worker(work: Callable[[int], None], answers: int, output: int) -> No
     """Do the task in this forked process and end it; never returns."""
     code = 1
     try:
+        os.setpgid(0, 0)
         die_with_parent()
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
@@ -180,12 +183,17 @@ def _drain(bell: int) -> None:
         os.read(bell, _CHUNK)
 
 
-def _end_descendants() -> None:
-    """Kill every process that descends from this one, those without a parent of their own included, and bury them."""
+def _end_family(pid: int) -> None:
+    """Kill a process, its group, and whatever else descends from it: orphans are children of this process by then."""
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(pid, signal.SIGKILL)
+    with contextlib.suppress(ChildProcessError):
+        os.waitpid(pid, 0)
     with contextlib.suppress(ChildProcessError):
         while True:
+            if os.waitpid(-1, os.WNOHANG)[0]:
+                continue
             for child in psutil.Process().children(recursive=True):
                 with contextlib.suppress(psutil.NoSuchProcess):
                     child.kill()
-            if not os.waitpid(-1, os.WNOHANG)[0]:
-                time.sleep(_PAUSE_SECONDS)
+            time.sleep(_PAUSE_SECONDS)

@@ -69,3 +69,15 @@ def test_the_batch_that_fits():
     assert batch_that_fits(32, needed_bytes=16, available_bytes=8) == 16
     assert batch_that_fits(32, needed_bytes=8, available_bytes=8) == 31
     assert batch_that_fits(32, needed_bytes=10**12, available_bytes=1) == 1
+
+
+def test_a_full_gpu_says_which_batch_would_fit(monkeypatch):
+    figures = {"max_memory_allocated": 6 << 30, "memory_allocated": 5 << 30, "memory_reserved": 6 << 30}
+    for name, value in figures.items():
+        monkeypatch.setattr(torch.cuda, name, lambda _, value=value: value)
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda _: (1 << 30, 8 << 30))
+    error = torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 9.00 GiB. GPU 0 has ...")
+    failure = explain(error, 32, torch.device("cuda"))
+    assert failure.cause == "memory"
+    assert "peak of 6.44 GB" in failure.reason
+    assert "schedule.batch_size=16, now 32" in failure.reason

@@ -8,7 +8,7 @@ from __future__ import annotations
 import argparse
 import platform
 from pathlib import Path
-from xml.etree import ElementTree
+from xml.etree import ElementTree as ET
 
 import torch
 
@@ -27,10 +27,10 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     given = parser.parse_args()
     given.out.parent.mkdir(parents=True, exist_ok=True)
-    given.out.write_text(render(ElementTree.parse(given.seen).getroot()), encoding="utf-8")
+    given.out.write_text(render(ET.parse(given.seen).getroot()), encoding="utf-8")
 
 
-def render(seen: ElementTree.Element) -> str:
+def render(seen: ET.Element) -> str:
     """Return the record: a line a test with its outcome, and below it what it has seen."""
     cases = list(seen.iter("testcase"))
     bad = sum(_outcome(case) == "FAILED" for case in cases)
@@ -38,8 +38,8 @@ def render(seen: ElementTree.Element) -> str:
         "# Faults put into real runs, and what was seen",
         "",
         f"`make faults` on {platform.system()} with Python {platform.python_version()} and torch {torch.__version__}: "
-        f"{len(cases)} tests, {bad} failed. Every run is a process of its own on a small generated data set; moments of "
-        "kills are drawn with a fixed seed.",
+        f"{len(cases)} tests, {bad} failed. Every run is a process of its own on a small generated data set; the "
+        "moments of kills are drawn with a fixed seed.",
     ]
     for module, heading in _HEADINGS.items():
         lines += ["", f"## {heading}", "", "| test | outcome | seen |", "|---|---|---|"]
@@ -47,7 +47,7 @@ def render(seen: ElementTree.Element) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _row(case: ElementTree.Element) -> str:
+def _row(case: ET.Element) -> str:
     seen = "; ".join(f"{entry.get('name')}: {entry.get('value')}" for entry in case.iter("property"))
     name = case.get("name", "").removeprefix("test_").replace("_", " ")
     return f"| {_cell(name)} | {_outcome(case)} | {_cell(seen)} |"
@@ -57,7 +57,7 @@ def _cell(text: str) -> str:
     return text.replace("|", "\\|")
 
 
-def _outcome(case: ElementTree.Element) -> str:
+def _outcome(case: ET.Element) -> str:
     skipped = case.find("skipped")
     if skipped is not None:
         return f"skipped: {skipped.get('message')}"

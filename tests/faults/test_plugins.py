@@ -1,9 +1,11 @@
 """A plugin that misbehaves costs only its own cells, and a person can read why."""
 
+import json
 import re
 
+import pandas as pd
 import pytest
-from misbehaviour import HANGS, MISBEHAVIOURS
+from misbehaviour import HANGS, MISBEHAVIOURS, Misbehaviour
 from runs import failures, results
 
 GOOD = ("majority", "densenet")
@@ -36,7 +38,7 @@ def test_all_at_once(stage, undisturbed, tmp_path, everything, record_property):
     judge(run, told, wanted)
     good = {cell: content for cell, content in results(run, *GOOD).items() if "-200x-" in cell}
     assert len(good) == 2
-    assert good.items() <= undisturbed[0].items()
+    assert good.items() <= undisturbed.results.items()
     assert not list(stage.folder.rglob("exploded"))
     assert not stage.survivors()
     assert sum(log.stat().st_size for log in run.glob("logs/prints.log*")) <= 10_000_000
@@ -51,7 +53,7 @@ def test_one_by_one(stage, undisturbed, tmp_path, record_property, name):
     code, told = stage.run(run, "-o", "magnifications=[200]", *write(tmp_path, wanted))
     assert code == 1, told
     judge(run, told, wanted)
-    assert results(run, *GOOD).items() <= undisturbed[0].items()
+    assert results(run, *GOOD).items() <= undisturbed.results.items()
     assert not stage.survivors()
     record_property("misbehaviour", name)
     record_property("reason", failures(run)[name])
@@ -65,6 +67,29 @@ def test_a_hanging_cell_is_ended(stage, tmp_path, record_property):
     judge(tmp_path / "run", told, {"hangs": HANGS})
     assert not stage.survivors()
     record_property("reason", failures(tmp_path / "run")["hangs"])
+
+
+@pytest.mark.usefixtures("only_with_everything")
+def test_a_cell_without_memory_is_tried_again_alone(stage, undisturbed, tmp_path, record_property):
+    once = Misbehaviour(
+        "never told",
+        fit="mark = context.cache / 'hungry'\n"
+        "        if not mark.exists():\n"
+        "            mark.touch()\n"
+        "            raise MemoryError",
+    )
+    code, told = stage.run(
+        tmp_path / "run", "--jobs", 3, "-o", "magnifications=[200]", *write(tmp_path, {"hungry": once})
+    )
+    assert code == 0, told
+    assert "ran out of memory beside others; it is tried again when nothing else runs" in told
+    concurrency = {
+        record["model"]: record["concurrency"]
+        for record in (json.loads(file.read_text()) for file in (tmp_path / "run").glob("cells/*/cell.json"))
+    }
+    assert concurrency == {"majority": 3, "densenet": 3, "hungry": 1}
+    assert results(tmp_path / "run", *GOOD).items() <= undisturbed.results.items()
+    record_property("out of memory beside others", "tried again alone, done")
 
 
 VANDAL = """
@@ -117,8 +142,9 @@ def harness_register_models(register):
 def test_a_cell_starts_in_the_same_state_whatever_the_one_before_has_left(stage, tmp_path, record_property):
     (tmp_path / "vandal.py").write_text(VANDAL)
     arguments = ("--plugin", tmp_path / "vandal.py", "--models", "vandal")
-    assert stage.run(tmp_path / "both", *arguments)[0] == 0
-    assert stage.run(tmp_path / "second", *arguments, "-o", "magnifications=[200]")[0] == 0
-    (cell,) = results(tmp_path / "second", "vandal")
-    assert results(tmp_path / "both", "vandal")[cell] == results(tmp_path / "second", "vandal")[cell]
-    record_property("second cell after a vandal", "sees the same state as alone, 19 kinds compared")
+    code, told = stage.run(tmp_path / "run", *arguments)
+    assert code == 0, told
+    first, second = (pd.read_parquet(file) for file in sorted((tmp_path / "run").glob("cells/*/predictions.parquet")))
+    assert first["magnification"].unique() != second["magnification"].unique()
+    assert first["p_benign"].unique().tolist() == second["p_benign"].unique().tolist()
+    record_property("second cell after a vandal", "sees the same state as the first, 19 kinds compared")
