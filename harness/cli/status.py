@@ -12,7 +12,7 @@ from harness.execution.status import RunStatus, read_status
 from harness.execution.store import RunStore
 from harness.plugin_api.discovery import discover
 from harness.reporting.study import study_runs
-from harness.text import duration
+from harness.text import duration, printable
 
 
 @click.command("status")
@@ -37,7 +37,7 @@ def command(run: Path, *, as_json: bool) -> None:
 
 
 def _render(status: RunStatus) -> str:
-    rows = [[row.cell, row.state, row.detail] for row in status.rows if row.state != "done"]
+    rows = [[row.cell, row.state, printable(row.detail)] for row in status.rows if row.state != "done"]
     heads = ["cell", "state", "why, or how far"]
     table = tabulate(rows, headers=heads, tablefmt="simple", disable_numparse=True) + "\n\n" if rows else ""
     counts = ", ".join(f"{number} {state}" for state, number in status.counts.items())

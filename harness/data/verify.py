@@ -20,6 +20,7 @@ from harness.data.decode import decode_full_size
 from harness.data.manifest import count_table, image_files, sha256_of_files
 from harness.data.official import N_OFFICIAL_IMAGES, official_list
 from harness.errors import DataError
+from harness.text import printable
 
 SCHEMA_VERSION = 1
 N_EXAMPLES = 10
@@ -131,10 +132,10 @@ def render_report(report: VerifyReport) -> str:
         ("unknown (neither name nor content is official)", report.unknown),
         ("missing", report.missing),
     )
-    lines = [f"Images in {report.folder}", "", f"- intact (byte for byte official): {len(report.intact):,}"]
+    lines = [f"Images in {printable(report.folder)}", "", f"- intact (byte for byte official): {len(report.intact):,}"]
     for title, items in problems:
         lines.append(f"- {title}: {len(items):,}")
-        lines.extend(f"    - {item}" for item in items[:N_EXAMPLES])
+        lines.extend(f"    - {printable(item)}" for item in items[:N_EXAMPLES])
         if len(items) > N_EXAMPLES:
             lines.append(f"    - and {len(items) - N_EXAMPLES:,} more")
     return "\n".join([*lines, "", _side_by_side(report), "", _holding(report)]) + "\n"

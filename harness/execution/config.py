@@ -6,16 +6,17 @@ from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
-import yaml
 from pydantic import AfterValidator, Field
 
 from harness.data.settings import DataSettings, PixelSettings, SourceSettings
 from harness.errors import ConfigError, did_you_mean
+from harness.execution.yaml_text import MAX_BYTES, parse_yaml
 from harness.plugin_api.schedule import Schedule
 from harness.protocol.protocols import PROTOCOLS, ProtocolName
 from harness.settings import Settings, parse_settings
 
 _SHIPPED = "harness_configs"
+_MAX_KEY_DOTS = 20
 T = TypeVar("T")
 
 
@@ -64,8 +65,8 @@ class RunConfig(Settings):
     magnifications: Annotated[
         tuple[Literal[40, 100, 200, 400], ...], Field(min_length=1), AfterValidator(_distinct)
     ] = (40, 100, 200, 400)
-    device: Annotated[str, Field(pattern=r"auto|cpu|cuda(:\d+)?")] = "auto"
-    threads: int = Field(1, ge=1)
+    device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:[0-9]{1,3})?)$")] = "auto"
+    threads: int = Field(1, ge=1, le=1024)
     limit: int | None = Field(None, ge=1)
     data: DataSettings = DataSettings()
     pixels: PixelSettings = PixelSettings()
@@ -110,7 +111,7 @@ def load_config(where: str, overrides: tuple[str, ...] = ()) -> tuple[str, RunCo
 
     Args:
         where: A path, or the name of a shipped config.
-        overrides: ``key=value`` with a dotted key and a YAML value.
+        overrides: ``key=value`` with a dotted key and a YAML value, read as :func:`~.yaml_text.parse_yaml` says.
 
     Returns:
         The config's name (its file's, without the ending) and the config.
@@ -119,10 +120,7 @@ def load_config(where: str, overrides: tuple[str, ...] = ()) -> tuple[str, RunCo
         ConfigError: No such config, no YAML, an unknown key or a bad value.
     """
     name, text = _read(where)
-    try:
-        values = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise ConfigError(f"{where} is not YAML: {' '.join(str(error).split())}") from error
+    values = parse_yaml(text, where)
     if not isinstance(values, dict):
         raise ConfigError(f"{where} holds no mapping of keys to values")
     if "protocol" in values and "protocols" in values:
@@ -152,24 +150,38 @@ def shipped_configs() -> list[str]:
     )
 
 
-def _read(where: str) -> tuple[str, str]:
+def _read(where: str) -> tuple[str, bytes]:
     path = Path(where)
-    if path.is_file():
-        return path.stem, path.read_text(encoding="utf-8")
-    if where in shipped_configs():
-        return where, (resources.files(_SHIPPED) / f"{where}.yaml").read_text(encoding="utf-8")
+    try:
+        if path.is_file():
+            return _name_of(path), _content_of(path)
+    except OSError as error:
+        raise ConfigError(f"cannot read {where}: {error.strerror}") from error
     known = shipped_configs()
+    if where in known:
+        return where, (resources.files(_SHIPPED) / f"{where}.yaml").read_bytes()
     raise ConfigError(f"no config '{where}'{did_you_mean(where, known)} (shipped: {', '.join(known)}; or give a path)")
+
+
+def _name_of(path: Path) -> str:
+    """Return the file's name without its ending: the run folder's name, if nobody gives another."""
+    if not path.stem.strip("."):
+        raise ConfigError(f"{path} has no name that a run folder could bear - rename it")
+    return path.stem
+
+
+def _content_of(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.read(MAX_BYTES + 1)
 
 
 def _override(values: dict[str, Any], override: str) -> None:
     key, equals, text = override.partition("=")
     if not equals or not key:
         raise ConfigError(f"-o {override}: expected key=value, such as -o schedule.epochs=20")
-    try:
-        value = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise ConfigError(f"-o {override}: the value is not YAML") from error
+    if key.count(".") > _MAX_KEY_DOTS:
+        raise ConfigError(f"-o {key[:40]}...: the key has more than {_MAX_KEY_DOTS} dots")
+    value = parse_yaml(text, f"-o {key}: the value")
     values.pop({"protocol": "protocols", "protocols": "protocol"}.get(key, ""), None)  # one takes the other's place
     target, rest = values, key
     while (step := _step(target, rest)) is not None:

@@ -68,7 +68,9 @@ def test_damage_is_one_line(content: bytes) -> None:
 
 
 def test_the_decoders_own_words_lose_their_source_line() -> None:
-    no_tables = b"\xff\xd8" + segment(0xC0, b"\x08\0\x08\0\x08\x01\x01\x11\0") + segment(0xDA, b"\x01\x01\0\0?\0") + b"\xff\xd9"
+    no_tables = (
+        b"\xff\xd8" + segment(0xC0, b"\x08\0\x08\0\x08\x01\x01\x11\0") + segment(0xDA, b"\x01\x01\0\0?\0") + b"\xff\xd9"
+    )
     with pytest.raises(RuntimeError) as caught:
         decode_bytes(no_tables)
     assert ".cpp" not in str(caught.value)

@@ -162,7 +162,9 @@ def test_what_may_not_be_read_is_named(tmp_path, monkeypatch, locked):
         scan_folder(tmp_path)
 
 
-@pytest.mark.parametrize("name", ["切片 一", "прозрачность", "عينة", "a'b\"c;$(ls)", "\x1b[31mred\x1b[0m", "a\nb", "x\u202egnp"])
+@pytest.mark.parametrize(
+    "name", ["切片 一", "прозрачность", "عينة", "a'b\"c;$(ls)", "\x1b[31mred\x1b[0m", "a\nb", "x\u202egnp"]
+)
 def test_names_in_other_scripts_and_with_odd_characters_are_left_out_and_told(tmp_path, name):
     (tmp_path / name).mkdir()
     (tmp_path / name / f"{name}.png").write_bytes(png())

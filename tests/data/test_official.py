@@ -43,5 +43,5 @@ def test_the_shipped_list() -> None:
     ],
 )
 def test_a_damaged_list_is_told(content: bytes) -> None:
-    with pytest.raises(DataError, match="the list of official files is damaged: .* - install the harness again"):
+    with pytest.raises(DataError, match=r"the list of official files is damaged: .* - install the harness again"):
         parse_official_list(content)
