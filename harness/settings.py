@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from harness.errors import ConfigError, did_you_mean
+from harness.text import printable
 
 _SHOWN_FAULTS = 10
 _SHOWN_CHARACTERS = 100
@@ -50,6 +51,7 @@ def _explain(kind: type[Settings], fault: Any) -> str:
 
 
 def _shortened(text: str) -> str:
+    text = printable(text)
     return text if len(text) <= _SHOWN_CHARACTERS else f"{text[:_SHOWN_CHARACTERS]}..."
 
 

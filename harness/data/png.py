@@ -50,10 +50,15 @@ def _pixel_fault(header: bytes, compressed: bytes) -> str | None:
     if depth not in _PNG_DEPTHS.get(colour, ()):
         return f"the PNG has a colour type that does not exist: {colour} with {depth} bits"
     passes = list(_passes(width, height, depth * _PNG_CHANNELS[colour], _ADAM7 if interlaced else ((0, 0, 1, 1),)))
+    claimed, stream = sum(rows * size for rows, size in passes), zlib.decompressobj()
     try:
-        pixels = zlib.decompressobj().decompress(compressed, max_length=sum(rows * size for rows, size in passes))
+        pixels = stream.decompress(compressed, max_length=claimed + 1)
     except zlib.error as error:
         return f"the pixels of the PNG do not decompress: {error}"
+    if len(pixels) > claimed:
+        return "the PNG has more pixels than its header says"
+    if len(pixels) == claimed and not stream.eof:  # even its checksum that is cut short crashes the decoder
+        return "the pixels of the PNG are cut short"
     start = 0
     for rows, row_bytes in passes:
         end = start + rows * row_bytes

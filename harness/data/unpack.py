@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import gzip
 import io
 import lzma
@@ -35,7 +36,6 @@ _UNREADABLE = (
     LookupError,
     RuntimeError,
     ValueError,
-    gzip.BadGzipFile,
     lzma.LZMAError,
     struct.error,
     tarfile.TarError,
@@ -63,7 +63,9 @@ def unpack(archive: Path, folder: Path) -> Path:
         content.mkdir()
         try:
             _extract(archive, content)
-        except _UNREADABLE as error:
+        except (*_UNREADABLE, OSError) as error:
+            if isinstance(error, OSError) and error.errno not in {None, errno.EINVAL}:
+                raise  # the disk's fault; a place that cannot be, or packed data that are none, are the archive's
             advice = "delete it and fetch again; if that repeats, the server sends something else than the archive"
             why = str(error) or type(error).__name__
             raise DataError(f"{archive} cannot be unpacked: {why} - {advice}") from error

@@ -14,6 +14,7 @@ from harness.execution.yaml_text import MAX_BYTES, parse_yaml
 from harness.plugin_api.schedule import Schedule
 from harness.protocol.protocols import PROTOCOLS, ProtocolName
 from harness.settings import Settings, parse_settings
+from harness.text import printable
 
 _SHIPPED = "harness_configs"
 _MAX_KEY_DOTS = 20
@@ -119,15 +120,27 @@ def load_config(where: str, overrides: tuple[str, ...] = ()) -> tuple[str, RunCo
     Raises:
         ConfigError: No such config, no YAML, an unknown key or a bad value.
     """
-    name, text = _read(where)
-    values = parse_yaml(text, where)
+    name, content = _read(where)
+    return name, read_config(content, overrides, where, name)
+
+
+def read_config(content: bytes, overrides: tuple[str, ...], where: str, name: str) -> RunConfig:
+    """Read the text of a config and apply overrides; see :func:`load_config`.
+
+    Args:
+        content: YAML.
+        overrides: ``key=value``.
+        where: What to call the text in an error.
+        name: The config's name.
+    """
+    values = parse_yaml(content, where)
     if not isinstance(values, dict):
         raise ConfigError(f"{where} holds no mapping of keys to values")
     if "protocol" in values and "protocols" in values:
         raise ConfigError(f"{where} has both protocol and protocols - keep one of them")
     for override in overrides:
         _override(values, override)
-    return name, parse_config(values, f"config '{name}'")
+    return parse_config(values, f"config '{name}'")
 
 
 def parse_config(values: dict[str, Any], where: str) -> RunConfig:
@@ -178,7 +191,7 @@ def _content_of(path: Path) -> bytes:
 def _override(values: dict[str, Any], override: str) -> None:
     key, equals, text = override.partition("=")
     if not equals or not key:
-        raise ConfigError(f"-o {override}: expected key=value, such as -o schedule.epochs=20")
+        raise ConfigError(f"-o {printable(override)[:100]}: expected key=value, such as -o schedule.epochs=20")
     if key.count(".") > _MAX_KEY_DOTS:
         raise ConfigError(f"-o {key[:40]}...: the key has more than {_MAX_KEY_DOTS} dots")
     value = parse_yaml(text, f"-o {key}: the value")

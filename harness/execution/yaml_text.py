@@ -6,7 +6,7 @@ import re
 from typing import Any, ClassVar
 
 import yaml
-from yaml.nodes import MappingNode, Node, ScalarNode
+from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from harness.errors import ConfigError
 
@@ -18,6 +18,8 @@ _LARGEST = 1 << 63
 
 _TAG = "tag:yaml.org,2002:"
 _PLAIN = re.compile(_TAG + "(null|bool|int|float|str|seq|map|merge)")
+_NODES: dict[str, type[Node]] = {f"{_TAG}map": MappingNode, f"{_TAG}seq": SequenceNode}
+_HALF = re.compile("[\ud800-\udfff]")
 _RULES = (
     ("bool", r"true|True|TRUE|false|False|FALSE", "tTfF"),
     ("int", r"[-+]?[0-9]+|0x[0-9a-fA-F]+", "-+0123456789"),
@@ -100,6 +102,10 @@ class _Loader(yaml.SafeLoader):
 def _refuse(node: Node) -> None:
     if not _PLAIN.fullmatch(node.tag):
         raise _RefusedError(f"the tag {node.tag!r} makes an object {_place(node)}; a config holds plain values only")
+    if not isinstance(node, _NODES.get(node.tag, ScalarNode)):
+        raise _RefusedError(f"the tag {node.tag!r} does not fit what follows {_place(node)}")
+    if isinstance(node, ScalarNode) and _HALF.search(node.value):
+        raise _RefusedError(f"a text holds half a character {_place(node)}")
     if isinstance(node, MappingNode):
         _refuse_keys(node)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from harness.errors import DataError
 from harness.execution.store import RunStore, write_text
 from harness.reporting.figures import FIGURES, image_bytes
 from harness.reporting.results import read_results
@@ -28,10 +29,14 @@ def publish(store: RunStore) -> dict[int, Table]:
     for number, draw in FIGURES.items():
         if (figure := draw(results)) is not None:
             for ending in ("png", "svg"):
-                (figures / f"figure{number}.{ending}").write_bytes(image_bytes(figure, ending))
+                file = figures / f"figure{number}.{ending}"
+                file.unlink(missing_ok=True)  # a folder from elsewhere may hold a link in its place
+                file.write_bytes(image_bytes(figure, ending))
     return made
 
 
 def _made(folder: Path) -> Path:
+    if folder.is_symlink() or (folder.exists() and not folder.is_dir()):
+        raise DataError(f"{folder} is a link or a file where tables and figures are to be written - remove it")
     folder.mkdir(exist_ok=True)
     return folder
