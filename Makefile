@@ -3,7 +3,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: demo test lint regression reference benchmark
+.PHONY: demo test lint regression reference benchmark fuzz
 .DELETE_ON_ERROR:
 
 demo: $(INSTALLED)  ## the whole comparison on generated images, on the CPU
@@ -41,6 +41,9 @@ benchmark: $(INSTALLED)  ## the speed of the hot paths, in multiples of a fixed 
 		--benchmark-timer=time.process_time --benchmark-columns=min,median,rounds \
 		--benchmark-json=.benchmarks/latest.json
 	$(BIN)/python tests/benchmarks/judge.py .benchmarks/latest.json
+
+fuzz: $(INSTALLED)  ## 100,000 spoilt files for every parser of what somebody may send; takes about ten minutes
+	$(BIN)/python tests/fuzz/record.py --examples 100000 --out results/faults/fuzz.md
 
 $(INSTALLED): pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)

@@ -50,20 +50,23 @@ def _pixel_fault(header: bytes, compressed: bytes) -> str | None:
     if depth not in _PNG_DEPTHS.get(colour, ()):
         return f"the PNG has a colour type that does not exist: {colour} with {depth} bits"
     passes = list(_passes(width, height, depth * _PNG_CHANNELS[colour], _ADAM7 if interlaced else ((0, 0, 1, 1),)))
-    claimed, stream = sum(rows * size for rows, size in passes), zlib.decompressobj()
+    return _stream_fault(compressed, passes)
+
+
+def _stream_fault(compressed: bytes, passes: list[tuple[int, int]]) -> str | None:
+    """Check that a stream unpacks to just the rows of the passes (rows, bytes a row), checksum included."""
+    claimed, stream = sum(rows * row_bytes for rows, row_bytes in passes), zlib.decompressobj()
     try:
         pixels = stream.decompress(compressed, max_length=claimed + 1)
     except zlib.error as error:
         return f"the pixels of the PNG do not decompress: {error}"
-    if len(pixels) > claimed:
-        return "the PNG has more pixels than its header says"
-    if len(pixels) == claimed and not stream.eof:  # even its checksum that is cut short crashes the decoder
+    if len(pixels) != claimed:
+        return f"the PNG has {'fewer' if len(pixels) < claimed else 'more'} pixels than its header says"
+    if not stream.eof:  # a checksum that is cut short is enough to crash the decoder
         return "the pixels of the PNG are cut short"
     start = 0
     for rows, row_bytes in passes:
         end = start + rows * row_bytes
-        if end > len(pixels):
-            return "the PNG has fewer pixels than its header says"
         if max(pixels[start:end:row_bytes], default=0) > 4:
             return "the PNG has a row with a filter that does not exist"
         start = end

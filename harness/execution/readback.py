@@ -34,16 +34,22 @@ _IDENTITY = {"slide": TEXT, "accession": TEXT, "type": TEXT, "magnification": IN
 MANIFEST = {
     **dict.fromkeys(("name", "file", "sha256", "state"), TEXT),
     "size": INTEGER,
-    **{name: kind + _NULLABLE for name, kind in {**_IDENTITY, "label": INTEGER}.items()},
+    **{name: kind + _NULLABLE for name, kind in (*_IDENTITY.items(), ("label", INTEGER))},
 }
 SPLITS = {"image": TEXT, "fold": INTEGER, "seed": INTEGER, "side": TEXT}
 PREDICTIONS = {
-    **{"side": TEXT, "image": TEXT, **_IDENTITY, "model": TEXT},
+    "side": TEXT,
+    "image": TEXT,
+    **_IDENTITY,
+    "model": TEXT,
     **dict.fromkeys(("fold", "seed", "label", "predicted"), INTEGER),
     **dict.fromkeys(("p_benign", "p_malignant"), NUMBER),
 }
 HISTORY = {
-    **{"stage": TEXT, "epoch": INTEGER, "images_seen": INTEGER, "train_seconds": NUMBER},
+    "stage": TEXT,
+    "epoch": INTEGER,
+    "images_seen": INTEGER,
+    "train_seconds": NUMBER,
     **{
         f"{side}_{measure}": NUMBER + _NULLABLE
         for side in ("train", "validation")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Any, ClassVar
+from typing import Any
 
 import yaml
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
@@ -66,7 +66,7 @@ class _RefusedError(Exception):
 class _Loader(yaml.SafeLoader):
     """A SafeLoader that counts what a document grows to while it is composed, before anything is made of it."""
 
-    yaml_implicit_resolvers: ClassVar[dict[str, list[tuple[str, re.Pattern[str]]]]] = {}
+    yaml_implicit_resolvers = {}  # noqa: RUF012 - PyYAML asks for it on the class
 
     def __init__(self, stream: str) -> None:
         super().__init__(stream)
@@ -74,7 +74,7 @@ class _Loader(yaml.SafeLoader):
         self._sizes: dict[int, int] = {}
 
     def compose_node(self, parent: Node | None, index: Any) -> Node | None:
-        event = self.peek_event()
+        event = self.peek_event()  # type: ignore[no-untyped-call]
         if self._depth > MAX_DEPTH:
             raise _RefusedError(f"it is nested more than {MAX_DEPTH} deep {_place(event)}")
         self._depth += 1

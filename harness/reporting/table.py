@@ -59,8 +59,8 @@ def render(table: Table, how: Format) -> str:
     """Return a table as text in a format.
 
     What comes from plugins and file names is shown as it is written, and never read as markup. In CSV, text that a
-    spreadsheet would compute (it begins with ``=``, ``+``, ``-`` or ``@``) gets an apostrophe before it, and what steers
-    a terminal is a space there too; JSON holds every text to the letter.
+    spreadsheet would compute (it begins with ``=``, ``+``, ``-`` or ``@``) gets an apostrophe before it, and what
+    steers a terminal is a space there too; JSON holds every text to the letter.
     """
     return _RENDERERS[how](table)
 

@@ -10,7 +10,7 @@ from harness.errors import ConfigError
 from harness.execution.yaml_text import parse_yaml
 
 
-def laughs(levels: int, times: int = 10, merge: bool = False) -> str:
+def laughs(levels: int, times: int = 10, *, merge: bool = False) -> str:
     """Each level stands several times in the next: ``times ** levels`` values."""
     lines = ["l0: &l0 {a: 1}" if merge else "l0: &l0 [ha]"]
     for level in range(1, levels):

@@ -18,13 +18,13 @@ import time
 import traceback
 import warnings
 from collections import Counter
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import tabulate
 from targets import TARGETS
 
-from importlib.metadata import version
 from harness.text import markdown
 
 MEMORY_BYTES = 8 << 30
@@ -104,10 +104,10 @@ def render(results: dict[str, dict[str, Any]]) -> str:
         [
             "# Files that somebody may send, spoilt",
             "",
-            f"Made by `python tests/fuzz/record.py` with harness {version('breakhis-harness')}, Python {python}, on one core. "
-            "An input is a sound file spoilt at random, and a pure function of its number. A parser may return a value "
-            "or refuse with one of the harness's errors; uncaught is anything else: another exception, a crash, "
-            f"more than {MEMORY_BYTES >> 30} GiB of memory, or {INPUT_SECONDS} seconds for one input.",
+            f"Made by `python tests/fuzz/record.py` with harness {version('breakhis-harness')}, Python {python}, "
+            "on one core. An input is a sound file spoilt at random, and a pure function of its number. A parser may "
+            "return a value or refuse with one of the harness's errors; uncaught is anything else: another exception, "
+            f"a crash, more than {MEMORY_BYTES >> 30} GiB of memory, or {INPUT_SECONDS} seconds for one input.",
             "",
             table,
             "",
