@@ -19,6 +19,8 @@ IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg"})
 TWICE_PUBLISHED_SLIDE = "14-13412"
 """The slide that BreakHis holds under both DC and LC: the same pictures under two diagnoses."""
 
+_MAX_DEPTH = 100
+
 DuplicatePolicy = Literal["drop-dc", "drop-lc", "keep"]
 USED, DROPPED, REPEATED, UNPARSED, DAMAGED = "used", "dropped", "repeated", "unparsed", "damaged"
 COLUMNS = ("name", "file", "slide", "accession", "type", "magnification", "label", "sha256", "size", "state")
@@ -85,11 +87,13 @@ def image_files(root: Path) -> Iterator[Path]:
     Links are followed to files inside ``root`` only, and folders that are links not at all.
 
     Raises:
-        DataError: A folder cannot be listed; a link leads out of ``root``; something with an image's ending is no file
+        DataError: A folder cannot be listed or lies too deep; a link leads out of ``root``; something with an image's ending is no file
             (a folder, a pipe, a device), or its name is no text.
     """
     inside = Path(os.path.realpath(root))
     for folder, subfolders, files in os.walk(root, onerror=_refuse_unlisted):
+        if folder.count(os.sep) > str(root).count(os.sep) + _MAX_DEPTH:
+            raise DataError(f"the folders in {root} are nested more than {_MAX_DEPTH} deep - pass one further down")
         subfolders[:] = sorted(name for name in subfolders if not name.startswith("."))
         for name in subfolders:
             _refuse_folder(Path(folder, name), inside)

@@ -21,7 +21,7 @@ def publish(store: RunStore) -> dict[int, Table]:
         DataError: No run, or no finished cell.
     """
     results = read_results(store)
-    tables, figures = (_made(store.folder / name) for name in ("tables", "figures"))
+    tables, figures = (own_folder(store.folder / name) for name in ("tables", "figures"))
     made = {number: make(results) for number, make in TABLES.items()}
     for number, table in made.items():
         for how in KEPT_FORMATS:
@@ -35,7 +35,12 @@ def publish(store: RunStore) -> dict[int, Table]:
     return made
 
 
-def _made(folder: Path) -> Path:
+def own_folder(folder: Path) -> Path:
+    """Make a folder for tables or figures, if it is not there.
+
+    Raises:
+        DataError: A link or a file is in its place, which could lead anywhere.
+    """
     if folder.is_symlink() or (folder.exists() and not folder.is_dir()):
         raise DataError(f"{folder} is a link or a file where tables and figures are to be written - remove it")
     folder.mkdir(exist_ok=True)

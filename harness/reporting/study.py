@@ -7,10 +7,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from harness.errors import DataError
+from harness.execution.readback import MAX_JSON_BYTES, parse_json, read_file
 from harness.execution.store import RunStore, write_text
 from harness.protocol.protocols import PROTOCOLS
 from harness.reporting.leak import leak_table
-from harness.reporting.publish import KEPT_FORMATS, publish
+from harness.reporting.publish import KEPT_FORMATS, own_folder, publish
 from harness.reporting.results import read_results
 from harness.reporting.table import Table, render
 
@@ -31,14 +32,15 @@ def study_runs(folder: Path) -> dict[str, RunStore]:
     Raises:
         DataError: Its ``study.json`` cannot be read.
     """
-    try:
-        content = json.loads((folder / _FILE).read_text(encoding="utf-8"))
-        # only what is a protocol names a folder: the file may come from elsewhere
-        return {name: RunStore(folder / name) for name in content["protocols"] if name in PROTOCOLS}
-    except FileNotFoundError:
+    file = folder / _FILE
+    content = read_file(file, MAX_JSON_BYTES)
+    if content is None:
         return {}
-    except (ValueError, KeyError, TypeError) as error:
-        raise DataError(f"cannot read {folder / _FILE}: {error}") from error
+    protocols = parse_json(content, file).get("protocols")
+    if not isinstance(protocols, list):
+        raise DataError(f"{file} does not hold what the harness writes there: no list of protocols")
+    # only what is a protocol names a folder: the file may come from elsewhere
+    return {name: RunStore(folder / name) for name in protocols if isinstance(name, str) and name in PROTOCOLS}
 
 
 def publish_study(folder: Path) -> Table:
@@ -51,7 +53,7 @@ def publish_study(folder: Path) -> Table:
     for store in stores.values():
         publish(store)
     table = leak_table({name: read_results(store) for name, store in stores.items()})
-    (folder / "tables").mkdir(exist_ok=True)
+    tables = own_folder(folder / "tables")
     for how in KEPT_FORMATS:
-        write_text(folder / "tables" / f"leak.{how}", render(table, how))
+        write_text(tables / f"leak.{how}", render(table, how))
     return table

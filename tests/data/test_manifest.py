@@ -136,6 +136,12 @@ def test_a_pipe_does_not_hang(tmp_path):
         scan_folder(tmp_path)
 
 
+def test_folders_without_end_are_told(tmp_path):
+    (tmp_path / "/".join("a" * 300)).mkdir(parents=True)
+    with pytest.raises(DataError, match="nested more than 100 deep"):
+        scan_folder(tmp_path)
+
+
 def test_a_device_is_not_read(tmp_path):
     (tmp_path / f"{STEM}.png").symlink_to("/dev/zero")
     with pytest.raises(DataError, match="is a link to /dev/zero"):
