@@ -87,8 +87,8 @@ def image_files(root: Path) -> Iterator[Path]:
     Links are followed to files inside ``root`` only, and folders that are links not at all.
 
     Raises:
-        DataError: A folder cannot be listed or lies too deep; a link leads out of ``root``; something with an image's ending is no file
-            (a folder, a pipe, a device), or its name is no text.
+        DataError: A folder cannot be listed or lies too deep; a link leads out of ``root``; something with an image's
+            ending is no file (a folder, a pipe, a device), or its name is no text.
     """
     inside = Path(os.path.realpath(root))
     for folder, subfolders, files in os.walk(root, onerror=_refuse_unlisted):
