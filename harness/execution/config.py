@@ -194,7 +194,7 @@ def _override(values: dict[str, Any], override: str) -> None:
         raise ConfigError(f"-o {printable(override)[:100]}: expected key=value, such as -o schedule.epochs=20")
     if key.count(".") > _MAX_KEY_DOTS:
         raise ConfigError(f"-o {key[:40]}...: the key has more than {_MAX_KEY_DOTS} dots")
-    value = parse_yaml(text, f"-o {key}: the value")
+    value = parse_yaml(text, f"-o {printable(key)[:100]}: the value")
     values.pop({"protocol": "protocols", "protocols": "protocol"}.get(key, ""), None)  # one takes the other's place
     target, rest = values, key
     while (step := _step(target, rest)) is not None:
