@@ -18,19 +18,21 @@ import pyarrow as pa
 
 from harness.errors import DataError, EnvironmentMissingError, UsageError
 from harness.execution.readback import (
-    HISTORY,
-    MANIFEST,
     MAX_JSON_BYTES,
-    MAX_TABLE_BYTES,
-    PREDICTIONS,
-    SPLITS,
     ActiveRecord,
     check_cell,
     check_record,
     check_run,
     parse_json,
-    parse_table,
     read_file,
+)
+from harness.execution.table_columns import (
+    HISTORY,
+    MANIFEST,
+    MAX_TABLE_BYTES,
+    PREDICTIONS,
+    SPLITS,
+    parse_table,
     table_frame,
 )
 

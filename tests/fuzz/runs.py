@@ -15,21 +15,10 @@ import pyarrow as pa
 from mutate import spoil_bytes, spoil_tree
 from places_in_memory import scratch
 
-from harness.execution.readback import (
-    HISTORY,
-    MANIFEST,
-    PREDICTIONS,
-    SPLITS,
-    ActiveRecord,
-    check_cell,
-    check_record,
-    check_run,
-    parse_json,
-    parse_table,
-    table_frame,
-)
+from harness.execution.readback import ActiveRecord, check_cell, check_record, check_run, parse_json
 from harness.execution.status import read_status
 from harness.execution.store import RunStore
+from harness.execution.table_columns import HISTORY, MANIFEST, PREDICTIONS, SPLITS, parse_table, table_frame
 from harness.plugin_api.discovery import PluginHost, discover
 from harness.reporting.comparison import Margins, compare_runs, comparison_table
 from harness.reporting.results import read_results
