@@ -192,6 +192,8 @@ def _override(values: dict[str, Any], override: str) -> None:
     key, equals, text = override.partition("=")
     if not equals or not key:
         raise ConfigError(f"-o {printable(override)[:100]}: expected key=value, such as -o schedule.epochs=20")
+    if any("\ud800" <= character <= "\udfff" for character in key):
+        raise ConfigError(f"-o {printable(key)[:100]}: the key is not UTF-8 text")
     if key.count(".") > _MAX_KEY_DOTS:
         raise ConfigError(f"-o {key[:40]}...: the key has more than {_MAX_KEY_DOTS} dots")
     value = parse_yaml(text, f"-o {printable(key)[:100]}: the value")

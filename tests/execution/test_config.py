@@ -67,6 +67,8 @@ def test_unknown_model_option():
         ("schedule.epochs.x.y=1", "'schedule.epochs' = "),
         ("seeds=" + "9" * 5000, "is too large"),
         ("threads=1000000000", "threads"),
+        ("models.\udcff={}", "-o models. : the key is not UTF-8 text"),
+        ("models={\udcff: {}}", "is not YAML"),
         ("device=cpu; rm -rf", "device"),
         ("device=cuda:99999999999999999999", "device"),
         ("limit=" + "x" * 50_000, r"x{50}.*\.\.\."),
