@@ -3,7 +3,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: demo test lint regression reference benchmark faults
+.PHONY: demo test lint regression reference benchmark faults fuzz
 .DELETE_ON_ERROR:
 
 demo: $(INSTALLED)  ## the whole comparison on generated images, on the CPU
@@ -46,6 +46,8 @@ faults: $(INSTALLED)  ## kill, starve and deceive real runs; what was seen goes 
 	mkdir -p .faults
 	$(BIN)/pytest tests/faults -n 0 --faults=all -o junit_family=xunit1 --junitxml=.faults/seen.xml
 	$(BIN)/python tests/faults/record.py .faults/seen.xml --out results/faults/record.md
+fuzz: $(INSTALLED)  ## 100,000 spoilt files for every parser of what somebody may send; takes about ten minutes
+	$(BIN)/python tests/fuzz/record.py --examples 100000 --out results/faults/fuzz.md
 
 $(INSTALLED): pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)

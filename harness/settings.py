@@ -7,6 +7,10 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from harness.errors import ConfigError, did_you_mean
+from harness.text import printable
+
+_SHOWN_FAULTS = 10
+_SHOWN_CHARACTERS = 100
 
 
 class Settings(BaseModel):
@@ -32,16 +36,23 @@ def parse_settings(kind: type[S], values: Any, where: str) -> S:
     try:
         return kind.model_validate(values)
     except ValidationError as error:
-        lines = [_explain(kind, fault) for fault in error.errors()]
+        faults = error.errors(include_url=False)
+        lines = [_explain(kind, fault) for fault in faults[:_SHOWN_FAULTS]]
+        lines += [f"and {len(faults) - _SHOWN_FAULTS} more faults"] if len(faults) > _SHOWN_FAULTS else []
         raise ConfigError(f"{where}: " + "; ".join(lines)) from None
 
 
 def _explain(kind: type[Settings], fault: Any) -> str:
-    path = [str(part) for part in fault["loc"]]
+    path = [_shortened(str(part)) for part in fault["loc"]]
     key = ".".join(path)
     if fault["type"] == "extra_forbidden":
         return f"unknown key '{key}'{did_you_mean(path[-1], _known_keys(kind, path[:-1]))}"
-    return f"'{key}' = {fault['input']!r}: {fault['msg']}" if key else str(fault["msg"])
+    return f"'{key}' = {_shortened(repr(fault['input']))}: {fault['msg']}" if key else str(fault["msg"])
+
+
+def _shortened(text: str) -> str:
+    text = printable(text)
+    return text if len(text) <= _SHOWN_CHARACTERS else f"{text[:_SHOWN_CHARACTERS]}..."
 
 
 def _known_keys(kind: type[Settings], path: list[str]) -> list[str]:

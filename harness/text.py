@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 
-_MARKUP = re.compile(r"([\\|>`*\[\]]|<(?! ))")  # "< 0.001" opens no tag
+# "< 0.001" opens no tag, P_img no emphasis, and "R&D" is no character's name
+_MARKUP = re.compile(r"([\\|>`*\[\]~$]|<(?! )|(?<![^\W_])_|_(?![^\W_])|&(?=#?\w+;))")
 
 
 def printable(text: str) -> str:
-    """Replace what steers a terminal or turns the direction of reading."""
+    """Replace what steers a terminal, ends a line or turns the direction of reading by a space; letters all stay."""
     return "".join(character if character.isprintable() else " " for character in text)
 
 

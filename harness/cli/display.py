@@ -12,7 +12,7 @@ from rich.text import Text
 
 from harness.execution.cells import Cell
 from harness.plugin_api.model import EpochReport
-from harness.text import duration
+from harness.text import duration, printable
 from harness.training.torch_model import FINAL_STAGE
 
 _PLAIN_SECONDS = 30.0
@@ -106,16 +106,17 @@ class Display:
 
     def _bar(self, key: object, name: str, total: int, done: int, told: str) -> None:
         if key not in self._tasks:
-            self._tasks[key] = self._bars.add_task(name, total=total, told=told)
-        self._bars.update(self._tasks[key], total=total, completed=done, told=told.removeprefix(", "))
+            self._tasks[key] = self._bars.add_task(printable(name), total=total, told=told)
+        shown = printable(told.removeprefix(", "))
+        self._bars.update(self._tasks[key], total=total, completed=done, told=shown)
 
     def _close(self, key: object) -> None:
         if key in self._tasks:
             self._bars.remove_task(self._tasks.pop(key))
 
     def _line(self, text: str) -> None:
-        # Text and not str: what comes from plugins must not be read as markup
-        self._console.print(Text.from_ansi(text), soft_wrap=True)
+        # Text and not str: what comes from plugins must be read neither as markup nor as orders to the terminal
+        self._console.print(Text(printable(text)), soft_wrap=True)
 
 
 def _name(cell: Cell) -> str:

@@ -12,6 +12,7 @@ from typing import Any
 import click
 
 from harness.errors import HarnessError
+from harness.text import printable
 
 _COMMANDS = {
     "run": "Train and evaluate models under one protocol, and keep every prediction.",
@@ -68,7 +69,7 @@ def _exit_code(arguments: list[str] | None) -> int:
     try:
         done: Any = cli.main(arguments, prog_name="harness", standalone_mode=False)
     except HarnessError as error:
-        click.echo(f"harness: {error}", err=True)
+        click.echo(f"harness: {printable(str(error))}", err=True)
         return error.exit_code
     except click.ClickException as error:
         error.show()
@@ -80,6 +81,7 @@ def _exit_code(arguments: list[str] | None) -> int:
         sys.stderr.close()  # the reader has gone, as in 'harness tables | head'
         return 0
     except OSError as error:
-        click.echo(f"harness: {error.filename or 'the system'}: {error.strerror or error}", err=True)
+        told = f"{error.filename or 'the system'}: {error.strerror or error}"
+        click.echo(f"harness: {printable(told)}", err=True)
         return 3
     return done if isinstance(done, int) else 0

@@ -10,6 +10,7 @@ from tabulate import tabulate
 
 from harness.errors import PluginError
 from harness.plugin_api.discovery import discover
+from harness.text import printable
 
 
 @click.group("plugins")
@@ -25,7 +26,7 @@ def list_plugins(files: tuple[Path, ...]) -> None:
     """List every model, where it comes from, and the plugins that could not be loaded and why."""
     host = discover(files)
     rows = [
-        [name, registered.distribution, (inspect.getdoc(registered.model) or "").partition("\n")[0]]
+        [*map(printable, (name, registered.distribution, (inspect.getdoc(registered.model) or "").partition("\n")[0]))]
         for name, registered in host.models.items()
     ]
     click.echo(tabulate(rows, headers=["model", "from", ""], tablefmt="simple", disable_numparse=True))

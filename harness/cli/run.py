@@ -21,6 +21,7 @@ from harness.plugin_api.discovery import PluginHost, discover
 from harness.reporting.publish import publish
 from harness.reporting.study import begin_study, publish_study
 from harness.reporting.table import render
+from harness.text import printable
 
 
 def _jobs(_context: click.Context, _option: click.Parameter, given: str) -> int | None:
@@ -154,5 +155,5 @@ def _report(folder: Path, outcome: Outcome) -> int:
     if outcome.computed or outcome.kept:
         click.echo(f"tables and figures: {folder / 'tables'}, {folder / 'figures'}", err=True)
     for cell, reason in outcome.failures.items():
-        click.echo(f"failed: {cell}: {reason}", err=True)
+        click.echo(printable(f"failed: {cell}: {reason}"), err=True)
     return 1 if outcome.failures else 0

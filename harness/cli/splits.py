@@ -13,6 +13,7 @@ from harness.execution.config import load_config, parse_config
 from harness.execution.prepare import Division, divide
 from harness.locations import cache_folder
 from harness.protocol.fingerprint import describe_splits, split_fingerprint
+from harness.text import printable
 
 
 @click.command("splits")
@@ -59,4 +60,4 @@ def _print(division: Division, answer: dict[str, Any]) -> None:
         f"{division.shared_accessions} accessions on two sides"
     )
     for leak in division.leaks:
-        click.echo(f"LEAK: {leak}")
+        click.echo(printable(f"LEAK: {leak}"))

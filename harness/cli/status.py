@@ -57,7 +57,7 @@ def _print_provenance(run: Path, *, as_json: bool) -> None:
 
 
 def _render(status: RunStatus) -> str:
-    rows = [[row.cell, row.state, row.detail] for row in status.rows if row.state != "done"]
+    rows = [[row.cell, row.state, printable(row.detail)] for row in status.rows if row.state != "done"]
     heads = ["cell", "state", "why, or how far"]
     table = tabulate(rows, headers=heads, tablefmt="simple", disable_numparse=True) + "\n\n" if rows else ""
     counts = ", ".join(f"{number} {state}" for state, number in status.counts.items())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 from torchvision.io import ImageReadMode, decode_image
 from torchvision.transforms.v2 import functional as transforms
 
-from harness.data.png import png_fault
+from harness.data.encoded import MAX_FILE_BYTES, encoded_fault
 from harness.data.stain import StainProfile, normalise_stain
 
 Resize = Literal["squash", "crop"]
@@ -64,21 +65,48 @@ def decode(path: Path, recipe: PixelRecipe) -> DecodedImage:
 
 
 def decode_full_size(path: Path) -> torch.Tensor:
-    """Decode a PNG or JPEG file: uint8 (3, H, W), RGB.
+    """Decode a PNG or JPEG file: uint8 (3, H, W), RGB; see :func:`decode_bytes`.
 
     Raises:
         RuntimeError: The file is no image that can be decoded.
         OSError: The file cannot be read.
     """
-    data = path.read_bytes()
-    if not data:
-        raise RuntimeError("the file is empty")
-    # torchvision's PNG decoder crashes the whole process on some corrupted streams
-    if fault := png_fault(data):
+    if (size := path.stat().st_size) > MAX_FILE_BYTES:
+        raise RuntimeError(f"the file has {size:,} bytes; at most {MAX_FILE_BYTES:,} are read")
+    return decode_bytes(path.read_bytes())
+
+
+def decode_bytes(content: bytes) -> torch.Tensor:
+    """Decode the bytes of a PNG or JPEG: uint8 (3, H, W), RGB.
+
+    Grey, palette and CMYK pictures become RGB, 16 bits become 8 (rounded), and transparency is left out: a pixel keeps
+    the colour that is stored beside it. A picture whose EXIF data say that the camera was turned is turned upright, as
+    viewers show it; no file of BreakHis or LC25000 says so.
+
+    Raises:
+        RuntimeError: It is no image that can be decoded; the reason is one line.
+    """
+    # torchvision's PNG decoder crashes the whole process on some corrupted streams, and no decoder asks for the size
+    if fault := encoded_fault(content):
         raise RuntimeError(fault)
-    encoded = torch.frombuffer(bytearray(data), dtype=torch.uint8)
-    image: torch.Tensor = decode_image(encoded, mode=ImageReadMode.RGB)
-    return image
+    encoded = torch.frombuffer(bytearray(content), dtype=torch.uint8)
+    try:
+        image: torch.Tensor = decode_image(encoded, mode=ImageReadMode.RGB, apply_exif_orientation=True)
+    except RuntimeError as error:
+        raise RuntimeError(_own_words(str(error))) from error
+    return image if image.dtype == torch.uint8 else _eight_bits(image)
+
+
+def _eight_bits(image: torch.Tensor) -> torch.Tensor:
+    """Round uint16 (3, H, W) to uint8, channel by channel to spare memory."""
+    channels = [np.rint(channel.numpy() / np.float32(257)).astype(np.uint8) for channel in image]
+    return torch.from_numpy(np.stack(channels))
+
+
+def _own_words(message: str) -> str:
+    """Strip the source position that torchvision puts before its reason."""
+    lines = message.strip().splitlines() or ["it does not decode as an image"]
+    return re.sub(r"^.*\.cpp:\d+, ", "", lines[0])
 
 
 def resize_square(image: torch.Tensor, size: int, how: Resize) -> torch.Tensor:

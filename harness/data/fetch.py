@@ -22,6 +22,7 @@ from harness.data.names import CLASSES
 from harness.data.unpack import SCRATCH_PREFIX, unpack
 from harness.data.verify import VerifyReport, verify_folder
 from harness.errors import DataError, UsageError, did_you_mean
+from harness.text import printable
 
 Dataset = Literal["breakhis", "lc25000"]
 
@@ -114,7 +115,7 @@ def fetch(dataset: Dataset, folder: Path, url: str | None = None, on_progress: P
 def render_fetch(report: FetchReport) -> str:
     """Return the report as plain text that is also Markdown."""
     n_found, n_expected = sum(report.found.values()), sum(report.expected.values())
-    lines = [f"{report.dataset}: {n_found:,} of {n_expected:,} images, in {report.folder}", ""]
+    lines = [f"{report.dataset}: {n_found:,} of {n_expected:,} images, in {printable(str(report.folder))}", ""]
     lines.extend(f"- {name}: {n:,} of {report.expected[name]:,}" for name, n in report.found.items())
     if report.missing:
         lines.append(f"- missing: {_examples(report.missing)}")

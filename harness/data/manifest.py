@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import stat
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -17,6 +18,8 @@ from harness.errors import DataError
 IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg"})
 TWICE_PUBLISHED_SLIDE = "14-13412"
 """The slide that BreakHis holds under both DC and LC: the same pictures under two diagnoses."""
+
+_MAX_DEPTH = 100
 
 DuplicatePolicy = Literal["drop-dc", "drop-lc", "keep"]
 USED, DROPPED, REPEATED, UNPARSED, DAMAGED = "used", "dropped", "repeated", "unparsed", "damaged"
@@ -79,12 +82,62 @@ def count_table(images: pd.DataFrame) -> pd.DataFrame:
 
 
 def image_files(root: Path) -> Iterator[Path]:
-    """Yield the image files below ``root`` in a fixed order, by ending; hidden folders are passed over."""
-    for folder, subfolders, files in os.walk(root):
+    """Yield the image files below ``root`` in a fixed order, by ending; hidden folders are passed over.
+
+    Links are followed to files inside ``root`` only, and folders that are links not at all.
+
+    Raises:
+        DataError: A folder cannot be listed or lies too deep; a link leads out of ``root``; something with an image's
+            ending is no file (a folder, a pipe, a device), or its name is no text.
+    """
+    inside = Path(os.path.realpath(root))
+    for folder, subfolders, files in os.walk(root, onerror=_refuse_unlisted):
+        if folder.count(os.sep) > str(root).count(os.sep) + _MAX_DEPTH:
+            raise DataError(f"the folders in {root} are nested more than {_MAX_DEPTH} deep - pass one further down")
         subfolders[:] = sorted(name for name in subfolders if not name.startswith("."))
+        for name in subfolders:
+            _refuse_folder(Path(folder, name), inside)
         for name in sorted(files):
-            if Path(name).suffix.lower() in IMAGE_SUFFIXES and not name.startswith("."):
-                yield Path(folder, name)
+            if _is_image_name(name) and not name.startswith("."):
+                path = Path(folder, name)
+                _refuse_irregular(path, inside)
+                yield path
+
+
+def _is_image_name(name: str) -> bool:
+    return Path(name).suffix.lower() in IMAGE_SUFFIXES
+
+
+def _refuse_unlisted(error: OSError) -> None:
+    raise DataError(f"cannot list the folder {error.filename}: {error.strerror}") from error
+
+
+def _refuse_folder(path: Path, inside: Path) -> None:
+    if _is_image_name(path.name):
+        raise DataError(f"{path} is a folder with the ending of an image - rename it or move it away")
+    _refuse_link_out(path, inside)
+
+
+def _refuse_irregular(path: Path, inside: Path) -> None:
+    try:
+        os.fsencode(path).decode()
+    except UnicodeDecodeError:
+        shown = os.fsencode(path).decode(errors="backslashreplace")
+        raise DataError(f"the name {shown} is not in UTF-8 - rename the file or its folder") from None
+    _refuse_link_out(path, inside)
+    try:
+        regular = stat.S_ISREG(path.stat().st_mode)
+    except OSError as error:
+        raise DataError(f"cannot read {path}: {error.strerror}") from error
+    if not regular:
+        raise DataError(f"{path} is no file but a pipe, a socket or a device - move it away")
+
+
+def _refuse_link_out(path: Path, inside: Path) -> None:
+    if path.is_symlink() and not (target := Path(os.path.realpath(path))).is_relative_to(inside):
+        raise DataError(
+            f"{path} is a link to {target}, out of the folder; such links are not followed - put a copy in its place"
+        )
 
 
 def sha256_of_files(paths: list[Path]) -> list[str]:

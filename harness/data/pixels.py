@@ -27,7 +27,7 @@ from harness.errors import DataError
 from harness.processes import map_in_order
 
 Progress = Callable[[int, int], None]
-PIXEL_VERSION = 1
+PIXEL_VERSION = 2
 """Raise it when decoding, resizing or normalising changes what comes out."""
 
 _CHUNK = 16

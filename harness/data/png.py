@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import struct
 import zlib
+from collections.abc import Iterator
+
+from harness.data.picture_size import size_fault
 
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _PNG_CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
 """Values a pixel, by the colour type of a PNG header (RFC 2083, section 4.1.1)."""
+_PNG_DEPTHS = {0: (1, 2, 4, 8, 16), 2: (8, 16), 3: (1, 2, 4, 8), 4: (8, 16), 6: (8, 16)}
+"""Bits a value that each colour type allows."""
 _ADAM7 = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))
 """The passes of an interlaced PNG: first column, first row, column step, row step (RFC 2083, section 2.6)."""
-_MAX_PIXELS = 1 << 26
 
 
 def png_fault(content: bytes) -> str | None:
@@ -41,20 +45,38 @@ def _pixel_fault(header: bytes, compressed: bytes) -> str | None:
     if len(header) != 13:
         return "the PNG has no valid header"
     width, height, depth, colour, _, _, interlaced = struct.unpack(">IIBBBBB", header)
-    if width * height > _MAX_PIXELS:
-        return f"the PNG claims {width:,} x {height:,} pixels"
+    if fault := size_fault("PNG", width, height):
+        return fault
+    if depth not in _PNG_DEPTHS.get(colour, ()):
+        return f"the PNG has a colour type that does not exist: {colour} with {depth} bits"
+    passes = list(_passes(width, height, depth * _PNG_CHANNELS[colour], _ADAM7 if interlaced else ((0, 0, 1, 1),)))
+    return _stream_fault(compressed, passes)
+
+
+def _stream_fault(compressed: bytes, passes: list[tuple[int, int]]) -> str | None:
+    """Check that a stream unpacks to just the rows of the passes (rows, bytes a row), checksum included."""
+    claimed, stream = sum(rows * row_bytes for rows, row_bytes in passes), zlib.decompressobj()
     try:
-        pixels = zlib.decompressobj().decompress(compressed, max_length=10 * _MAX_PIXELS)
+        pixels = stream.decompress(compressed, max_length=claimed + 1)
     except zlib.error as error:
         return f"the pixels of the PNG do not decompress: {error}"
+    if len(pixels) != claimed:
+        return f"the PNG has {'fewer' if len(pixels) < claimed else 'more'} pixels than its header says"
+    if not stream.eof:  # a checksum that is cut short is enough to crash the decoder
+        return "the pixels of the PNG are cut short"
     start = 0
-    for left, top, step_x, step_y in _ADAM7 if interlaced else ((0, 0, 1, 1),):
-        columns, rows = max(0, -(-(width - left) // step_x)), max(0, -(-(height - top) // step_y))
-        row_bytes = 1 + (columns * depth * _PNG_CHANNELS.get(colour, 0) + 7) // 8
-        end = start + (rows * row_bytes if columns else 0)
-        if end > len(pixels):
-            return "the PNG has fewer pixels than its header says"
+    for rows, row_bytes in passes:
+        end = start + rows * row_bytes
         if max(pixels[start:end:row_bytes], default=0) > 4:
             return "the PNG has a row with a filter that does not exist"
         start = end
     return None
+
+
+def _passes(
+    width: int, height: int, pixel_bits: int, grids: tuple[tuple[int, int, int, int], ...]
+) -> Iterator[tuple[int, int]]:
+    """Yield the rows of each pass, and the bytes of a row with its filter; a pass without columns has no rows."""
+    for left, top, step_x, step_y in grids:
+        columns, rows = max(0, -(-(width - left) // step_x)), max(0, -(-(height - top) // step_y))
+        yield (rows if columns else 0), 1 + (columns * pixel_bits + 7) // 8

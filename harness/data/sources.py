@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import csv
 import hashlib
+import io
 import math
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +22,8 @@ HELD_OUT_SIDES = (APART, COPIES)
 """Sides that take no part in training or choosing: the honest measure of a stage, and what a random split measures."""
 
 _SHARE = 0.1  # of the groups, for each side beside training
+_LIST_COLUMNS = ("path", "class", "tile")
+_MAX_LIST_BYTES = 50_000_000
 
 
 @dataclass(frozen=True)
@@ -98,13 +103,53 @@ def _lung_images(root: Path) -> pd.DataFrame:
             f"no tile groups in {root}: {list_file.name} (columns path, class, tile) must say which images are copies "
             "of one tile - published groups: GeorgeBatch/LC25000-clean"
         )
-    groups = pd.read_csv(list_file, dtype=str)
-    if not {"path", "class", "tile"} <= set(groups.columns):
-        raise DataError(f"{list_file} has the columns {', '.join(groups.columns)}; path, class, tile are needed")
+    groups = _read_groups(list_file)
     groups = groups[groups["class"].isin(LUNG_CLASSES)].reset_index(drop=True)
+    inside = os.path.realpath(root)
+    for path in groups["path"]:
+        if not Path(os.path.realpath(root / path)).is_relative_to(inside):
+            raise DataError(f"{list_file} names {path}, which is not below {root} - name files below it only")
     missing = [path for path in groups["path"] if not (root / path).is_file()]
     if missing:
         raise DataError(f"{len(missing)} images named in {list_file} are not there, the first is {missing[0]}")
+    return groups
+
+
+def _read_groups(list_file: Path) -> pd.DataFrame:
+    try:
+        content = list_file.read_bytes()
+    except OSError as error:
+        raise DataError(f"cannot read {list_file}: {error.strerror}") from error
+    return parse_groups(content, list_file)
+
+
+def parse_groups(content: bytes, where: Path) -> pd.DataFrame:
+    """Read ``groups.csv``: one row an image, with the columns ``path``, ``class`` and ``tile`` as text.
+
+    Args:
+        content: The file's bytes: UTF-8.
+        where: What to call the file in an error.
+
+    Raises:
+        DataError: It is no CSV of these columns, a field is empty, or an image is listed twice.
+    """
+    if len(content) > _MAX_LIST_BYTES:
+        raise DataError(f"{where} has {len(content):,} bytes; a list of images has at most {_MAX_LIST_BYTES:,}")
+    try:
+        rows = list(csv.DictReader(io.StringIO(content.decode("utf-8-sig"), newline=""), strict=True))
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise DataError(f"{where} cannot be read as CSV in UTF-8: {error}") from error
+    if not rows or not set(_LIST_COLUMNS) <= set(rows[0]):
+        found = ", ".join(str(column) for column in rows[0]) if rows else "nothing"
+        raise DataError(f"{where} has {found}; an image a row and the columns path, class, tile are needed")
+    for number, row in enumerate(rows, start=1):
+        if None in row or not all(row[column] for column in _LIST_COLUMNS) or "\0" in row["path"]:
+            raise DataError(f"row {number} of {where} has too many fields, or no path, class or tile - mend it")
+    groups = pd.DataFrame(rows, columns=list(_LIST_COLUMNS), dtype=str)
+    groups["path"] = groups["path"].map(os.path.normpath)
+    twice = groups.loc[groups["path"].duplicated(), "path"]
+    if len(twice):
+        raise DataError(f"{where} lists {twice.iloc[0]} twice - keep one line for each image")
     return groups
 
 

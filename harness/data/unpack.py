@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import errno
 import gzip
+import io
+import lzma
+import os
 import stat
+import struct
 import tarfile
 import tempfile
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path, PureWindowsPath
-from typing import IO, Literal
+from typing import IO, Any
 
 from harness.errors import DataError
 
@@ -22,11 +27,17 @@ SCRATCH_PREFIX = ".unpack-"
 """What the folder beside the archive begins with that content lies in until it is whole; a killed process leaves it."""
 
 _CHUNK_BYTES = 1 << 20
+_MAX_HEADER_BYTES = 8 << 20
+"""Files are read in chunks, so whoever asks for more at once read a made-up length from a header."""
+_MAX_NAME_BYTES, _MAX_DEPTH = 255, 50
 _UNREADABLE = (
+    ArithmeticError,
     EOFError,
+    LookupError,
     RuntimeError,
     ValueError,
-    gzip.BadGzipFile,
+    lzma.LZMAError,
+    struct.error,
     tarfile.TarError,
     zipfile.BadZipFile,
     zlib.error,
@@ -52,9 +63,12 @@ def unpack(archive: Path, folder: Path) -> Path:
         content.mkdir()
         try:
             _extract(archive, content)
-        except _UNREADABLE as error:
+        except (*_UNREADABLE, OSError) as error:
+            if isinstance(error, OSError) and error.errno not in {None, errno.EINVAL}:
+                raise  # the disk's fault; a place that cannot be, or packed data that are none, are the archive's
             advice = "delete it and fetch again; if that repeats, the server sends something else than the archive"
-            raise DataError(f"{archive} cannot be unpacked: {error} - {advice}") from error
+            why = str(error) or type(error).__name__
+            raise DataError(f"{archive} cannot be unpacked: {why} - {advice}") from error
         tops = list(content.iterdir())
         if len(tops) == 1 and tops[0].is_dir() and not tops[0].name.startswith("."):
             return tops[0].rename(folder / tops[0].name)
@@ -69,6 +83,8 @@ def _extract(archive: Path, target: Path) -> None:
         path = PureWindowsPath(name)  # takes / and \ for separators, so neither gets past on any system
         if path.anchor or ".." in path.parts or "\0" in name:
             raise _refused(archive, f"the entry {name!r} leads out of it")
+        if len(path.parts) > _MAX_DEPTH or any(len(os.fsencode(part)) > _MAX_NAME_BYTES for part in path.parts):
+            raise _refused(archive, f"the entry {name[:60]!r}... has too long a name or lies too deep")
         try:
             allowance -= _write_entry(source, target.joinpath(*path.parts), allowance)
         except (FileExistsError, NotADirectoryError):
@@ -96,15 +112,33 @@ def _entries(archive: Path) -> Iterator[tuple[str, IO[bytes] | None]]:
         magic = file.read(2)
     if magic == b"PK":
         return _zip_entries(archive)
-    return _tar_entries(archive, "r:gz" if magic == b"\x1f\x8b" else "r:")
+    return _tar_entries(archive, gzip.open if magic == b"\x1f\x8b" else open)
 
 
-def _tar_entries(archive: Path, mode: Literal["r:", "r:gz"]) -> Iterator[tuple[str, IO[bytes] | None]]:
-    with tarfile.open(archive, mode) as tar:
+def _tar_entries(archive: Path, opened: Callable[[Path, str], Any]) -> Iterator[tuple[str, IO[bytes] | None]]:
+    with opened(archive, "rb") as stream, tarfile.open(fileobj=_Guarded(stream), mode="r:") as tar:
         for member in tar:
             if not (member.isreg() or member.isdir()):
                 raise _refused(archive, f"the entry {member.name!r} is a link or a device")
             yield member.name, tar.extractfile(member)
+
+
+class _Guarded(io.RawIOBase):
+    """A stream that gives no more than a header's worth at once: a header may claim to be larger than the memory."""
+
+    def __init__(self, stream: IO[bytes]) -> None:
+        self._stream = stream
+
+    def read(self, size: int = -1) -> bytes:
+        if not 0 <= size <= _MAX_HEADER_BYTES:
+            raise tarfile.ReadError(f"a header claims {size:,} bytes")
+        return self._stream.read(size)
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        return self._stream.seek(offset, whence)
+
+    def tell(self) -> int:
+        return self._stream.tell()
 
 
 def _zip_entries(archive: Path) -> Iterator[tuple[str, IO[bytes] | None]]:

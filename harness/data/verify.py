@@ -7,7 +7,6 @@ neither is official the file is listed as unknown and never guessed at.
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -15,14 +14,13 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import torch
 from tabulate import tabulate
-from torchvision.io import ImageReadMode, decode_image
 
+from harness.data.decode import decode_full_size
 from harness.data.manifest import count_table, image_files, sha256_of_files
 from harness.data.official import N_OFFICIAL_IMAGES, official_list
-from harness.data.png import png_fault
 from harness.errors import DataError
+from harness.text import printable
 
 SCHEMA_VERSION = 1
 N_EXAMPLES = 10
@@ -118,16 +116,10 @@ def verify_folder(root: Path, on_progress: Callable[[int, int], None] | None = N
 
 def decoding_fault(path: Path) -> str | None:
     """Say why a file does not decode as an image, or return None where it does."""
-    content = path.read_bytes()
-    if not content:
-        return "the file is empty"
-    fault = png_fault(content)
-    if fault is not None:
-        return fault
     try:
-        decode_image(torch.frombuffer(bytearray(content), dtype=torch.uint8), mode=ImageReadMode.RGB)
+        decode_full_size(path)
     except RuntimeError as error:
-        return _own_words(str(error))
+        return str(error)
     return None
 
 
@@ -140,10 +132,10 @@ def render_report(report: VerifyReport) -> str:
         ("unknown (neither name nor content is official)", report.unknown),
         ("missing", report.missing),
     )
-    lines = [f"Images in {report.folder}", "", f"- intact (byte for byte official): {len(report.intact):,}"]
+    lines = [f"Images in {printable(report.folder)}", "", f"- intact (byte for byte official): {len(report.intact):,}"]
     for title, items in problems:
         lines.append(f"- {title}: {len(items):,}")
-        lines.extend(f"    - {item}" for item in items[:N_EXAMPLES])
+        lines.extend(f"    - {printable(item)}" for item in items[:N_EXAMPLES])
         if len(items) > N_EXAMPLES:
             lines.append(f"    - and {len(items) - N_EXAMPLES:,} more")
     return "\n".join([*lines, "", _side_by_side(report), "", _holding(report)]) + "\n"
@@ -209,12 +201,6 @@ class _Findings:
 
     def _below_root(self, path: Path) -> str:
         return path.relative_to(self.root).as_posix()
-
-
-def _own_words(message: str) -> str:
-    """Strip the source position that torchvision puts before its reason."""
-    lines = message.strip().splitlines() or ["it does not decode as an image"]
-    return re.sub(r"^.*\.cpp:\d+, ", "", lines[0])
 
 
 def _side_by_side(report: VerifyReport) -> str:

@@ -7,12 +7,12 @@ from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
-import yaml
 from pydantic import AfterValidator, Field
 
 from harness.data.settings import DataSettings, PixelSettings, SourceSettings
 from harness.errors import ConfigError, did_you_mean
 from harness.execution.overrides import VARIANTS, parse_override, set_key
+from harness.execution.yaml_text import MAX_BYTES, parse_yaml
 from harness.plugin_api.schedule import Schedule
 from harness.protocol.protocols import PROTOCOLS, ProtocolName
 from harness.settings import Settings, parse_settings
@@ -93,9 +93,9 @@ class RunConfig(Settings):
     magnifications: Annotated[
         tuple[Literal[40, 100, 200, 400], ...], Field(min_length=1), AfterValidator(_distinct)
     ] = (40, 100, 200, 400)
-    device: Annotated[str, Field(pattern=r"auto|cpu|cuda(:\d+)?")] = "auto"
+    device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:[0-9]{1,3})?)$")] = "auto"
     engine: EngineWish = "auto"
-    threads: int = Field(1, ge=1)
+    threads: int = Field(1, ge=1, le=1024)
     checkpoint_minutes: float = Field(10.0, gt=0)
     cell_seconds: float | None = Field(None, gt=0)
     limit: int | None = Field(None, ge=1)
@@ -169,7 +169,7 @@ def load_config(where: str, overrides: tuple[str, ...] = ()) -> tuple[str, RunCo
 
     Args:
         where: A path, or the name of a shipped config.
-        overrides: ``key=value`` with a dotted key and a YAML value.
+        overrides: ``key=value`` with a dotted key and a YAML value, read as :func:`~.yaml_text.parse_yaml` says.
 
     Returns:
         The config's name (its file's, without the ending) and the config.
@@ -177,11 +177,20 @@ def load_config(where: str, overrides: tuple[str, ...] = ()) -> tuple[str, RunCo
     Raises:
         ConfigError: No such config, no YAML, an unknown key or a bad value.
     """
-    name, text = _read(where)
-    try:
-        values = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise ConfigError(f"{where} is not YAML: {' '.join(str(error).split())}") from error
+    name, content = _read(where)
+    return name, read_config(content, overrides, where, name)
+
+
+def read_config(content: bytes, overrides: tuple[str, ...], where: str, name: str) -> RunConfig:
+    """Read the text of a config and apply overrides; see :func:`load_config`.
+
+    Args:
+        content: YAML.
+        overrides: ``key=value``.
+        where: What to call the text in an error.
+        name: The config's name.
+    """
+    values = parse_yaml(content, where)
     if not isinstance(values, dict):
         raise ConfigError(f"{where} holds no mapping of keys to values")
     if "protocol" in values and "protocols" in values:
@@ -191,7 +200,7 @@ def load_config(where: str, overrides: tuple[str, ...] = ()) -> tuple[str, RunCo
         for other in _TAKES_THE_PLACE_OF.get(key.partition(".")[0], ()):
             values.pop(other, None)
         set_key(values, key, value)
-    return name, parse_config(values, f"config '{name}'")
+    return parse_config(values, f"config '{name}'")
 
 
 def parse_config(values: dict[str, Any], where: str) -> RunConfig:
@@ -221,11 +230,26 @@ def shipped_configs() -> list[str]:
     )
 
 
-def _read(where: str) -> tuple[str, str]:
+def _read(where: str) -> tuple[str, bytes]:
     path = Path(where)
-    if path.is_file():
-        return path.stem, path.read_text(encoding="utf-8")
-    if where in shipped_configs():
-        return where, (resources.files(_SHIPPED) / f"{where}.yaml").read_text(encoding="utf-8")
+    try:
+        if path.is_file():
+            return _name_of(path), _content_of(path)
+    except OSError as error:
+        raise ConfigError(f"cannot read {where}: {error.strerror}") from error
     known = shipped_configs()
+    if where in known:
+        return where, (resources.files(_SHIPPED) / f"{where}.yaml").read_bytes()
     raise ConfigError(f"no config '{where}'{did_you_mean(where, known)} (shipped: {', '.join(known)}; or give a path)")
+
+
+def _name_of(path: Path) -> str:
+    """Return the file's name without its ending: the run folder's name, if nobody gives another."""
+    if not path.stem.strip("."):
+        raise ConfigError(f"{path} has no name that a run folder could bear - rename it")
+    return path.stem
+
+
+def _content_of(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.read(MAX_BYTES + 1)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-import yaml
-
 from harness.errors import ConfigError
+from harness.execution.yaml_text import parse_yaml
+from harness.text import printable
 
 VARIANTS = "variants"
+_MAX_KEY_DOTS = 20
 
 
 def parse_override(text: str) -> tuple[str, Any]:
@@ -19,11 +20,12 @@ def parse_override(text: str) -> tuple[str, Any]:
     """
     key, equals, value = text.partition("=")
     if not equals or not key:
-        raise ConfigError(f"-o {text}: expected key=value, such as -o schedule.epochs=20")
-    try:
-        return key, yaml.safe_load(value)
-    except yaml.YAMLError as error:
-        raise ConfigError(f"-o {text}: the value is not YAML") from error
+        raise ConfigError(f"-o {printable(text)[:100]}: expected key=value, such as -o schedule.epochs=20")
+    if any("\ud800" <= character <= "\udfff" for character in key):
+        raise ConfigError(f"-o {printable(key)[:100]}: the key is not UTF-8 text")
+    if key.count(".") > _MAX_KEY_DOTS:
+        raise ConfigError(f"-o {key[:40]}...: the key has more than {_MAX_KEY_DOTS} dots")
+    return key, parse_yaml(value, f"-o {printable(key)[:100]}: the value")
 
 
 def set_key(values: dict[str, Any], key: str, value: Any) -> None:

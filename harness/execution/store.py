@@ -3,23 +3,39 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import shutil
 import tempfile
-from collections.abc import Container, Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from harness.durable import cannot_write, flush, write_json, write_parquet
 from harness.errors import DataError
 from harness.execution.lock import OnWait, hold
+from harness.execution.readback import (
+    MAX_JSON_BYTES,
+    ActiveRecord,
+    check_cell,
+    check_record,
+    check_run,
+    parse_json,
+    read_file,
+)
 from harness.execution.saved import adopt
 from harness.execution.seals import RECORD, TABLES, find_fault, sealed
+from harness.execution.table_columns import (
+    HISTORY,
+    MANIFEST,
+    MAX_TABLE_BYTES,
+    PREDICTIONS,
+    SPLITS,
+    parse_table,
+    table_frame,
+)
 
 SCHEMA_VERSION = 1
 DONE, FAILED = "done", "failed"
@@ -87,10 +103,14 @@ class RunStore:
         Raises:
             DataError: It cannot be read, or was written by a later version of the harness.
         """
-        run = _read_json(self.folder / "run.json")
-        if run is not None and run.get("schema_version", 0) > SCHEMA_VERSION:
+        file = self.folder / "run.json"
+        run = _read_json(file)
+        if run is None:
+            return None
+        version = run.get("schema_version", 0)
+        if isinstance(version, int) and version > SCHEMA_VERSION:
             raise DataError(f"{self.folder} was written by a later version of the harness - update the harness")
-        return run
+        return check_run(run, file)
 
     def write_run(self, run: dict[str, Any], manifest: pd.DataFrame, splits: pd.DataFrame) -> None:
         """Write ``run.json``, ``manifest.parquet`` and ``splits.parquet``."""
@@ -100,16 +120,17 @@ class RunStore:
 
     def read_manifest(self) -> pd.DataFrame:
         """Return every image of the run, used or not."""
-        return _read_parquet(self.folder / "manifest.parquet")
+        return table_frame(_read_table(self.folder / "manifest.parquet", MANIFEST))
 
     def read_splits(self) -> pd.DataFrame:
         """Return ``image fold seed side``."""
-        return _read_parquet(self.folder / "splits.parquet")
+        return table_frame(_read_table(self.folder / "splits.parquet", SPLITS))
 
     def read_cells(self, without: Container[str] = ()) -> dict[str, dict[str, Any]]:
         """Return every cell's ``cell.json`` by the cell's name, sorted, but for those named."""
-        found = {name: _read_json(self._cells / name / RECORD) for name in self._names() if name not in without}
-        return {name: record for name, record in found.items() if record is not None}
+        files = {name: self._cells / name / RECORD for name in self._names() if name not in without}
+        found = {name: _read_json(file) for name, file in files.items()}
+        return {name: check_cell(record, files[name]) for name, record in found.items() if record is not None}
 
     def find_damage(self, *, thorough: bool) -> dict[str, str]:
         """Find cells that are not what was written: half copied, edited, or without a record.
@@ -158,11 +179,12 @@ class RunStore:
     def read_predictions(self, cells: Iterable[str]) -> pd.DataFrame:
         """Return the predictions of finished cells, one below the other."""
         files = [self._cells / cell / "predictions.parquet" for cell in cells]
-        return pa.concat_tables([_read_table(file) for file in files], promote_options="permissive").to_pandas()
+        tables = [_read_table(file, PREDICTIONS) for file in files]
+        return table_frame(pa.concat_tables(tables, promote_options="permissive"))
 
     def read_history(self, cell: str) -> pd.DataFrame:
         """Return a finished cell's history, one row an epoch; empty for a model without epochs."""
-        return _read_parquet(self._cells / cell / "history.parquet")
+        return table_frame(_read_table(self._cells / cell / "history.parquet", HISTORY))
 
     def working_folder(self, cell: str) -> Path:
         """Make a folder beside the cells in which one is put together."""
@@ -241,8 +263,10 @@ class RunStore:
 
     def read_active(self) -> dict[str, dict[str, Any]]:
         """Return the cells at work, by name."""
-        found = {path.stem: _read_json(path) for path in sorted(self._active.glob("*.json"))}
-        return {name: state for name, state in found.items() if state is not None}
+        found = {path: _read_json(path) for path in sorted(self._active.glob("*.json"))}
+        return {
+            path.stem: check_record(state, ActiveRecord, path) for path, state in found.items() if state is not None
+        }
 
     def move_cells_aside(self) -> None:
         """Give the run folder a fresh start, keeping what was in it under a name with the time."""
@@ -286,24 +310,12 @@ def _remove(path: Path) -> None:
 
 
 def _read_json(path: Path) -> dict[str, Any] | None:
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return None
-    except (OSError, ValueError) as error:
-        raise DataError(f"cannot read {path}: {error}") from error
-    if not isinstance(value, dict):
-        raise DataError(f"{path} does not hold what the harness writes there")
-    return value
+    content = read_file(path, MAX_JSON_BYTES)
+    return None if content is None else parse_json(content, path)
 
 
-def _read_parquet(path: Path) -> pd.DataFrame:
-    return _read_table(path).to_pandas()
-
-
-def _read_table(path: Path) -> pa.Table:
-    try:
-        # one file at a time: a folder of cells must not be taken for one partitioned data set
-        return pq.ParquetFile(path).read()
-    except (OSError, ValueError) as error:
-        raise DataError(f"cannot read {path}: {error}") from error
+def _read_table(path: Path, columns: Mapping[str, str]) -> pa.Table:
+    content = read_file(path, MAX_TABLE_BYTES)
+    if content is None:
+        raise DataError(f"cannot read {path}: it is not there")
+    return parse_table(pa.BufferReader(content), columns, path)

@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from harness.reporting.results import Results
+from harness.text import printable
 from harness.training.torch_model import FINAL_STAGE
 
 _STYLE: dict[Any, Any] = {
@@ -38,8 +39,12 @@ def figure_7(results: Results) -> Figure | None:
             means = (
                 history[history["model"] == label].groupby("epoch")[["train_accuracy", "validation_accuracy"]].mean()
             )
-            axes.plot(means.index, 100 * means["train_accuracy"], f"C{colour}--", lw=1, label=f"{label}, training")
-            axes.plot(means.index, 100 * means["validation_accuracy"], f"C{colour}-", label=f"{label}, validation")
+            axes.plot(
+                means.index, 100 * means["train_accuracy"], f"C{colour}--", lw=1, label=f"{_plain(label)}, training"
+            )
+            axes.plot(
+                means.index, 100 * means["validation_accuracy"], f"C{colour}-", label=f"{_plain(label)}, validation"
+            )
         axes.legend(fontsize=8)
     return figure
 
@@ -55,7 +60,7 @@ def figure_8(results: Results) -> Figure | None:
         figure, axes = _axes(f"Accuracy on validation images at {magnification}x", results)
         for colour, label in enumerate(_trained(results, history)):
             means = history[history["model"] == label].groupby("epoch")["validation_accuracy"].mean()
-            axes.plot(means.index, 100 * means, f"C{colour}-", label=label)
+            axes.plot(means.index, 100 * means, f"C{colour}-", label=_plain(label))
         axes.legend(fontsize=8)
     return figure
 
@@ -78,6 +83,11 @@ def _final(results: Results) -> pd.DataFrame:
 def _trained(results: Results, history: pd.DataFrame) -> list[str]:
     trained = set(history["model"])
     return [label for label in results.labels if label in trained]
+
+
+def _plain(label: str) -> str:
+    """Keep a label from being read as a formula, which may be none that can be drawn."""
+    return printable(label).replace("$", r"\$")
 
 
 def _axes(title: str, results: Results) -> tuple[Figure, Axes]:

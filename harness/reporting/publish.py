@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from harness.durable import write_text
+from harness.errors import DataError
 from harness.execution.store import RunStore
 from harness.reporting.figures import FIGURES, image_bytes
 from harness.reporting.results import read_results
@@ -21,7 +22,7 @@ def publish(store: RunStore) -> dict[int, Table]:
         DataError: No run, or no finished cell.
     """
     results = read_results(store)
-    tables, figures = (_made(store.folder / name) for name in ("tables", "figures"))
+    tables, figures = (own_folder(store.folder / name) for name in ("tables", "figures"))
     made = {number: make(results) for number, make in TABLES.items()}
     for number, table in made.items():
         for how in KEPT_FORMATS:
@@ -29,10 +30,19 @@ def publish(store: RunStore) -> dict[int, Table]:
     for number, draw in FIGURES.items():
         if (figure := draw(results)) is not None:
             for ending in ("png", "svg"):
-                (figures / f"figure{number}.{ending}").write_bytes(image_bytes(figure, ending))
+                file = figures / f"figure{number}.{ending}"
+                file.unlink(missing_ok=True)  # a folder from elsewhere may hold a link in its place
+                file.write_bytes(image_bytes(figure, ending))
     return made
 
 
-def _made(folder: Path) -> Path:
+def own_folder(folder: Path) -> Path:
+    """Make a folder for tables or figures, if it is not there.
+
+    Raises:
+        DataError: A link or a file is in its place, which could lead anywhere.
+    """
+    if folder.is_symlink() or (folder.exists() and not folder.is_dir()):
+        raise DataError(f"{folder} is a link or a file where tables and figures are to be written - remove it")
     folder.mkdir(exist_ok=True)
     return folder

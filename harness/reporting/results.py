@@ -7,13 +7,17 @@ from typing import Any
 
 import pandas as pd
 
-from harness.data.manifest import used_images
+from harness.data.manifest import USED, used_images
 from harness.errors import ComparisonError, DataError
+from harness.execution.cells import Cell
+from harness.execution.readback import SHARED_PARTS
 from harness.execution.store import DONE, RunStore
-from harness.protocol.protocols import TEST, TRAIN
+from harness.protocol.protocols import TEST, TRAIN, VALIDATION
+from harness.training.torch_model import FINAL_STAGE
 
-_SHARED_PARTS = ("plugin", "options", "starts from", "training version")
-"""Parts of a cell's key that all cells of a model have in common, unless some of them are stale."""
+CELL = ("model", "magnification", "fold", "seed")
+_TESTED = (VALIDATION, TEST)
+_FACTS = ["image", "slide", "accession", "type", "magnification", "label"]
 
 
 @dataclass(frozen=True)
@@ -127,16 +131,51 @@ def read_results(store: RunStore) -> Results:
     if not cells:
         raise DataError(f"no finished cell in {store.folder} yet - 'harness status' says what is going on")
     for name, record in cells.items():
+        if name != Cell(*(record[key] for key in CELL)).name:
+            raise DataError(f"the folder {name} in {store.folder} holds another cell, of {record['model']} - remove it")
         if record["comparison_key"] != run["comparison_key"]:
             raise ComparisonError(f"cell {name} belongs to another comparison than its run - remove it and run again")
     histories = [
-        store.read_history(name).assign(**{key: record[key] for key in ("model", "magnification", "fold", "seed")})
-        for name, record in cells.items()
+        store.read_history(name).assign(**{key: record[key] for key in CELL}) for name, record in cells.items()
     ]
     predictions = store.read_predictions(cells)
+    _refuse_other_rows(store, cells, predictions, histories)
+    manifest, splits = store.read_manifest(), store.read_splits()
+    _refuse_other_images(store, manifest, splits, predictions)
     filled = [history for history in histories if len(history)]
     history = pd.concat(filled) if filled else histories[0]
-    return Results(run, store.read_manifest(), store.read_splits(), cells, predictions, history)
+    return Results(run, manifest, splits, cells, predictions, history)
+
+
+def _refuse_other_rows(
+    store: RunStore, cells: dict[str, dict[str, Any]], predictions: pd.DataFrame, histories: list[pd.DataFrame]
+) -> None:
+    """Refuse tables that do not belong to their cells: figures would be made of what is not there."""
+    wanted = {(*(record[key] for key in CELL), side): name for name, record in cells.items() for side in _TESTED}
+    found = set(predictions[[*CELL, "side"]].drop_duplicates().itertuples(index=False, name=None))
+    wrong = [name for place, name in wanted.items() if place not in found]
+    if wrong or len(found) > len(wanted) or predictions.duplicated([*CELL, "side", "image"]).any():
+        named = f"{wrong[0]}/predictions.parquet" if wrong else "*/predictions.parquet"
+        raise DataError(f"{store.folder}/cells/{named} holds rows of another cell, or not its own - run it again")
+    for (name, record), history in zip(cells.items(), histories, strict=True):
+        if (history["stage"] == FINAL_STAGE).sum() != record["epochs"]:
+            raise DataError(f"{store.folder}/cells/{name}/history.parquet has not its cell's epochs - run it again")
+
+
+def _refuse_other_images(
+    store: RunStore, manifest: pd.DataFrame, splits: pd.DataFrame, predictions: pd.DataFrame
+) -> None:
+    """Refuse predictions of images that the manifest does not know like that, and divisions without a side."""
+    images = manifest[manifest["state"] == USED].rename(columns={"name": "image"})
+    if images[_FACTS].isna().any(axis=None) or images["image"].duplicated().any():
+        raise DataError(f"{store.folder}/manifest.parquet does not say of every image what it is - get the folder anew")
+    named = predictions[_FACTS].drop_duplicates()
+    if len(named.merge(images[_FACTS])) < len(named):
+        raise DataError(f"{store.folder}: predictions and manifest.parquet contradict each other - get the folder anew")
+    magnifications = splits["image"].map(images.set_index("image")["magnification"])
+    for magnification in named["magnification"].unique():
+        if not {TRAIN, TEST} <= set(splits.loc[magnifications == magnification, "side"]):
+            raise DataError(f"{store.folder}/splits.parquet has no training or no test images at {magnification}x")
 
 
 def _protocol_notes(run: dict[str, Any]) -> list[str]:
@@ -165,7 +204,7 @@ def _mixture_notes(cells: dict[str, dict[str, Any]]) -> list[str]:
     notes = [f"Mixed library versions: {', '.join(mixed)}."] if mixed else []
     for label in sorted({record["model"] for record in cells.values()}):
         parts = [record["key_parts"] for record in cells.values() if record["model"] == label]
-        mixed = [name for name in _SHARED_PARTS if len({part[name] for part in parts}) > 1]
+        mixed = [name for name in SHARED_PARTS if len({part[name] for part in parts}) > 1]
         if mixed:
             notes.append(f"STALE: cells of {label} differ in {', '.join(mixed)}; run again.")
     return notes + ([f"Mixed training engines: {'; '.join(engines)}."] if len(engines) > 1 else [])

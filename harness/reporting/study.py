@@ -10,10 +10,11 @@ from pathlib import Path
 from harness.durable import write_text
 from harness.errors import ComparisonError, DataError
 from harness.execution.config import StudyKind, names_a_run
+from harness.execution.readback import MAX_JSON_BYTES, parse_json, read_file
 from harness.execution.store import RunStore
 from harness.reporting.ablation import ablation_table
 from harness.reporting.leak import leak_table
-from harness.reporting.publish import KEPT_FORMATS, publish
+from harness.reporting.publish import KEPT_FORMATS, own_folder, publish
 from harness.reporting.results import Results, read_results
 from harness.reporting.table import Table, render
 
@@ -64,18 +65,20 @@ def read_study(folder: Path) -> Study | None:
     Raises:
         DataError: Its ``study.json`` cannot be read, names no run, or was written by a later version of the harness.
     """
-    try:
-        content = json.loads((folder / _FILE).read_text(encoding="utf-8"))
-        if content["schema_version"] > _SCHEMA_VERSION:
-            raise DataError(f"{folder} was written by a later version of the harness - update the harness")
-        if content["schema_version"] == 1:
-            return _study(folder, "protocols", content["protocols"])
-        kinds = {kind: kind for kind in _TABLES}
-        return _study(folder, kinds[content["kind"]], content["runs"])
-    except FileNotFoundError:
+    file = folder / _FILE
+    content = read_file(file, MAX_JSON_BYTES)
+    if content is None:
         return None
-    except (ValueError, KeyError, TypeError) as error:
-        raise DataError(f"cannot read {folder / _FILE}: {error}") from error
+    told = parse_json(content, file)
+    try:
+        if told["schema_version"] > _SCHEMA_VERSION:
+            raise DataError(f"{folder} was written by a later version of the harness - update the harness")
+        if told["schema_version"] == 1:
+            return _study(folder, "protocols", told["protocols"])
+        kinds = {kind: kind for kind in _TABLES}
+        return _study(folder, kinds[told["kind"]], told["runs"])
+    except (KeyError, TypeError) as error:
+        raise DataError(f"{file} does not hold what the harness writes there: {error}") from error
 
 
 def publish_study(study: Study) -> Table:
@@ -88,9 +91,9 @@ def publish_study(study: Study) -> Table:
         publish(store)
     name, make = _TABLES[study.kind]
     table = make({run: read_results(store) for run, store in study.runs.items()})
-    (study.folder / "tables").mkdir(exist_ok=True)
+    tables = own_folder(study.folder / "tables")
     for how in KEPT_FORMATS:
-        write_text(study.folder / "tables" / f"{name}.{how}", render(table, how))
+        write_text(tables / f"{name}.{how}", render(table, how))
     return table
 
 

@@ -14,7 +14,15 @@ from harness.text import markdown, printable
 Format = Literal["md", "csv", "tex", "html", "json"]
 FORMATS: tuple[Format, ...] = ("md", "csv", "tex", "html", "json")
 DASH = "-"
+_FORMULA = ("=", "+", "-", "@")
 _TEX = {c: f"\\{c}" for c in "&%$#_{}"} | {
+    # after the end of a row these would be taken for its options
+    "[": "{[}",
+    "]": "{]}",
+    "*": "{*}",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+    "|": r"\textbar{}",
     "\\": r"\textbackslash{}",
     "~": r"\textasciitilde{}",
     "^": r"\textasciicircum{}",
@@ -48,7 +56,12 @@ class Table:
 
 
 def render(table: Table, how: Format) -> str:
-    """Return a table as text in a format; what comes from plugins and file names is escaped, save in CSV, as data."""
+    """Return a table as text in a format.
+
+    What comes from plugins and file names is shown as it is written, and never read as markup. In CSV, text that a
+    spreadsheet would compute (it begins with ``=``, ``+``, ``-`` or ``@``) gets an apostrophe before it, and what
+    steers a terminal is a space there too; JSON holds every text to the letter.
+    """
     return _RENDERERS[how](table)
 
 
@@ -69,7 +82,15 @@ def _markdown(table: Table) -> str:
 def _csv(table: Table) -> str:
     import pandas as pd  # noqa: PLC0415 - the other formats do without
 
-    return str(pd.DataFrame(table.records).to_csv(index=False))
+    records = [{key: _csv_value(value) for key, value in record.items()} for record in table.records]
+    return str(pd.DataFrame(records).to_csv(index=False))
+
+
+def _csv_value(value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    text = printable(value)
+    return f"'{text}" if text.lstrip().startswith(_FORMULA) else text
 
 
 def _json(table: Table) -> str:

@@ -10,13 +10,15 @@ import pandas as pd
 import pytest
 
 from harness import ModelCard
-from harness.data.manifest import USED
+from harness.data.manifest import COLUMNS, USED
 from harness.evaluation.convergence import Convergence
 from harness.execution.cells import Cell
+from harness.execution.records import HISTORY_COLUMNS
 from harness.execution.store import DONE, RunStore
-from harness.protocol.protocols import TEST
+from harness.protocol.protocols import TEST, TRAIN, VALIDATION
 from harness.reporting.results import Results, read_results
 from harness.reporting.tables import table_4, table_5
+from harness.training.torch_model import FINAL_STAGE
 
 MODELS = ("majority", "lbp-svm", "densenet", "densenet-se", "deep-transfer")
 MAGNIFICATIONS = (40, 100, 200, 400)
@@ -33,11 +35,12 @@ def run_of(seeds: range) -> dict[str, Any]:
             "magnifications": list(MAGNIFICATIONS),
             "seeds": list(seeds),
             "pixels": {"size": 224},
-            "data": {"phantom": {}, "folder": None},
+            "data": {"phantom": {}},
         },
         "protocol": {"name": "accession-5fold", "title": "", "shared_accessions": 0, "cross_validates": True},
         "leaks": [],
         "leaky": False,
+        "device": {"type": "cpu"},
     }
 
 
@@ -63,7 +66,13 @@ def record_of(cell: Cell) -> dict[str, Any]:
         "epochs": 20,
         "convergence": asdict(Convergence(7, 7000, 60.0 + cell.fold, 0.9)),
         "pretraining": [],
-        "timings": {"fit_seconds": 200.0, "images_per_second_alone": 100.0, "calibration_seconds": 0.5},
+        "metrics": dict.fromkeys(("p_img", "p_arp_slide", "balanced_accuracy"), 0.9),
+        "timings": {
+            "fit_seconds": 200.0,
+            "cell_seconds": 210.0,
+            "images_per_second_alone": 100.0,
+            "calibration_seconds": 0.5,
+        },
         **asdict(card),
     }
 
@@ -71,7 +80,7 @@ def record_of(cell: Cell) -> dict[str, Any]:
 def predictions_of(cell: Cell) -> pd.DataFrame:
     return pd.DataFrame(
         {
-            "side": TEST,
+            "side": [VALIDATION] + [TEST] * (IMAGES - 1),
             "image": [f"{cell.magnification}-{cell.fold}-{number}" for number in range(IMAGES)],
             "slide": "14-1A",
             "accession": "14-1",
@@ -89,7 +98,9 @@ def predictions_of(cell: Cell) -> pd.DataFrame:
 
 
 def history_of(cell: Cell) -> pd.DataFrame:
-    return pd.DataFrame({"stage": "final", "epoch": range(1, 21), "validation_balanced_accuracy": 0.9 - cell.fold / 50})
+    constant = dict.fromkeys((*HISTORY_COLUMNS, "train_seconds"), 0.5)
+    named = {"stage": FINAL_STAGE, "epoch": range(1, 21), "images_seen": range(100, 2100, 100)}
+    return pd.DataFrame({**constant, **named, "validation_balanced_accuracy": 0.9 - cell.fold / 50})
 
 
 def cells_of(seeds: range) -> list[Cell]:
@@ -101,7 +112,11 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> RunStore:
     """Return a run folder with the 100 cells of one seed."""
     store = RunStore(tmp_path_factory.mktemp("run"))
     with store.open_for_writing():
-        store.write_run(run_of(range(1)), pd.DataFrame({"state": [USED]}), pd.DataFrame({"image": []}))
+        tested = pd.concat(map(predictions_of, cells_of(range(1)))).drop_duplicates("image", ignore_index=True)
+        empty = dict.fromkeys(("file", "sha256"), "") | {"size": 0, "state": USED}
+        splits = pd.concat([tested.assign(side=side) for side in (TRAIN, TEST)])
+        manifest = tested.rename(columns={"image": "name"}).assign(**empty)
+        store.write_run(run_of(range(1)), manifest[list(COLUMNS)], splits[["image", "fold", "seed", "side"]])
         for cell in cells_of(range(1)):
             working = store.working_folder(cell.name)
             store.finish_cell(cell.name, working, record_of(cell), predictions_of(cell), history_of(cell))

@@ -1,4 +1,6 @@
+import os
 import shutil
+from pathlib import Path
 
 import pytest
 import torch
@@ -88,3 +90,95 @@ def test_unreadable_file_is_named(tmp_path):
     with pytest.raises(DataError, match="cannot read"):
         scan_folder(tmp_path)
     shutil.rmtree(tmp_path)
+
+
+def outside(tmp_path):
+    """A folder beside the images, with an image in it."""
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / f"{STEM}.png").write_bytes(png())
+    (tmp_path / "images").mkdir()
+    return tmp_path / "elsewhere", tmp_path / "images"
+
+
+def test_a_link_out_of_the_folder_is_named_and_not_followed(tmp_path):
+    elsewhere, images = outside(tmp_path)
+    (images / f"{STEM}.png").symlink_to(elsewhere / f"{STEM}.png")
+    with pytest.raises(DataError, match=rf"{STEM}.png is a link to .*elsewhere.*put a copy in its place"):
+        scan_folder(images)
+
+
+def test_a_folder_that_is_a_link_out_is_named_and_not_silently_missing(tmp_path):
+    elsewhere, images = outside(tmp_path)
+    (images / "more").symlink_to(elsewhere)
+    with pytest.raises(DataError, match=r"images/more is a link to .*elsewhere, out of the folder"):
+        scan_folder(images)
+
+
+def test_links_inside_the_folder_and_to_the_folder_serve(tmp_path):
+    elsewhere, images = outside(tmp_path)
+    (elsewhere / "again").mkdir()
+    (elsewhere / "again" / f"{STEM}.png").symlink_to(elsewhere / f"{STEM}.png")
+    (elsewhere / "loop").symlink_to(elsewhere)
+    images.rmdir()
+    images.symlink_to(elsewhere)
+    assert scan_folder(images)["state"].tolist() == ["used", "repeated"]
+
+
+def test_a_link_that_goes_round_is_named(tmp_path):
+    (tmp_path / "a.png").symlink_to(tmp_path / "a.png")
+    with pytest.raises(DataError, match=r"cannot read .*a\.png"):
+        scan_folder(tmp_path)
+
+
+def test_a_pipe_does_not_hang(tmp_path):
+    os.mkfifo(tmp_path / f"{STEM}.png")
+    with pytest.raises(DataError, match=rf"{STEM}\.png is no file but a pipe"):
+        scan_folder(tmp_path)
+
+
+def test_folders_without_end_are_told(tmp_path):
+    (tmp_path / "/".join("a" * 300)).mkdir(parents=True)
+    with pytest.raises(DataError, match="nested more than 100 deep"):
+        scan_folder(tmp_path)
+
+
+def test_a_device_is_not_read(tmp_path):
+    (tmp_path / f"{STEM}.png").symlink_to("/dev/zero")
+    with pytest.raises(DataError, match="is a link to /dev/zero"):
+        scan_folder(tmp_path)
+
+
+def test_a_folder_named_like_an_image(tmp_path):
+    (tmp_path / f"{STEM}.png").mkdir()
+    with pytest.raises(DataError, match=rf"{STEM}\.png is a folder with the ending of an image"):
+        scan_folder(tmp_path)
+
+
+@pytest.mark.parametrize("locked", ["file", "folder"])
+def test_what_may_not_be_read_is_named(tmp_path, monkeypatch, locked):
+    """Permissions do not bind every user, so the system's answer is put in its place."""
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "sub" / f"{STEM}.png").write_bytes(png())
+
+    def refuse(path, *_, **__):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(*((os, "scandir") if locked == "folder" else (Path, "open")), refuse)
+    with pytest.raises(DataError, match=r"cannot (read|list the folder) .*: Permission denied"):
+        scan_folder(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "name", ["切片 一", "прозрачность", "عينة", "a'b\"c;$(ls)", "\x1b[31mred\x1b[0m", "a\nb", "x\u202egnp"]
+)
+def test_names_in_other_scripts_and_with_odd_characters_are_left_out_and_told(tmp_path, name):
+    (tmp_path / name).mkdir()
+    (tmp_path / name / f"{name}.png").write_bytes(png())
+    (tmp_path / name / f"{STEM}.png").write_bytes(png())
+    assert scan_folder(tmp_path).set_index("name")["state"].to_dict() == {STEM: "used", name: "unparsed"}
+
+
+def test_a_name_that_is_no_text_is_shown_by_its_bytes(tmp_path):
+    Path(os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9.png")).write_bytes(png())
+    with pytest.raises(DataError, match=r"the name .*caf\\xe9\.png is not in UTF-8 - rename"):
+        scan_folder(tmp_path)

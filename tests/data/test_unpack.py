@@ -115,3 +115,45 @@ def test_the_images_appear_in_one_folder(tmp_path: Path, pack: Any, files: dict[
     root = tmp_path if top == "a" else tmp_path / top
     assert {name: (root / name).read_bytes() for name in files} == files
     assert sorted(path.name for path in tmp_path.iterdir()) == [".download", top]
+
+
+@pytest.mark.parametrize("pack", [tar_gz, zipped])
+@pytest.mark.parametrize("name", ["a/" * 60 + "in.png", "a/" + "n" * 300, "\N{GREEK SMALL LETTER ALPHA}" * 200])
+def test_names_that_no_disk_takes_are_refused(tmp_path: Path, pack: Any, name: str) -> None:
+    refuse(tmp_path, pack({"a/in.png": noise(), name: b"x"}), "has too long a name or lies too deep")
+
+
+@pytest.mark.parametrize("kind", [tarfile.XHDTYPE, tarfile.GNUTYPE_LONGNAME, tarfile.XGLTYPE])
+def test_a_header_that_claims_the_memory_is_not_read(tmp_path: Path, kind: bytes) -> None:
+    header = tarfile.TarInfo("long")
+    header.type, header.size = kind, 1 << 32
+    refuse(tmp_path, tar_gz({"a/in.png": noise()}, header), "a header claims [0-9,]+ bytes")
+
+
+def test_a_sparse_file_counts_with_its_holes(tmp_path: Path) -> None:
+    hole = tarfile.TarInfo("a/hole")
+    hole.pax_headers = {"GNU.sparse.map": "0,0", "GNU.sparse.size": str(1 << 40), "GNU.sparse.name": "a/hole"}
+    refuse(tmp_path, tar_gz({"a/in.png": noise()}, hole), "more than 200 times its size")
+
+
+def test_an_archive_in_an_archive_stays_a_file(tmp_path: Path) -> None:
+    inner = zipped({"../out.png": b"x"})
+    archive = tmp_path / ".download" / "set.zip"
+    archive.parent.mkdir()
+    archive.write_bytes(zipped({"a/inner.zip": inner}))
+    assert (unpack(archive, tmp_path) / "inner.zip").read_bytes() == inner
+
+
+def test_odd_names_arrive_as_they_are(tmp_path: Path) -> None:
+    archive = tmp_path / ".download" / "set.tar"
+    archive.parent.mkdir()
+    names = {"a/切片.png", "a/\x1b[31m.png", "a/with space\n.png"}
+    archive.write_bytes(plain_tar(dict.fromkeys(names, b"x")))
+    assert {f"a/{path.name}" for path in unpack(archive, tmp_path).iterdir()} == names
+
+
+def test_an_encrypted_zip_is_told(tmp_path: Path) -> None:
+    content = bytearray(zipped({"a/in.png": noise()}))
+    for signature, place in ((b"PK\3\4", 6), (b"PK\1\2", 8)):
+        content[content.index(signature) + place] |= 1
+    refuse(tmp_path, bytes(content), "cannot be unpacked: .*encrypted")

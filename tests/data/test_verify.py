@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import struct
-import zlib
 from pathlib import Path
 
 import pytest
@@ -13,7 +11,7 @@ import torch
 from torchvision.io import write_jpeg, write_png
 
 from harness.data.official import N_OFFICIAL_IMAGES, official_list
-from harness.data.verify import decoding_fault, png_fault, render_report, verify_folder
+from harness.data.verify import decoding_fault, render_report, verify_folder
 from harness.errors import DataError
 
 pytestmark = pytest.mark.filterwarnings("ignore:The image decoding and encoding:DeprecationWarning")
@@ -48,14 +46,6 @@ def png(path: Path) -> Path:
     return path
 
 
-def png_of(pixels: bytes, interlaced: int = 0, size: int = 2) -> bytes:
-    """A greyscale PNG of ``size`` x ``size`` pixels whose checksums hold whatever its pixel stream is."""
-    header = struct.pack(">IIBBBBB", size, size, 8, 0, 0, 0, interlaced)
-    chunks = ((b"IHDR", header), (b"IDAT", pixels), (b"IEND", b""))
-    packed = (struct.pack(">I", len(d)) + k + d + struct.pack(">I", zlib.crc32(k + d)) for k, d in chunks)
-    return b"\x89PNG\r\n\x1a\n" + b"".join(packed)
-
-
 def test_each_file_lands_in_one_category(tmp_path: Path) -> None:
     png(tmp_path / f"{STEM}.png")
     write_jpeg(picture(), str(tmp_path / f"{OTHER}.jpg"))
@@ -69,7 +59,7 @@ def test_each_file_lands_in_one_category(tmp_path: Path) -> None:
     assert report.reencoded == (f"{STEM}.png", f"{OTHER}.jpg")
     assert [file for file, _ in report.damaged] == ["SOB_B_F-14-14134-40-001.png", "SOB_B_F-14-14134-40-002.png"]
     assert report.damaged[0][1] == "the file is empty"
-    assert report.damaged[1][1].startswith("Unsupported image file")
+    assert report.damaged[1][1] == "it is a text file, not a PNG or JPEG"
     assert report.unknown == (f"{STEM} (1).png", "holiday.png")
     assert report.held == (STEM, OTHER)
 
@@ -153,46 +143,12 @@ def test_a_truncated_png_is_damaged(tmp_path: Path, kept: int) -> None:
     assert decoding_fault(tmp_path / "cut.png") is not None
 
 
-def test_a_png_with_one_flipped_bit_is_damaged(tmp_path: Path) -> None:
-    content = bytearray(png(tmp_path / "flipped.png").read_bytes())
-    content[len(content) // 2] ^= 1
-    assert "checksum" in str(png_fault(bytes(content)))
-
-
 def test_a_truncated_jpeg_is_damaged(tmp_path: Path) -> None:
     path = tmp_path / "cut.jpg"
     write_jpeg(picture(), str(path))
     assert decoding_fault(path) is None
     path.write_bytes(path.read_bytes()[:-20])
-    assert "incomplete or truncated" in str(decoding_fault(path))
-
-
-@pytest.mark.parametrize(
-    ("pixels", "interlaced", "fault"),
-    [
-        (zlib.compress(b"\0\1\2\0\1"), 0, "fewer pixels"),
-        (zlib.compress(b"\0\1\2\7\1\2"), 0, "filter that does not exist"),
-        (zlib.compress(b"\0\1\0\1\0\1"), 1, "fewer pixels"),
-        (zlib.compress(b"\0\1\0\1\5\1\2"), 1, "filter that does not exist"),
-        (b"no zlib stream", 0, "do not decompress"),
-    ],
-)
-def test_pixels_that_would_crash_the_decoder_are_told(pixels: bytes, interlaced: int, fault: str) -> None:
-    assert fault in str(png_fault(png_of(pixels, interlaced)))
-
-
-@pytest.mark.parametrize(("rows", "interlaced"), [(b"\0\1\2\0\1\2", 0), (b"\0\1\0\1\0\1\2", 1)])
-def test_sound_pixels_decode(tmp_path: Path, rows: bytes, interlaced: int) -> None:
-    (tmp_path / "sound.png").write_bytes(png_of(zlib.compress(rows), interlaced))
-    assert decoding_fault(tmp_path / "sound.png") is None
-
-
-def test_a_png_that_claims_to_be_huge_is_not_decoded() -> None:
-    assert "claims 1,048,576 x 1,048,576 pixels" in str(png_fault(png_of(b"", size=1 << 20)))
-
-
-def test_other_formats_are_left_to_the_decoder() -> None:
-    assert png_fault(b"\xff\xd8\xff no PNG") is None
+    assert "cut short" in str(decoding_fault(path))
 
 
 def test_originals_are_intact(originals: Path) -> None:

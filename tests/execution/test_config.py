@@ -1,3 +1,5 @@
+import os
+
 import pytest
 
 from harness.errors import ConfigError
@@ -90,3 +92,76 @@ def test_unknown_model_option():
     _, config = load_config("patient", ("models.densenet.options.dropuot=0.5",))
     with pytest.raises(ConfigError, match="did you mean 'dropout'"):
         model_entries(config, discover())
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("schedule={epochs: 1, epochs: 2}", r"-o schedule: the value: the key 'epochs' stands twice"),
+        ("seeds=!!python/object/apply:os.system [id]", "makes an object"),
+        ("seeds=[1, 2", "-o seeds: the value is not YAML"),
+        ("a." * 5000 + "b=1", "the key has more than 20 dots"),
+        ("schedule.epochs.x.y=1", "'schedule.epochs' = "),
+        ("seeds=" + "9" * 5000, "is too large"),
+        ("threads=1000000000", "threads"),
+        ("models.\udcff={}", "-o models. : the key is not UTF-8 text"),
+        ("models={\udcff: {}}", "is not YAML"),
+        ("device=cpu; rm -rf", "device"),
+        ("device=cuda:99999999999999999999", "device"),
+        ("limit=" + "x" * 50_000, r"x{50}.*\.\.\."),
+        ("schedule.epochs=.nan", "schedule.epochs"),
+        ("schedule.learning_rate=.inf", "schedule.learning_rate"),
+        ("schedule={" + ", ".join(f"k{n}: 1" for n in range(500)) + "}", "and 490 more faults"),
+    ],
+)
+def test_hostile_overrides(override, message):
+    with pytest.raises(ConfigError, match=message) as caught:
+        load_config("patient", (override,))
+    assert len(str(caught.value)) < 2000
+    assert len(str(caught.value).splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"models: {a: {}}\nmodels: {b: {}}", r"'models' stands twice \(line 2\)"),
+        (b"models: caf\xe9", "is not UTF-8"),
+        (b"#" * 1_000_001, "is larger than 1,000,000 bytes"),
+        (b"- a", "holds no mapping"),
+        (b"", "holds no mapping"),
+        (b"models: {1: {}}", "a key is no text"),
+        (b"models: &m {a: {options: *m}}", "contains itself"),
+        (b"models: [densenet]", "models"),
+        (b"models: 7", "models"),
+        (b"models: {a: {options: 3}}", "models.a.options"),
+        (b"protocol: [[]]\nmodels: {a: }", "protocol"),
+    ],
+)
+def test_hostile_files(tmp_path, content, message):
+    file = tmp_path / "sent.yaml"
+    file.write_bytes(content)
+    with pytest.raises(ConfigError, match=message):
+        load_config(str(file))
+
+
+def test_files_that_cannot_be_read(tmp_path):
+    os.mkfifo(tmp_path / "pipe.yaml")
+    for where in (tmp_path / "pipe.yaml", tmp_path, tmp_path / "absent.yaml"):
+        with pytest.raises(ConfigError, match="no config"):
+            load_config(str(where))
+    with pytest.raises(ConfigError, match=r"cannot read n+: File name too long"):
+        load_config("n" * 5000)
+
+
+def test_a_name_that_would_lead_out_of_the_results(tmp_path):
+    (tmp_path / "...yaml").write_text("models: {majority: {}}")
+    with pytest.raises(ConfigError, match="no name that a run folder could bear"):
+        load_config(str(tmp_path / "...yaml"))
+
+
+def test_a_hostile_config_ends_with_exit_code_2_and_one_line(harness, tmp_path):
+    (tmp_path / "sent.yaml").write_text('models: {"a\\u001b[31m": {}, "b\\u202e": 3}')
+    code, out, err = harness("run", tmp_path / "sent.yaml")
+    assert (code, out) == (2, "")
+    assert len(err.splitlines()) == 1
+    assert err.rstrip("\n").isprintable()

@@ -1,0 +1,47 @@
+"""The list of official files, sound and damaged."""
+
+from __future__ import annotations
+
+import gzip
+from importlib import resources
+
+import pytest
+
+from harness.data.official import official_list, parse_official_list
+from harness.errors import DataError
+
+SHIPPED = (resources.files("harness.data") / "breakhis_official.tsv.gz").read_bytes()
+LINES = gzip.decompress(SHIPPED).decode().splitlines()
+
+
+def packed(*lines: str) -> bytes:
+    return gzip.compress("\n".join(lines).encode())
+
+
+def test_the_shipped_list() -> None:
+    table = official_list()
+    assert len(table) == 7909
+    row = table.loc["SOB_B_A-14-22549AB-100-001"]
+    assert (row["bytes"], row["test_folds"], row["accession"]) == (463800, {4, 5}, "14-22549")
+    assert frozenset() in set(table["test_folds"])
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"no gzip",
+        SHIPPED[:5000],
+        SHIPPED[:100] + bytes(50) + SHIPPED[150:],
+        gzip.compress(bytes(20_000_000)),
+        packed(*LINES[1:3]),
+        packed(LINES[0], LINES[1].replace("SOB_B", "SOB_M")),
+        packed(LINES[0], LINES[1].replace("463800", "-1")),
+        packed(LINES[0], LINES[1][:-2] + "6"),
+        packed(LINES[0], LINES[1].replace("17ee", "17e")),
+        packed(LINES[0], LINES[1] + "\tmore", LINES[2] + "\tmore\tand more"),
+    ],
+)
+def test_a_damaged_list_is_told(content: bytes) -> None:
+    with pytest.raises(DataError, match=r"the list of official files is damaged: .* - install the harness again"):
+        parse_official_list(content)
