@@ -83,6 +83,7 @@ def run_here(name: str, examples: int) -> None:
     for number in range(examples):
         if number % 1000 == 0:
             sys.stdout.write(f"{number}\n")
+            sys.stdout.flush()  # a process that dies has told how far it came
         signal.alarm(INPUT_SECONDS)
         try:
             refusal = target.answer(number)
