@@ -62,7 +62,15 @@ def run_apart(name: str, examples: int) -> dict[str, Any]:
         sys.stderr.write(f"{name}: {last[:200]}\n")
         return dict(json.loads(last))
     died = f"the process died with {done.returncode} at or after input {numbers[-1] if numbers else 0}"
-    return {"inputs": examples, "seconds": 0.0, "accepted": 0, "refused": 0, "refusals": [], "findings": {died: 1}}
+    return {
+        "inputs": examples,
+        "seconds": 0.0,
+        "accepted": 0,
+        "refused": 0,
+        "refusals": [],
+        "findings": {died: 1},
+        "first": {},
+    }
 
 
 def run_here(name: str, examples: int) -> None:
@@ -70,24 +78,27 @@ def run_here(name: str, examples: int) -> None:
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
     warnings.simplefilter("ignore")
     signal.signal(signal.SIGALRM, _took_too_long)
-    target, refusals, findings = TARGETS[name], Counter[str](), Counter[str]()
+    target, refusals, findings, first = TARGETS[name], Counter[str](), Counter[str](), dict[str, int]()
     began = time.perf_counter()
     for number in range(examples):
         if number % 1000 == 0:
             sys.stdout.write(f"{number}\n")
+            sys.stdout.flush()  # a process that dies has told how far it came
         signal.alarm(INPUT_SECONDS)
         try:
             refusal = target.answer(number)
         except Exception as error:  # noqa: BLE001 - whatever it is, it is a finding
             place = traceback.extract_tb(error.__traceback__)[-1]
-            findings[f"{type(error).__name__} in {Path(place.filename).name}:{place.lineno}, input {number}"] += 1
+            what = f"{type(error).__name__} in {Path(place.filename).name}:{place.lineno}"
+            findings[what] += 1
+            first.setdefault(what, number)
         else:
             refusals[_kind(refusal)] += refusal is not None
     signal.alarm(0)
     refused = refusals.total()
     answer = {"inputs": examples, "seconds": time.perf_counter() - began, "refused": refused}
-    answer |= {"accepted": examples - refused - findings.total(), "findings": dict(findings.most_common(20))}
-    sys.stdout.write(json.dumps({**answer, "refusals": refusals.most_common(_SHOWN)}) + "\n")
+    answer |= {"accepted": examples - refused - findings.total(), "findings": findings}
+    sys.stdout.write(json.dumps({**answer, "refusals": refusals.most_common(_SHOWN), "first": first}) + "\n")
 
 
 def render(results: dict[str, dict[str, Any]]) -> str:
@@ -120,7 +131,10 @@ def render(results: dict[str, dict[str, Any]]) -> str:
 
 
 def _told(name: str, found: dict[str, Any]) -> list[str]:
-    findings = [f"    - FOUND {number:,} times: {markdown(what)}" for what, number in found["findings"].items()]
+    findings = [
+        f"    - FOUND {number:,} times: {markdown(what)}, first at input {found['first'].get(what, '?')}"
+        for what, number in sorted(found["findings"].items(), key=lambda item: -item[1])
+    ]
     refusals = [f"    - {number:,}: {markdown(what)}" for what, number in found["refusals"] if number]
     return [
         f"- {name}",
