@@ -8,10 +8,9 @@ from hypothesis import strategies as st
 from targets import TARGETS
 
 _EXAMPLES = 300
-_READ = pytest.mark.xfail(strict=False, reason="torch raises kinds of errors for damaged files that are not caught yet")
 
 
-@pytest.mark.parametrize("name", [pytest.param(name, marks=_READ) if name == "weights" else name for name in TARGETS])
+@pytest.mark.parametrize("name", TARGETS)
 @pytest.mark.filterwarnings("ignore")
 def test_spoilt_files_are_read_or_refused(name: str) -> None:
     target = TARGETS[name]
