@@ -52,10 +52,11 @@ class LbpSvm(Model):
     Options = LbpSvmOptions
     _arrays: dict[str, Array]
     _cache: Path | None = None
+    _threads: int | None = None
 
     def fit(self, train: LabeledImages, validation: LabeledImages, context: FitContext) -> None:
         """Compute features, search the grid on validation, calibrate on validation."""
-        self._cache = context.cache / "lbp"
+        self._cache, self._threads = context.cache / "lbp", context.threads
         x, y = self._features(train.images), train.labels.cpu().numpy()
         mean, scale = x.mean(0), x.std(0) + 1e-12
         x, held = (x - mean) / scale, (self._features(validation.images) - mean) / scale
@@ -115,7 +116,7 @@ class LbpSvm(Model):
 
     def _features(self, images: torch.Tensor) -> Array:
         recipe = TextureRecipe(self.options.radii, self.options.channel)
-        return texture_features(images.cpu().numpy(), recipe, self._cache)
+        return texture_features(images.cpu().numpy(), recipe, self._cache, self._threads)
 
 
 @hookimpl

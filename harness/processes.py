@@ -72,6 +72,14 @@ def die_with_parent() -> None:
         os.kill(os.getpid(), signal.SIGKILL)
 
 
+def mute_output() -> None:
+    """Send what this process prints nowhere."""
+    nothing = os.open(os.devnull, os.O_WRONLY)
+    for stream in (1, 2):
+        os.dup2(nothing, stream)
+    os.close(nothing)
+
+
 def mute_descriptors(keep: Collection[int]) -> None:
     """Turn every inherited pipe and socket into nothing, so that a plugin cannot write to what the harness talks over.
 

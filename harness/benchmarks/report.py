@@ -39,11 +39,15 @@ class Report:
         setting = "\n".join(f"- {name}: {markdown(str(value))}" for name, value in self.setting.items())
         return f"# {self.title}\n\n{setting}\n\n{self.body}"
 
+    def to_json(self) -> str:
+        """Return it for programs."""
+        content = {"schema_version": _SCHEMA_VERSION, "setting": self.setting, "results": self.results}
+        return json.dumps(content, indent=1) + "\n"
+
     def write(self, folder: Path, name: str) -> None:
         """Write ``<name>.md`` and ``<name>.json``."""
         folder.mkdir(parents=True, exist_ok=True)
-        content = {"schema_version": _SCHEMA_VERSION, "setting": self.setting, "results": self.results}
-        (folder / f"{name}.json").write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+        (folder / f"{name}.json").write_text(self.to_json(), encoding="utf-8")
         (folder / f"{name}.md").write_text(self.to_markdown(), encoding="utf-8")
 
 

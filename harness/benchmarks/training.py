@@ -102,7 +102,7 @@ def measure_training(label: str, order: TrainingOrder, contest: Contest) -> Trai
         contest: How long.
     """
     device = torch.device(order.device)
-    torch.set_num_threads(order.threads)
+    order.set_up_process()
     with ExitStack() as stack:
         everybody = [*_plain_loops(order, contest), *_engines(order)]
         together = stack.enter_context(Together(replace(order, schedule=_one_epoch(order)), contest.jobs))

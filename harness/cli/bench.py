@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import os
 import tempfile
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import click
+import torch
 
 from harness.benchmarks.images import measure_images
 from harness.benchmarks.report import Report, images_report, training_report
@@ -25,6 +24,7 @@ from harness.training.loop import resolve_precision
 from harness.training.together import TrainingOrder
 from harness.training.torch_model import TorchModel
 
+_JOBS_ON_CUDA = 4
 _CACHED_FROM = 1000  # epochs: under so many a frozen prefix is worth caching
 
 
@@ -39,7 +39,7 @@ def command() -> None:
 @click.option("--models", metavar="A,B", help="Only these models of the config.")
 @click.option("--batch", type=click.IntRange(2), help="Images a step.  [default: the config's]")
 @click.option("--size", type=click.IntRange(16), help="Side of the images in pixels.  [default: the config's]")
-@click.option("--device", metavar="auto|cpu|cuda[:N]", default="auto", show_default=True)
+@click.option("--device", metavar="auto|cpu|cuda[:N]", help="Where to train.  [default: the config's]")
 @click.option("--jobs", type=click.IntRange(1), help="Cells at once.  [default: 4 on CUDA, the cores on the CPU]")
 @click.option("--rounds", type=click.IntRange(1), default=5, show_default=True)
 @click.option("--seconds", type=click.FloatRange(0, min_open=True), default=2.0, show_default=True, help="Of a turn.")
@@ -47,14 +47,20 @@ def command() -> None:
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
 def train(config: str, overrides: tuple[str, ...], out: Path | None, *, as_json: bool, **flags: Any) -> None:
     """Train each network of CONFIG on random images, in turns: a plain loop, with a data loader, the engine, ..."""
-    _, settings = load_config(config, overrides)
-    wanted = _Wanted(settings, flags)
-    labels = flags["models"].split(",") if flags["models"] else list(settings.models)
-    entries = model_entries(settings.with_models([label.strip() for label in labels]), discover())
+    keys = {"schedule.batch_size": flags["batch"], "pixels.size": flags["size"], "device": flags["device"]}
+    given = tuple(f"{key}={value}" for key, value in keys.items() if value is not None)
+    _, settings = load_config(config, (*overrides, *given))
+    if flags["models"]:
+        settings = settings.with_models([label.strip() for label in flags["models"].split(",")])
+    device = resolve_device(settings.device)
     with tempfile.TemporaryDirectory() as scratch:
-        contest = Contest(flags["rounds"], flags["seconds"], wanted.jobs, Path(scratch))
-        results = [measure_training(entry.label, wanted.order(entry), contest) for entry in entries]
-    _show(training_report(results, wanted.told(contest)), out, "train", as_json=as_json)
+        jobs = flags["jobs"] or (_JOBS_ON_CUDA if device.type == "cuda" else os.cpu_count() or 1)
+        contest = Contest(flags["rounds"], flags["seconds"], jobs, Path(scratch))
+        results = [
+            measure_training(entry.label, _order(entry, settings, device), contest)
+            for entry in model_entries(settings, discover())
+        ]
+    _show(training_report(results, _told(settings, device, contest)), out, "train", as_json=as_json)
 
 
 @command.command("data")
@@ -67,61 +73,47 @@ def train(config: str, overrides: tuple[str, ...], out: Path | None, *, as_json:
 def data(images: int, size: int, rounds: int, seconds: float, out: Path | None, *, as_json: bool) -> None:
     """Decode, normalise and augment generated images and find their texture, as here and in a naive loop."""
     results = measure_images(images, size, rounds, seconds)
-    setting = {"images": f"{images} of 700 x 460 pixels, to {size} x {size}", "rounds": rounds, **_machine("cpu")}
+    setting = {
+        "images": f"{images} of 700 x 460 pixels, to {size} x {size}",
+        "rounds": rounds,
+        **_machine(torch.device("cpu")),
+    }
     _show(images_report(results, setting), out, "data", as_json=as_json)
 
 
-@dataclass(frozen=True)
-class _Wanted:
-    """A config, and the flags that stand for its keys."""
-
-    config: RunConfig
-    flags: dict[str, Any]
-
-    @property
-    def jobs(self) -> int:
-        on_cuda = resolve_device(self.flags["device"]).type == "cuda"
-        return int(self.flags["jobs"] or (4 if on_cuda else os.cpu_count() or 1))
-
-    def order(self, entry: ModelEntry) -> TrainingOrder:
-        if not issubclass(entry.registered.model, TorchModel):
-            raise UsageError(f"model '{entry.label}' is not trained in steps - leave it out with --models")
-        device = resolve_device(self.flags["device"])
-        batch = self.flags["batch"] or self.config.schedule.batch_size
-        fastest: EngineWish = COMPILED if device.type == "cuda" else EAGER
-        wish = fastest if self.config.engine == "auto" else self.config.engine
-        return TrainingOrder(
-            entry.registered.plugin,
-            entry.registered.model.name,
-            entry.options,
-            len(CLASSES),
-            self.flags["size"] or self.config.pixels.size,
-            self.config.schedule.model_copy(update={"batch_size": batch, "epochs": _CACHED_FROM}),
-            device=str(device),
-            engine=resolve_engine(wish, device),
-            threads=self.config.threads,
-        )
-
-    def told(self, contest: Contest) -> dict[str, Any]:
-        device = resolve_device(self.flags["device"])
-        size, batch = self.flags["size"] or self.config.pixels.size, self.flags["batch"]
-        return {
-            "batch": batch or self.config.schedule.batch_size,
-            "size": f"{size} x {size} pixels",
-            "precision": resolve_precision(self.config.schedule, device),
-            "threads": self.config.threads if device.type == "cpu" else "-",
-            "rounds": f"median of {contest.rounds}, {contest.seconds:g} s a turn",
-            **_machine(str(device)),
-        }
+def _order(entry: ModelEntry, config: RunConfig, device: torch.device) -> TrainingOrder:
+    if not issubclass(entry.registered.model, TorchModel):
+        raise UsageError(f"model '{entry.label}' is not trained in steps - leave it out with --models")
+    fastest: EngineWish = COMPILED if device.type == "cuda" else EAGER
+    return TrainingOrder(
+        entry.registered.plugin,
+        entry.registered.model.name,
+        entry.options,
+        len(CLASSES),
+        config.pixels.size,
+        config.schedule.model_copy(update={"epochs": _CACHED_FROM}),
+        device=str(device),
+        engine=resolve_engine(fastest if config.engine == "auto" else config.engine, device),
+        threads=config.threads,
+    )
 
 
-def _machine(device: str) -> dict[str, Any]:
-    found = describe_device(resolve_device(device))
-    return {"device": found["name"], "cores": os.cpu_count(), "torch": versions()["torch"]}
+def _told(config: RunConfig, device: torch.device, contest: Contest) -> dict[str, Any]:
+    return {
+        "batch": config.schedule.batch_size,
+        "size": f"{config.pixels.size} x {config.pixels.size} pixels",
+        "precision": resolve_precision(config.schedule, device),
+        "threads": config.threads if device.type == "cpu" else "-",
+        "rounds": f"median of {contest.rounds}, {contest.seconds:g} s a turn",
+        **_machine(device),
+    }
+
+
+def _machine(device: torch.device) -> dict[str, Any]:
+    return {"device": describe_device(device)["name"], "cores": os.cpu_count(), "torch": versions()["torch"]}
 
 
 def _show(report: Report, out: Path | None, name: str, *, as_json: bool) -> None:
     if out is not None:
         report.write(out, name)
-    content = {"schema_version": 1, "setting": report.setting, "results": report.results}
-    click.echo(json.dumps(content, indent=1) if as_json else report.to_markdown(), nl=as_json)
+    click.echo(report.to_json() if as_json else report.to_markdown(), nl=False)

@@ -84,7 +84,12 @@ def scan_source(kind: str, roots: Sequence[Path]) -> SourceManifest:
             "group": table["tile"],
         }
     )
-    return SourceManifest(images.assign(side=_sides(images, held_out=kind == "lc25000")), classes)
+    images = images.sort_values(["sha256", "file"], ignore_index=True)  # whatever the order of a list or of names
+    images = images.assign(side=_sides(images, held_out=kind == "lc25000"))
+    untrained = set(range(len(classes))) - set(images.loc[images["side"] == "train", "label"])
+    if untrained:
+        raise DataError(f"class {classes[min(untrained)]} has too few images or tiles to train on and to hold some out")
+    return SourceManifest(images, classes)
 
 
 def _class_folders(root: Path) -> pd.DataFrame:

@@ -37,19 +37,22 @@ class TextureRecipe:
     channel: Channel
 
 
-def texture_features(images: NDArray[np.uint8], recipe: TextureRecipe, cache: Path | None = None) -> Features:
-    """Describe images by histograms of their patterns, on all cores.
+def texture_features(
+    images: NDArray[np.uint8], recipe: TextureRecipe, cache: Path | None = None, threads: int | None = None
+) -> Features:
+    """Describe images by histograms of their patterns.
 
     Args:
         images: uint8 (N, 3, H, W), RGB.
         recipe: Which patterns.
         cache: A folder where the features of each image are kept, by its pixels.
+        threads: How many; one a core by default.
 
     Returns:
         (N, sum of 8 r + 2 over radii); each radius' histogram sums to 1.
     """
     # threads serve: skimage lets go of the interpreter's lock
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    with ThreadPoolExecutor(threads or os.cpu_count()) as pool:
         return np.stack(list(pool.map(lambda image: _features(image, recipe, cache), images)))
 
 

@@ -4,27 +4,26 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from contextlib import ExitStack
-from pathlib import Path
 
 import psutil
 import torch
 
-from harness.execution.cells import slug
-from harness.execution.crew import Worker
+from harness.data.names import CLASSES
+from harness.errors import CellError
 from harness.execution.environment import list_devices
 from harness.execution.observer import Observer
-from harness.execution.plan import Run, setting_of
-from harness.execution.store import RunStore
-from harness.execution.tasks import Measured, MeasureTask
+from harness.execution.plan import Run
+from harness.execution.tasks import Measured
+from harness.training.engine import resolve_engine
+from harness.training.together import Together, TrainingOrder
+from harness.training.torch_model import TorchModel
 
 _WORTH = 1.1  # times the speed: what twice the cells must at least bring
 _MEMORY_SHARE = 0.8
+_SECONDS = 2.0
 
 
-def choose_jobs(
-    run: Run, cells: int, speeds: Mapping[str, Measured], store: RunStore, cache: Path, observer: Observer
-) -> int:
+def choose_jobs(run: Run, cells: int, speeds: Mapping[str, Measured], observer: Observer) -> int:
     """Double the cells at once until memory, or what they get done together, says stop.
 
     Judged by the slowest model, on the first device; other devices of its kind take as many.
@@ -33,19 +32,21 @@ def choose_jobs(
         run: The prepared run.
         cells: To compute.
         speeds: Of each model alone.
-        store: Takes what plugins print.
-        cache: The cache folder.
         observer: Is told what was chosen, and why.
     """
     devices = list_devices(run.device)
     limit = min(cells, _most(run, speeds))
-    trained = {label: found.images_per_second for label, found in speeds.items() if found.images_per_second}
+    trained = {
+        label: found.images_per_second
+        for label, found in speeds.items()
+        if found.images_per_second and issubclass(run.entry(label).registered.model, TorchModel)
+    }
     if not trained:
         return max(1, limit * len(devices))
     label = min(trained, key=lambda name: trained[name])
     jobs, speed = 1, trained[label]
     while 2 * jobs <= limit:
-        together = _together(run, label, 2 * jobs, store, cache)
+        together = _together(run, label, 2 * jobs)
         if together < _WORTH * speed:
             observer.note(f"{2 * jobs} cells of {label} at once train {together / trained[label]:.2f} times as fast")
             break
@@ -64,15 +65,22 @@ def _most(run: Run, speeds: Mapping[str, Measured]) -> int:
     return max(1, min(cores, int(_MEMORY_SHARE * psutil.virtual_memory().available / peak)))
 
 
-def _together(run: Run, label: str, jobs: int, store: RunStore, cache: Path) -> float:
-    """Let so many cells of a model train at the same time: images a second of all together."""
-    task = MeasureTask(setting_of(run, label, cache, ""))
-    with ExitStack() as stack:
-        workers = []
-        for _ in range(jobs):
-            workers.append(Worker(run.entry(label), store.log_file(slug(label))))
-            stack.callback(workers[-1].dismiss)
-        for worker in workers:
-            worker.send(task)
-        answers = [worker.receive() for worker in workers]
-    return sum(answer.images_per_second or 0.0 for answer in answers if isinstance(answer, Measured))
+def _together(run: Run, label: str, jobs: int) -> float:
+    """Let so many cells of a model train at the same time: images a second of all together, 0 where they do not fit."""
+    entry, config = run.entry(label), run.config
+    order = TrainingOrder(
+        entry.registered.plugin,
+        entry.registered.model.name,
+        entry.options,
+        len(CLASSES),
+        config.pixels.size,
+        config.schedule,
+        device=list_devices(run.device)[0],
+        engine=resolve_engine(config.engine, run.device),
+        threads=config.threads,
+    )
+    try:
+        with Together(order, jobs) as trainings:
+            return trainings.images_per_second(_SECONDS)
+    except CellError:
+        return 0.0

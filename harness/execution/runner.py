@@ -48,7 +48,7 @@ def execute(run: Run, store: RunStore, cache: Path, jobs: int | None, observer: 
         return Outcome(kept=kept)
     speeds = measure_alone(run, {cell.label for cell in todo}, store, cache, observer)
     if jobs is None:
-        jobs = choose_jobs(run, len(todo), speeds, store, cache, observer)
+        jobs = choose_jobs(run, len(todo), speeds, observer)
     return replace(Shift(run, store, cache, jobs, speeds, observer).work(todo), kept=kept)
 
 

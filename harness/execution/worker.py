@@ -123,6 +123,7 @@ def _context(setting: Setting, seed: int, report: Report) -> FitContext:
     device = torch.device(setting.device)
     torch.set_num_threads(setting.threads)
     torch.backends.cudnn.deterministic = True
+    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False  # float32 is to be float32
     if device.type == "cuda":
         torch.cuda.set_device(device)
     os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(setting.cache / "compiled"))

@@ -80,6 +80,8 @@ def prepare(step: Step, engine: str, device: torch.device) -> Prepared:
         try:
             with _undone(step, device):
                 run = _capture(step, device) if captured else _warm(step)
+        except torch.OutOfMemoryError:
+            raise  # another way would not need less, and the cell may be tried again with nothing beside it
         except Exception as error:  # noqa: BLE001 - compilers and captured libraries raise whatever they like
             failures.append(f"not {name}: {_first_line(error)}")
             continue
@@ -107,20 +109,43 @@ def _warm(step: Step) -> Callable[[], None]:
     return step
 
 
-def _capture(step: Step, device: torch.device) -> Callable[[], None]:
+@dataclass(frozen=True)
+class _Replay:
+    """A recorded step. A graph holds addresses, not tensors, so the step is kept with it."""
+
+    step: Step
+    graph: torch.cuda.CUDAGraph
+
+    def __call__(self) -> None:
+        self.graph.replay()
+
+
+def _capture(step: Step, device: torch.device) -> _Replay:
     """Record one step as a CUDA graph; it is executed by the replays only."""
     with torch.cuda.device(device):
+        here = torch.cuda.current_stream()
         side = torch.cuda.Stream()  # type: ignore[no-untyped-call]
-        side.wait_stream(torch.cuda.current_stream())
+        side.wait_stream(here)
         with torch.cuda.stream(side):
             for _ in range(_WARM_UP):
                 step()
-        torch.cuda.current_stream().wait_stream(side)
+            with _refusing_to_wait():
+                step()
+        here.wait_stream(side)
         graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph):
+        with torch.cuda.stream(here), torch.cuda.graph(graph):
             step()
-    replay: Callable[[], None] = graph.replay
-    return replay
+    return _Replay(step, graph)
+
+
+@contextlib.contextmanager
+def _refusing_to_wait() -> Iterator[None]:
+    """Let a step that asks the device for an answer fail before a capture begins, which it would leave half done."""
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        yield
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
 
 
 @contextlib.contextmanager

@@ -68,7 +68,7 @@ class PixelFeed:
 
     def pixels(self, rows: torch.Tensor, views: torch.Tensor) -> torch.Tensor:
         """Return normalised images (B, 3, S, S) in their views."""
-        chosen = self.images[rows.to(self.images.device)].to(rows.device, non_blocking=True)
+        chosen = self.images[rows.to(self.images.device)].to(rows.device)
         return self.normalisation.apply(view_images(chosen, views))
 
 

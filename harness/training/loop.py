@@ -239,8 +239,7 @@ class Trainer:
 
 
 def freeze(network: nn.Module, names: tuple[str, ...]) -> None:
-    """Turn gradients off in the named modules, and on everywhere else."""
-    network.requires_grad_(requires_grad=True)
+    """Turn gradients off in the named modules."""
     for name in names:
         network.get_submodule(name).requires_grad_(requires_grad=False)
 

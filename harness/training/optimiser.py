@@ -70,7 +70,7 @@ def _factor(parameter: str, factors: Mapping[str, float]) -> float:
 
 
 def _refuse_unknown(network: nn.Module, factors: Mapping[str, float]) -> None:
-    known = {name for name, _ in network.named_modules()}
+    known = {name for name, _ in network.named_modules() if name}
     unknown = sorted(set(factors) - known)
     if unknown:
         raise UsageError(f"{type(network).__name__} has no module '{unknown[0]}' to set a learning rate for")

@@ -94,14 +94,40 @@ def train_mode(network: nn.Module, frozen: tuple[str, ...]) -> None:
 
 
 def _gives_the_same(prefix: FrozenPrefix, frozen: tuple[str, ...], images: torch.Tensor) -> bool:
-    whole, features = prefix.network(images), prefix.features(images)
+    features = prefix.features(images)
+    whole = _inputs_behind(prefix, lambda: prefix.network(images))
     try:
-        cut = prefix.rest(features)
+        cut = _inputs_behind(prefix, lambda: prefix.rest(features))
     except (RuntimeError, TypeError, ValueError, IndexError):
         return False  # what stands between the frozen modules cannot do without the image
     train_mode(prefix.network, frozen)
     steady = torch.equal(prefix.features(images), features)
-    return steady and cut.shape == whole.shape and torch.allclose(cut, whole, atol=_TOLERANCE)
+    return steady and len(cut) == len(whole) and all(map(_alike, cut, whole))
+
+
+def _inputs_behind(prefix: FrozenPrefix, run: Callable[[], torch.Tensor]) -> list[torch.Tensor]:
+    """List what every module with weights behind the cut is given, and the logits.
+
+    Logits alone would not do: a head that starts from zero gives the same ones whatever it is given.
+    """
+    seen: list[torch.Tensor] = []
+    before = {module for root in (*prefix.skipped, prefix.last) for module in root.modules()}
+
+    def note(_module: nn.Module, inputs: Any) -> None:
+        seen.extend(tensor for tensor in inputs if isinstance(tensor, torch.Tensor))
+
+    behind = [module for module in prefix.network.modules() if module not in before and _holds_state(module)]
+    hooks = [module.register_forward_pre_hook(note) for module in behind]
+    try:
+        logits = run()
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return [*seen, logits]
+
+
+def _alike(one: torch.Tensor, other: torch.Tensor) -> bool:
+    return one.shape == other.shape and torch.allclose(one, other, atol=_TOLERANCE)
 
 
 def _leading(network: nn.Module, frozen: list[nn.Module], images: torch.Tensor) -> list[nn.Module]:

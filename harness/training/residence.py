@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import torch
 
-_SHARE = 0.5  # of the free memory; the rest is the network's
+_SHARE = 0.25  # of the free memory for each set of images; the rest is the network's
 
 
 def settle(images: torch.Tensor, device: torch.device) -> torch.Tensor:
-    """Move images to the device if they take at most half of its free memory; otherwise pin them on the host.
+    """Move images to the device if they take at most a quarter of its free memory; otherwise leave them on the host.
 
     Args:
         images: uint8 (N, 3, S, S), on the host.
@@ -16,7 +16,7 @@ def settle(images: torch.Tensor, device: torch.device) -> torch.Tensor:
     """
     if images.numel() * images.element_size() <= room_for_images(device):
         return images.to(device)
-    return images.pin_memory()
+    return images
 
 
 def room_for_images(device: torch.device) -> float:

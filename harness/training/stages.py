@@ -158,6 +158,7 @@ def _trained(
         "frozen": stage.frozen,
         "fresh": fresh,
         "engine": trainer.engine,
+        "torch": torch.__version__,
         "held_out": {name: _accuracy(network, plan, how, load()) for name, load in source.held_out.items()},
         "history": [asdict(epoch) for epoch in history],
     }
@@ -193,12 +194,19 @@ def _key(network: nn.Module, plan: TrainingPlan, source: Source, context: FitCon
 
 
 def _architecture(network: nn.Module) -> list[str]:
-    """Describe every module with its plain attributes: rates of dropout and the like show in no tensor."""
+    """Describe every module: rates of dropout, strides and activations show in no tensor."""
     return [
-        f"{name} {type(module).__qualname__} "
-        + str(sorted((key, value) for key, value in vars(module).items() if isinstance(value, str | float | int)))
+        f"{name} {type(module).__qualname__} {module.extra_repr()} "
+        + str(sorted((key, _plainly(value)) for key, value in vars(module).items() if not key.startswith("_")))
         for name, module in network.named_modules()
     ]
+
+
+def _plainly(value: Any) -> str:
+    """Return a setting as text that is the same in every process; of anything but settings, its kind."""
+    if isinstance(value, str | float | int | tuple | list | None):
+        return repr(value) if not isinstance(value, tuple | list) else str([_plainly(part) for part in value])
+    return str(getattr(value, "__qualname__", type(value).__qualname__))
 
 
 def _fingerprint(state: State) -> str:

@@ -10,14 +10,16 @@ from typing import Any, Self
 
 import torch
 
+from harness.errors import CellError
 from harness.plugin_api.discovery import PluginReference, load_models
 from harness.plugin_api.model import FitContext, LabeledImages
 from harness.plugin_api.schedule import Schedule
-from harness.processes import forkserver
+from harness.processes import forkserver, mute_output
 from harness.training.engine import clock
 from harness.training.torch_model import TorchModel
 
 _SAMPLE_BATCHES = 4
+_UNWATCHED = 8
 
 
 @dataclass(frozen=True)
@@ -57,6 +59,12 @@ class TrainingOrder:
             raise TypeError(f"{self.model} is not trained in steps")
         return kind(kind.Options.model_validate(self.options))
 
+    def set_up_process(self) -> None:
+        """Set what every cell's process is set to."""
+        torch.set_num_threads(self.threads)
+        torch.backends.cudnn.deterministic = True
+        torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
+
     def context(self) -> FitContext:
         """Return a context without sources or cache."""
         return FitContext(
@@ -82,7 +90,7 @@ class TrainingOrder:
 
 
 class Together:
-    """Processes that train the same model at the same time; ready when made.
+    """Processes that train the same model at the same time; a context, which is entered once they are ready.
 
     Args:
         order: What each of them trains.
@@ -99,10 +107,14 @@ class Together:
             theirs.close()
             self._ends.append(ours)
             self._processes.append(process)
-        for end in self._ends:
-            end.recv()
 
     def __enter__(self) -> Self:
+        try:
+            for end in self._ends:
+                end.recv()
+        except EOFError:
+            self.__exit__()
+            raise CellError(f"{len(self._ends)} trainings do not fit beside each other, or the model fails") from None
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -121,13 +133,15 @@ def train_for(step: Callable[[], object], seconds: float, device: torch.device) 
     """Run a step again and again: how often, and the seconds that took."""
     started, steps = clock(device), 0
     while steps == 0 or clock(device) - started < seconds:
-        step()
-        steps += 1
+        for _ in range(_UNWATCHED if device.type == "cuda" else 1):  # a loop may run ahead of the device
+            step()
+            steps += 1
     return steps, clock(device) - started
 
 
 def _train_on_demand(connection: Connection, order: TrainingOrder) -> None:
-    torch.set_num_threads(order.threads)
+    mute_output()
+    order.set_up_process()
     context = order.context()
     step = order.make().fresh_trainer(order.sample(), context).prepare()
     step.run()

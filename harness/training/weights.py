@@ -104,8 +104,8 @@ def find_head(network: nn.Module) -> str:
 
 
 def save_state(state: State, file: Path, header: Mapping[str, str] | None = None) -> None:
-    """Write tensors as safetensors, on the CPU and contiguous, with a few words in the header."""
-    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}
+    """Write tensors as safetensors, each by itself even where a network shares them, with words in the header."""
+    tensors = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in state.items()}
     safetensors.torch.save_file(tensors, file, dict(header) if header else None)
 
 

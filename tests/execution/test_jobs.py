@@ -1,10 +1,12 @@
 """As many cells at once as pay, and no more."""
 
 import json
+from types import SimpleNamespace
 
 import pytest
 
 from harness.execution import jobs
+from harness.training.torch_model import TorchModel
 
 
 class Watcher:
@@ -13,6 +15,15 @@ class Watcher:
 
     def note(self, message):
         self.notes.append(message)
+
+
+class FakeRun:
+    """A run of networks."""
+
+    device = None
+
+    def entry(self, _label):
+        return SimpleNamespace(registered=SimpleNamespace(model=TorchModel))
 
 
 class Speed:
@@ -32,18 +43,18 @@ class Speed:
 def test_doubling_stops_where_it_does_not_pay(monkeypatch, gains, most, cells, chosen):
     monkeypatch.setattr(jobs, "_most", lambda _run, _speeds: most)
     monkeypatch.setattr(jobs, "list_devices", lambda _device: ["cpu"])
-    monkeypatch.setattr(jobs, "_together", lambda _run, label, n, _store, _cache: {"slow": 10}[label] * gains[n])
-    run, watcher = type("Run", (), {"device": None})(), Watcher()
+    monkeypatch.setattr(jobs, "_together", lambda _run, label, n: {"slow": 10}[label] * gains[n])
+    run, watcher = FakeRun(), Watcher()
     speeds = {"slow": Speed(10), "fast": Speed(50), "none": Speed(None)}
-    assert jobs.choose_jobs(run, cells, speeds, None, None, watcher) == chosen
+    assert jobs.choose_jobs(run, cells, speeds, watcher) == chosen
     assert watcher.notes
 
 
 def test_models_without_steps_take_what_there_is(monkeypatch):
     monkeypatch.setattr(jobs, "_most", lambda _run, _speeds: 4)
     monkeypatch.setattr(jobs, "list_devices", lambda _device: ["cuda:0", "cuda:1"])
-    run = type("Run", (), {"device": None})()
-    assert jobs.choose_jobs(run, 100, {"none": Speed(None)}, None, None, Watcher()) == 8
+    run = FakeRun()
+    assert jobs.choose_jobs(run, 100, {"none": Speed(None)}, Watcher()) == 8
 
 
 def test_auto_through_the_command_line(harness, tiny, phantom, tmp_path):

@@ -53,10 +53,12 @@ class Chain(nn.Module):
         self.kind = kind
         self.one, self.two, self.three = (nn.Conv2d(3, 3, 3, padding=1) for _ in range(3))
         self.drop, self.head = nn.Dropout(0.5), nn.Linear(3, 2)
+        if "zero" in kind:
+            nn.init.zeros_(self.head.weight)
 
     def forward(self, x):
         y = self.two(self.drop(self.one(x)) if self.kind == "dropout" else self.one(x))
-        y = self.three(y + x if self.kind == "shortcut" else y)
+        y = self.three(y + x if "shortcut" in self.kind else y)
         return self.head(y.mean((2, 3)))
 
 
@@ -69,6 +71,7 @@ class Chain(nn.Module):
         ("plain", ("two",), None),  # other weights come first
         ("plain", (), None),
         ("shortcut", ("one", "two"), None),  # the image is looked at again
+        ("shortcut, zero head", ("one", "two"), None),  # no logit shows it yet
         ("dropout", ("one", "two"), None),  # not the same twice
         ("dropout", ("one",), "one"),
     ],
