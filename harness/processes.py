@@ -59,6 +59,22 @@ def map_in_order(
         yield from pool.map(work, items, chunksize=chunksize)
 
 
+@contextlib.contextmanager
+def uninterrupted() -> Iterator[None]:
+    """Put Ctrl-C off until the end: a process that is interrupted while it starts another leaves it half started."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    pressed: list[int] = []
+    before = signal.signal(signal.SIGINT, lambda number, _: pressed.append(number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+    if pressed:
+        raise KeyboardInterrupt
+
+
 def adopt_orphans() -> None:
     """Become the parent of every descendant whose own parent ends; without effect where there is no Linux."""
     _prctl(_PR_SET_CHILD_SUBREAPER, 1)

@@ -14,7 +14,7 @@ from harness.execution.cells import ModelEntry
 from harness.execution.tasks import Answer, Failure, Task
 from harness.execution.warden import serve
 from harness.execution.wire import FRAME_BYTES, decode
-from harness.processes import forkserver
+from harness.processes import forkserver, uninterrupted
 
 _GRACE_SECONDS = 5
 
@@ -96,7 +96,8 @@ def ask_alone(entry: ModelEntry, task: Task, log: Path, seconds: float | None = 
         log: File for what the plugin prints.
         seconds: How long to wait for the answer.
     """
-    worker = Worker(entry, log)
+    with uninterrupted():
+        worker = Worker(entry, log)
     try:
         worker.send(task)
         if not wait_for_any([worker], seconds):

@@ -26,6 +26,7 @@ from harness.execution.records import finished_record, history_table, prediction
 from harness.execution.store import DONE, FAILED, RunStore
 from harness.execution.tasks import Answer, Failure, FitTask, Fitted, Measured
 from harness.plugin_api.model import EpochReport
+from harness.processes import uninterrupted
 from harness.protocol.protocols import TEST, TRAIN, VALIDATION
 from harness.protocol.splitter import hash_rank
 from harness.text import duration
@@ -125,8 +126,9 @@ class Shift:
                 self._seats.remove(seat)
         while len(self._seats) < self._jobs and (label := self._next_label()):
             entry = self._run.entry(label)
-            seat = _Seat(Worker(entry, self._store.log_file(slug(label))), self._emptiest_device())
-            self._seats.append(seat)
+            with uninterrupted():
+                seat = _Seat(Worker(entry, self._store.log_file(slug(label))), self._emptiest_device())
+                self._seats.append(seat)
             self._assign(seat, self._queues[label].popleft())
         busy = [seat for seat in self._seats if seat.cell]
         for seat in busy:

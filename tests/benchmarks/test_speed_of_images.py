@@ -7,12 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from harness_baselines.lbp_svm import lbp_histograms
 
 from harness.data.decode import PixelRecipe, decode, resize_square
 from harness.data.phantom_files import write_png
 from harness.data.phantom_paint import PictureArray
 from harness.data.stain import PUBLISHED_REFERENCE, normalise_stain
+from harness.data.texture import lbp_histograms
 
 SIDE = 224
 

@@ -132,8 +132,8 @@ def test_one_run_of_a_study_is_a_run(study, harness):
     ("content", "message"),
     [
         ({"schema_version": 9, "kind": "variants", "runs": []}, "later version"),
-        ({"schema_version": 2, "kind": "seeds", "runs": ["stained"]}, "cannot read"),
-        ({"schema_version": 2}, "cannot read"),
+        ({"schema_version": 2, "kind": "seeds", "runs": ["stained"]}, "does not hold"),
+        ({"schema_version": 2}, "does not hold"),
         ({"schema_version": 2, "kind": "variants", "runs": ["../other"]}, "names no run"),
     ],
 )

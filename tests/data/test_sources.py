@@ -34,7 +34,7 @@ def add(root: Path, line: str) -> None:
 
 
 def test_a_sound_list(lungs: Path) -> None:
-    source = scan_source("lc25000", lungs)
+    source = scan_source("lc25000", [lungs])
     assert source.classes == ("lung_aca", "lung_n")
     assert sorted(source.images["side"]) == ["train", "train", "validation", "validation"]
 
@@ -43,27 +43,27 @@ def test_a_sound_list(lungs: Path) -> None:
 def test_a_path_that_leads_out_is_refused(lungs: Path, path: str) -> None:
     add(lungs, f"{path.format(root=lungs)},lung_n,t")
     with pytest.raises(DataError, match=r"groups\.csv names .*(secret|hostname).*not below"):
-        scan_source("lc25000", lungs)
+        scan_source("lc25000", [lungs])
 
 
 def test_a_link_that_leads_out_is_refused(lungs: Path) -> None:
     (lungs / "lung_n" / "9.jpeg").symlink_to(lungs.parent / "secret.jpeg")
     add(lungs, "lung_n/9.jpeg,lung_n,t")
     with pytest.raises(DataError, match=r"names lung_n/9\.jpeg, which is not below"):
-        scan_source("lc25000", lungs)
+        scan_source("lc25000", [lungs])
 
 
 @pytest.mark.parametrize("path", ["lung_n/0.jpeg", "./lung_n/0.jpeg", "lung_n//0.jpeg", "lung_aca/../lung_n/0.jpeg"])
 def test_an_image_that_is_listed_twice_is_refused(lungs: Path, path: str) -> None:
     add(lungs, f"{path},lung_n,another tile")
     with pytest.raises(DataError, match=r"lists lung_n/0\.jpeg twice - keep one line"):
-        scan_source("lc25000", lungs)
+        scan_source("lc25000", [lungs])
 
 
 def test_an_image_that_is_not_there(lungs: Path) -> None:
     add(lungs, "lung_n/7.jpeg,lung_n,t")
     with pytest.raises(DataError, match=r"1 images named in .* are not there, the first is lung_n/7\.jpeg"):
-        scan_source("lc25000", lungs)
+        scan_source("lc25000", [lungs])
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,6 @@
 """Turn what ``pytest tests/faults --faults=all --junitxml=FILE`` has seen into Markdown.
 
-Usage: record.py FILE --out results/faults/record.md
+Usage: record.py FILE... --out results/faults/record.md; of a test that several files have, the last counts.
 """
 
 from __future__ import annotations
@@ -23,16 +23,16 @@ _HEADINGS = {
 def main() -> None:
     """Read the command line and write the record."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("seen", type=Path)
+    parser.add_argument("seen", type=Path, nargs="+")
     parser.add_argument("--out", type=Path, required=True)
     given = parser.parse_args()
     given.out.parent.mkdir(parents=True, exist_ok=True)
-    given.out.write_text(render(ET.parse(given.seen).getroot()), encoding="utf-8")
+    cases = {_key(case): case for file in given.seen for case in ET.parse(file).getroot().iter("testcase")}
+    given.out.write_text(render(list(cases.values())), encoding="utf-8")
 
 
-def render(seen: ET.Element) -> str:
-    """Return the record: a line a test with its outcome, and below it what it has seen."""
-    cases = list(seen.iter("testcase"))
+def render(cases: list[ET.Element]) -> str:
+    """Return the record: a line a test with its outcome and what it has seen."""
     bad = sum(_outcome(case) == "FAILED" for case in cases)
     lines = [
         "# Faults put into real runs, and what was seen",
@@ -45,6 +45,10 @@ def render(seen: ET.Element) -> str:
         lines += ["", f"## {heading}", "", "| test | outcome | seen |", "|---|---|---|"]
         lines += [_row(case) for case in cases if case.get("classname", "").endswith(module)]
     return "\n".join(lines) + "\n"
+
+
+def _key(case: ET.Element) -> tuple[str, str]:
+    return case.get("classname", ""), case.get("name", "")
 
 
 def _row(case: ET.Element) -> str:

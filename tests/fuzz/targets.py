@@ -13,7 +13,7 @@ from typing import Any
 
 import archives
 import images
-import runs
+import run_folders
 import texts
 import weights
 
@@ -62,7 +62,7 @@ TARGETS = {
     "PNG and JPEG": Target(images.make_image, images.read_image, (RuntimeError,)),
     "archives": Target(archives.make_archive, archives.read_archive, (HarnessError, FileExistsError)),
     "weights": Target(weights.make_weights, weights.read_sent_weights),
-    "run records": Target(runs.make_record, runs.read_record),
-    "run tables": Target(runs.make_table, runs.read_table),
-    "run folders": Target(runs.make_run, runs.read_run, share=0.01),
+    "run records": Target(run_folders.make_record, run_folders.read_record),
+    "run tables": Target(run_folders.make_table, run_folders.read_table),
+    "run folders": Target(run_folders.make_run, run_folders.read_run, share=0.01),
 }
