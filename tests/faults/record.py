@@ -28,7 +28,10 @@ def main() -> None:
     given = parser.parse_args()
     given.out.parent.mkdir(parents=True, exist_ok=True)
     cases = {_key(case): case for file in given.seen for case in ET.parse(file).getroot().iter("testcase")}
-    given.out.write_text(render(list(cases.values())), encoding="utf-8")
+    text = render(list(cases.values()))
+    if len(given.seen) > 1:
+        text += f"\nPut together from {len(given.seen)} calls that did a part of the tests each.\n"
+    given.out.write_text(text, encoding="utf-8")
 
 
 def render(cases: list[ET.Element]) -> str:
