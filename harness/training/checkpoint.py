@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import time
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 
 import torch
 
+from harness.durable import flush
 from harness.errors import DataError
 from harness.plugin_api.model import EpochReport, FitContext
 from harness.training.weights import State, read_state, save_state
@@ -81,8 +81,7 @@ class Checkpoints:
         best = {f"{_BEST}{name}": tensor for name, tensor in snapshot.progress.best.items()}
         beside = self._file.with_suffix(".partial")
         save_state({**snapshot.tensors, **best}, beside, {"training": json.dumps(told)})
-        with beside.open("rb") as written:
-            os.fsync(written.fileno())
+        flush(beside)
         beside.replace(self._file)
         self._kept = time.monotonic()
 

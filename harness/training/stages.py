@@ -20,6 +20,7 @@ import filelock
 import torch
 from torch import nn
 
+from harness.durable import flush
 from harness.plugin_api.model import EpochReport, FitContext, LabeledImages, Source
 from harness.plugin_api.schedule import Schedule
 from harness.training.checkpoint import checkpoints_of
@@ -232,7 +233,10 @@ def _write_whole(folder: Path, write: Callable[[Path], None]) -> None:
     building = Path(tempfile.mkdtemp(prefix=f"{folder.name}.", dir=folder.parent))
     try:
         write(building)
+        for file in building.iterdir():
+            flush(file)
         building.rename(folder)
+        flush(folder.parent)
     except BaseException:
         shutil.rmtree(building, ignore_errors=True)
         raise

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from pictures import gradient, jpeg
 
-from harness.data.sources import parse_groups, scan_source
+from harness.data.sources import APART, parse_groups, scan_source
 from harness.errors import DataError
 
 HEAD = "path,class,tile\n"
@@ -20,7 +20,7 @@ def lungs(tmp_path: Path) -> Path:
     lines = []
     for kind in ("lung_aca", "lung_n"):
         (root / kind).mkdir(parents=True)
-        for number in range(2):
+        for number in range(4):
             (root / kind / f"{number}.jpeg").write_bytes(jpeg(gradient()))
             lines.append(f"{kind}/{number}.jpeg,{kind},{kind}-{number}\n")
     (root / "groups.csv").write_text(HEAD + "".join(lines))
@@ -36,7 +36,16 @@ def add(root: Path, line: str) -> None:
 def test_a_sound_list(lungs: Path) -> None:
     source = scan_source("lc25000", [lungs])
     assert source.classes == ("lung_aca", "lung_n")
-    assert sorted(source.images["side"]) == ["train", "train", "validation", "validation"]
+    assert source.images.groupby("label")["side"].value_counts().to_dict() == {
+        (label, side): images for label in (0, 1) for side, images in (("train", 2), ("validation", 1), (APART, 1))
+    }
+
+
+def test_too_few_tiles_to_train_on(lungs: Path) -> None:
+    lines = [line for line in (lungs / "groups.csv").read_text().splitlines() if "lung_n/2" not in line]
+    (lungs / "groups.csv").write_text("\n".join(line for line in lines if "lung_n/3" not in line))
+    with pytest.raises(DataError, match="class lung_n has too few images or tiles"):
+        scan_source("lc25000", [lungs])
 
 
 @pytest.mark.parametrize("path", ["../secret.jpeg", "/etc/hostname", "{root}/../secret.jpeg"])
