@@ -32,7 +32,7 @@ reference: $(INSTALLED)  ## accept what the models do now as the reference that 
 	HARNESS_CACHE=.demo/reference/cache $(REGRESSION) --out .demo/reference/run
 	mkdir -p results/reference
 	rm -rf results/reference/demo
-	rm -rf .demo/reference/run/*/*/model.* .demo/reference/run/logs .demo/reference/run/active .demo/reference/run/.lock
+	rm -rf .demo/reference/run/*/*/model.* .demo/reference/run/logs .demo/reference/run/active .demo/reference/run/checkpoints .demo/reference/run/.lock*
 	mv .demo/reference/run results/reference/demo
 
 benchmark: $(INSTALLED)  ## the speed of the hot paths, in multiples of a fixed piece of work
