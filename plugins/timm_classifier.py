@@ -45,9 +45,13 @@ class TimmClassifier(TorchModel):
     def build(self, n_classes: int) -> nn.Module:
         """Make the network without downloading anything."""
         options = self.options
-        return timm.create_model(
+        network = timm.create_model(
             options.name, num_classes=n_classes, drop_rate=options.dropout, pretrained=False, **options.arguments
         )
+        if options.mode == "probe":  # parameters that no module holds, such as a class token, included
+            network.requires_grad_(requires_grad=False)
+            network.get_submodule(self.head(network)).requires_grad_(requires_grad=True)
+        return network
 
     def initial_weights(self) -> str | None:
         """Return the file, or the name of timm's own weights."""

@@ -46,8 +46,14 @@ class TrainingStep:
     @property
     def state(self) -> list[torch.Tensor]:
         """Weights, statistics, momentum, the sums, and which batch is next."""
-        network = self._network.state_dict(keep_vars=True).values()
-        return [*network, *self._sgd.momentum, *self._tally.state, self._batches.position]
+        network = self._network
+        return [
+            *network.parameters(),
+            *network.buffers(),
+            *self._sgd.momentum,
+            *self._tally.state,
+            self._batches.position,
+        ]
 
     def use_compiled(self, *, compiled: bool) -> None:
         """Execute the network through torch.compile, or plainly."""
