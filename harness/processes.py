@@ -23,7 +23,7 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 _HEAVY = [
-    *("harness", "harness.execution.warden", "torch", "torchvision.io", "pandas", "pyarrow.parquet", "timm"),
+    *("harness", "harness.workers.warden", "torch", "torchvision.io", "pandas", "pyarrow.parquet", "timm"),
     *("sklearn.svm", "skimage.feature"),
 ]
 _PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36

@@ -5,11 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 from harness.execution.cells import slug
-from harness.execution.crew import ask_alone
 from harness.execution.observer import Observer
 from harness.execution.plan import Run, setting_of
 from harness.execution.store import RunStore
-from harness.execution.tasks import Measured, MeasureTask
+from harness.processes import uninterrupted
+from harness.workers.crew import Worker, ask
+from harness.workers.tasks import Measured, MeasureTask
 
 
 def measure_alone(run: Run, labels: set[str], store: RunStore, cache: Path, observer: Observer) -> dict[str, Measured]:
@@ -24,5 +25,7 @@ def measure_alone(run: Run, labels: set[str], store: RunStore, cache: Path, obse
 def measure_speed(run: Run, label: str, cache: Path, log: Path) -> Measured:
     """Time a model's training steps, alone on the device; a model that fails here fails again in its cells."""
     task = MeasureTask(setting_of(run, label, cache, ""))
-    answer = ask_alone(run.entry(label), task, log, run.config.cell_seconds)
+    with uninterrupted():
+        worker = Worker(label, run.entry(label).registered, log)
+    answer = ask(worker, task, run.config.cell_seconds)
     return answer if isinstance(answer, Measured) else Measured(None, None, 0)

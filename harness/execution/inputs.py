@@ -21,10 +21,10 @@ from harness.errors import DataError
 from harness.execution.cells import ModelEntry
 from harness.execution.config import RunConfig
 from harness.execution.prepare import Division, Progress, hash_of, make_once, named_progress
-from harness.execution.tasks import ImageRows, LabeledRows, SourceRows
 from harness.locations import data_folder
 from harness.protocol.gate import find_picture_leak, pass_gate
 from harness.protocol.protocols import TRAIN
+from harness.workers.tasks import ImageRows, LabeledRows, SourceRows
 
 _NAMED = 5
 

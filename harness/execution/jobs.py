@@ -13,10 +13,10 @@ from harness.errors import CellError
 from harness.execution.environment import list_devices
 from harness.execution.observer import Observer
 from harness.execution.plan import Run
-from harness.execution.tasks import Measured
 from harness.training.engine import resolve_engine
 from harness.training.together import Together, TrainingOrder
 from harness.training.torch_model import TorchModel
+from harness.workers.tasks import Measured
 
 _WORTH = 1.1  # times the speed: what twice the cells must at least bring
 _MEMORY_SHARE = 0.8

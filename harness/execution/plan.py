@@ -32,10 +32,10 @@ from harness.execution.prepare import (
     refuse_other_comparison,
 )
 from harness.execution.store import DONE, RunStore
-from harness.execution.tasks import Setting, SourceRows
 from harness.plugin_api.discovery import PluginHost
 from harness.training.engine import resolve_engine
 from harness.training.loop import resolve_precision
+from harness.workers.tasks import Setting, SourceRows
 
 
 @dataclass(frozen=True)

@@ -14,10 +14,10 @@ from harness.errors import CellError
 from harness.evaluation.convergence import find_convergence
 from harness.evaluation.metrics import measure
 from harness.execution.cells import Cell, ModelEntry
-from harness.execution.tasks import Fitted
 from harness.plugin_api.model import EpochReport
 from harness.protocol.protocols import TEST, VALIDATION
 from harness.training.torch_model import FINAL_STAGE
+from harness.workers.tasks import Fitted
 
 HISTORY_COLUMNS = tuple(EpochReport.__dataclass_fields__)
 _IDENTITY = ["side", "name", "slide", "accession", "type", "magnification", "model", "fold", "seed", "label"]

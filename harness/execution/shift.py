@@ -15,7 +15,6 @@ import pandas as pd
 
 from harness.errors import CellError
 from harness.execution.cells import Cell, cell_rows, slug
-from harness.execution.crew import Worker, wait_for_any
 from harness.execution.environment import describe_device, list_devices, versions
 from harness.execution.inputs import pixel_key
 from harness.execution.observer import Observer
@@ -24,13 +23,14 @@ from harness.execution.plan import Run, setting_of
 from harness.execution.prepare import hash_of
 from harness.execution.records import finished_record, history_table, prediction_table
 from harness.execution.store import DONE, FAILED, RunStore
-from harness.execution.tasks import Answer, Failure, FitTask, Fitted, Measured
 from harness.plugin_api.model import EpochReport
 from harness.processes import uninterrupted
 from harness.protocol.protocols import TEST, TRAIN, VALIDATION
 from harness.protocol.splitter import hash_rank
 from harness.text import duration
 from harness.training.calibration import CALIBRATION_VERSION
+from harness.workers.crew import Worker, wait_for_any
+from harness.workers.tasks import Answer, Failure, FitTask, Fitted, Measured
 
 T = TypeVar("T")
 
@@ -125,9 +125,9 @@ class Shift:
                 seat.worker.dismiss()
                 self._seats.remove(seat)
         while len(self._seats) < self._jobs and (label := self._next_label()):
-            entry = self._run.entry(label)
+            model = self._run.entry(label).registered
             with uninterrupted():
-                seat = _Seat(Worker(entry, self._store.log_file(slug(label))), self._emptiest_device())
+                seat = _Seat(Worker(label, model, self._store.log_file(slug(label))), self._emptiest_device())
                 self._seats.append(seat)
             self._assign(seat, self._queues[label].popleft())
         busy = [seat for seat in self._seats if seat.cell]

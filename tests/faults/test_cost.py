@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 
 from harness.execution.cells import ModelEntry
-from harness.execution.crew import Worker
-from harness.execution.tasks import FitTask, Fitted, ImageRows, LabeledRows, Setting
-from harness.execution.worker import answer_task
 from harness.plugin_api.discovery import discover
 from harness.plugin_api.schedule import Schedule
+from harness.workers.crew import Worker
+from harness.workers.tasks import FitTask, Fitted, ImageRows, LabeledRows, Setting
+from harness.workers.worker import answer_task
 
 MODELS, CELLS = 5, 10
 
@@ -58,7 +58,7 @@ def test_the_cost_of_isolation(entry, next_task, tmp_path, record_property):
         assert isinstance(worker.receive(), Fitted)
 
     def first_cell_of_a_model():
-        workers.append(Worker(entry, tmp_path / "log"))
+        workers.append(Worker("mean", entry.registered, tmp_path / "log"))
         in_a_worker(workers[-1])
 
     workers = []  # the least of several, since other work on the machine only ever adds

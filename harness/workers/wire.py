@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 from pydantic import TypeAdapter, ValidationError
 
 from harness.errors import CellError
-from harness.execution.tasks import Answer, Failure, Fitted, Measured
 from harness.plugin_api.model import EpochReport, ModelCard
 from harness.text import printable
+from harness.workers.tasks import Answer, Failure, Fitted, Measured
 
 FRAME_BYTES = 64 << 20
 """More than any answer needs; a longer one is refused before it fills the host's memory."""

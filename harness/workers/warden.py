@@ -24,13 +24,13 @@ from typing import Self
 import psutil
 
 from harness.errors import CellError
-from harness.execution.blame import Death, count_oom_kills, explain_death
-from harness.execution.caplog import append_capped
-from harness.execution.tasks import Failure
-from harness.execution.wire import Frames, encode, ends_task
-from harness.execution.worker import answer_task
 from harness.plugin_api.discovery import PluginReference
 from harness.processes import adopt_orphans, die_with_parent, mute_descriptors
+from harness.workers.blame import Death, count_oom_kills, explain_death
+from harness.workers.caplog import append_capped
+from harness.workers.tasks import Failure
+from harness.workers.wire import Frames, encode, ends_task
+from harness.workers.worker import answer_task
 
 _CHUNK = 1 << 16
 _GRACE_SECONDS = 1.0
@@ -41,7 +41,7 @@ def serve(connection: Connection, plugin: PluginReference, model_name: str, log:
     """Have tasks done until the host hangs up, or is gone.
 
     Args:
-        connection: Pickled tasks come in, answers go out as :mod:`harness.execution.wire` writes them; None ends the
+        connection: Pickled tasks come in, answers go out as :mod:`harness.workers.wire` writes them; None ends the
             process.
         plugin: The plugin to load, in the process of each task.
         model_name: The model to take from it.

@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import cast
 
 from harness.errors import CellError
-from harness.execution.cells import ModelEntry
-from harness.execution.tasks import Answer, Failure, Task
-from harness.execution.warden import serve
-from harness.execution.wire import FRAME_BYTES, decode
-from harness.processes import forkserver, uninterrupted
+from harness.plugin_api.discovery import RegisteredModel
+from harness.processes import forkserver
+from harness.workers.tasks import Answer, Failure, Task
+from harness.workers.warden import serve
+from harness.workers.wire import FRAME_BYTES, decode
 
 _GRACE_SECONDS = 5
 
@@ -23,18 +23,18 @@ class Worker:
     """One model's warden, kept for its cells; it has each task done in a process of its own.
 
     Args:
-        entry: The model.
+        label: What the run calls the model.
+        model: The model and its plugin.
         log: File for what the plugin prints.
     """
 
-    def __init__(self, entry: ModelEntry, log: Path) -> None:
-        self.label = entry.label
+    def __init__(self, label: str, model: RegisteredModel, log: Path) -> None:
+        self.label = label
         self._log = log
         context = forkserver()
         self.connection, theirs = context.Pipe()
-        model = entry.registered
         self._process: BaseProcess = context.Process(
-            target=serve, args=(theirs, model.plugin, model.model.name, log), name=f"harness-{entry.label}"
+            target=serve, args=(theirs, model.plugin, model.model.name, log), name=f"harness-{label}"
         )
         self._process.start()
         theirs.close()
@@ -87,17 +87,14 @@ def wait_for_any(workers: Iterable[Worker], seconds: float | None = None) -> lis
     return [by_connection[cast("Connection", ready)] for ready in wait(list(by_connection), seconds)]
 
 
-def ask_alone(entry: ModelEntry, task: Task, log: Path, seconds: float | None = None) -> Answer:
-    """Run one task in a process of its own and return the answer.
+def ask(worker: Worker, task: Task, seconds: float | None = None) -> Answer:
+    """Have one task done, let the worker go, and return the answer.
 
     Args:
-        entry: The model.
+        worker: One without a task.
         task: What to do.
-        log: File for what the plugin prints.
         seconds: How long to wait for the answer.
     """
-    with uninterrupted():
-        worker = Worker(entry, log)
     try:
         worker.send(task)
         if not wait_for_any([worker], seconds):

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from harness.errors import DivergedError
-from harness.execution.blame import Death, batch_that_fits, explain, explain_death
+from harness.workers.blame import Death, batch_that_fits, explain, explain_death
 
 LOG = Path("logs/x.log")
 

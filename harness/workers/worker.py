@@ -20,8 +20,12 @@ import torch
 from numpy.typing import NDArray
 
 from harness.data.pixels import open_array
-from harness.execution.blame import explain
-from harness.execution.tasks import (
+from harness.plugin_api.discovery import PluginReference, load_models
+from harness.plugin_api.model import EpochReport, FitContext, LabeledImages, Model, ModelCard, Source
+from harness.training.calibration import calibration_seconds
+from harness.training.residence import settle
+from harness.workers.blame import explain
+from harness.workers.tasks import (
     Answer,
     FitTask,
     Fitted,
@@ -34,11 +38,7 @@ from harness.execution.tasks import (
     SourceRows,
     Task,
 )
-from harness.execution.wire import encode, framed
-from harness.plugin_api.discovery import PluginReference, load_models
-from harness.plugin_api.model import EpochReport, FitContext, LabeledImages, Model, ModelCard, Source
-from harness.training.calibration import calibration_seconds
-from harness.training.residence import settle
+from harness.workers.wire import encode, framed
 
 
 def answer_task(plugin: PluginReference, model_name: str, task: Task, descriptor: int) -> None:
@@ -48,7 +48,7 @@ def answer_task(plugin: PluginReference, model_name: str, task: Task, descriptor
         plugin: The plugin to load.
         model_name: The model to take from it.
         task: What to do.
-        descriptor: Takes the epochs and the answer, as :mod:`harness.execution.wire` writes them.
+        descriptor: Takes the epochs and the answer, as :mod:`harness.workers.wire` writes them.
     """
     faulthandler.enable()
     for stream in (sys.stdout, sys.stderr):

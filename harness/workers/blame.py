@@ -13,7 +13,7 @@ from pathlib import Path
 import torch
 
 from harness.errors import HarnessError
-from harness.execution.tasks import Failure
+from harness.workers.tasks import Failure
 
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
 _UNITS = {"bytes": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}
