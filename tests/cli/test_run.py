@@ -254,6 +254,8 @@ def test_splits(harness, tiny, phantom):
     assert code == 0
     assert answer["leaks"] == []
     assert len(answer["fingerprint"]) == 64
+    on_a_gpu = json.loads(harness("splits", tiny, "--data", phantom, "-o", "device=cuda", "--json")[1])
+    assert on_a_gpu["fingerprint"] == answer["fingerprint"]
     leaky = json.loads(harness("splits", tiny, "--data", phantom, "-o", "protocol=paper-random", "--json")[1])
     assert leaky["leaks"]
 
