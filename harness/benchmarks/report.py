@@ -16,6 +16,7 @@ from harness.benchmarks.training import TrainingResult
 from harness.text import markdown
 
 _SCHEMA_VERSION = 1
+_CACHED = "frozen prefix cached"
 
 
 @dataclass(frozen=True)
@@ -74,7 +75,8 @@ def _table(placings: Sequence[Placing], limit: float | None) -> str:
     rows = [[one.name, f"{one.images_per_second:,.1f}", f"{one.ratio:.2f}"] for one in placings]
     if limit:
         for row, one in zip(rows, placings, strict=True):
-            share = f"{100 * one.images_per_second / limit:.1f} %"
+            whole = _CACHED not in one.told  # behind a cached prefix there is less to read and write
+            share = f"{100 * one.images_per_second / limit:.1f} %" if whole else "-"
             row += [share, f"{one.start_up_seconds:.1f}" if one.told else "", markdown(one.told)]
     align = ("left", "right", "right", "right", "right", "left")[: len(heads)]
     return tabulate(rows, headers=heads, tablefmt="pipe", disable_numparse=True, colalign=align)
