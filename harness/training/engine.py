@@ -74,7 +74,7 @@ def prepare(step: Step, engine: str, device: torch.device) -> Prepared:
     for compiled, captured in _ways(engine, device):
         step.use_compiled(compiled=compiled)
         name = " and ".join([COMPILED] * compiled + [CAPTURED] * captured) or EAGER
-        told = "; ".join([name, *failures])
+        told = ", ".join([name, *failures])
         if not (compiled or captured):
             break
         try:

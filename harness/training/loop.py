@@ -175,7 +175,7 @@ class Trainer:
             precision=self.precision,
         )
         prepared = prepare(step, self._plan.engine, self._device)
-        self.engine, self.start_up_seconds = "; ".join([prepared.told, *feed.told]), prepared.seconds
+        self.engine, self.start_up_seconds = ", ".join([prepared.told, *feed.told]), prepared.seconds
         return prepared
 
     def _train_feed(self) -> Feed:

@@ -36,7 +36,7 @@ def test_bit_for_bit_as_recomputed(augmentation, epochs, monkeypatch):
     cached = trained(augmentation, epochs)
     monkeypatch.setattr(feed, "memory_for_features", lambda _device: 0)
     recomputed = trained(augmentation, epochs)
-    assert (cached[2], recomputed[2]) == ("eager; frozen prefix cached", "eager")
+    assert (cached[2], recomputed[2]) == ("eager, frozen prefix cached", "eager")
     assert cached[0] == recomputed[0]
     assert all(torch.equal(cached[1][name], tensor) for name, tensor in recomputed[1].items())
 
