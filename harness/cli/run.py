@@ -15,7 +15,7 @@ from harness.execution.plan import prepare_run
 from harness.execution.prepare import divide
 from harness.execution.runner import execute
 from harness.execution.shift import Outcome
-from harness.execution.store import RunStore
+from harness.execution.store import TRACEBACK, RunStore
 from harness.locations import cache_folder, data_folder, results_folder
 from harness.plugin_api.discovery import PluginHost, discover
 from harness.reporting.publish import publish
@@ -154,6 +154,8 @@ def _report(folder: Path, outcome: Outcome) -> int:
     )
     if outcome.computed or outcome.kept:
         click.echo(f"tables and figures: {folder / 'tables'}, {folder / 'figures'}", err=True)
+    if outcome.failures:
+        click.echo(f"what went wrong, line by line: {folder}/cells/CELL/{TRACEBACK}", err=True)
     for cell, reason in outcome.failures.items():
         click.echo(printable(f"failed: {cell}: {reason}"), err=True)
     return 1 if outcome.failures else 0

@@ -13,7 +13,7 @@ from typing import Any
 import pandas as pd
 import pyarrow as pa
 
-from harness.durable import cannot_write, flush, write_json, write_parquet
+from harness.durable import cannot_write, flush, write_json, write_parquet, write_text
 from harness.errors import DataError
 from harness.execution.lock import OnWait, hold
 from harness.execution.readback import (
@@ -38,6 +38,7 @@ from harness.execution.table_columns import (
 )
 
 SCHEMA_VERSION = 1
+TRACEBACK = "traceback.txt"
 DONE, FAILED = "done", "failed"
 SAVED = "saved"
 _ROOM_BYTES = 1 << 20
@@ -154,10 +155,9 @@ class RunStore:
         if damage:
             name, fault = next(iter(damage.items()))
             more = f" (and {len(damage) - 1} more cells)" if len(damage) > 1 else ""
-            config = (self.read_run() or {}).get("name", "CONFIG")
             raise DataError(
-                f"cell {self._cells / name} is damaged: {fault}{more} - copy it again, or "
-                f"'harness run {config} --out {self.folder}' computes it anew"
+                f"cell {self._cells / name} is damaged: {fault}{more} - copy it again, or repeat the 'harness run' "
+                f"that filled {self.folder}: it computes damaged cells anew"
             )
 
     def _names(self) -> list[str]:
@@ -226,9 +226,11 @@ class RunStore:
         self._put_in_place(cell, working, record)
 
     def fail_cell(self, cell: str, working: Path, record: dict[str, Any]) -> None:
-        """Record a failed cell; nothing that it wrote is kept."""
+        """Record a failed cell, the traceback in a file of its own as well; nothing that it wrote is kept."""
         self.discard(working)
-        self._put_in_place(cell, self.working_folder(cell), record)
+        working = self.working_folder(cell)
+        write_text(working / TRACEBACK, record["error"]["traceback"])
+        self._put_in_place(cell, working, record)
 
     def discard(self, working: Path) -> None:
         """Remove a working folder."""

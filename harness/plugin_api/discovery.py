@@ -102,7 +102,11 @@ def discover(files: Iterable[Path] = ()) -> PluginHost:
         except PluginError as error:
             host.failures[plugin.name] = str(error)
     for file in files:
-        _add(host, PluginReference(file.stem, file=file.resolve()), "file")
+        try:
+            _add(host, PluginReference(file.stem, file=file.resolve()), "file")
+        except PluginError as error:
+            told = str(error)
+            raise PluginError(told if file.name in told else f"{file}: {told}") from error
     host.models = dict(sorted(host.models.items()))
     return host
 

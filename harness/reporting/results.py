@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from harness.data.manifest import USED, used_images
+from harness.data.manifest import TWICE_PUBLISHED_SLIDE, USED, used_images
 from harness.errors import ComparisonError, DataError
 from harness.execution.cells import Cell
 from harness.execution.readback import SHARED_PARTS
@@ -98,7 +98,8 @@ class Results:
 
     def notes(self) -> list[str]:
         """Sentences that every table of this run must carry."""
-        return [*_protocol_notes(self.run), *_mixture_notes(self.cells)]
+        twice = [_twice_published(self.run)] if (self.manifest["slide"] == TWICE_PUBLISHED_SLIDE).any() else []
+        return [*_protocol_notes(self.run), *twice, *_mixture_notes(self.cells)]
 
     def reference_notes(self) -> list[str]:
         """Say where another model stands in for the config's reference."""
@@ -185,13 +186,16 @@ def _protocol_notes(run: dict[str, Any]) -> list[str]:
     if protocol["shared_accessions"]:
         notes.append(f"{protocol['shared_accessions']} accessions have images on two sides.")
     notes += [f"LEAK: {leak}." for leak in run["leaks"]]
-    copies = {"drop-dc": "its DC copy is dropped", "drop-lc": "its LC copy is dropped", "keep": "both copies are kept"}
-    notes.append(f"Slide 13412 is published under DC and LC; {copies[comparison['slide_13412']]}.")
     if comparison["limit"]:
         notes.append(f"NOT COMPARABLE: limited to {comparison['limit']} images per class and side.")
     if config["data"]["phantom"] and not config["data"]["folder"]:
         notes.append("The images are generated; the figures say nothing about breast cancer.")
     return notes
+
+
+def _twice_published(run: dict[str, Any]) -> str:
+    copies = {"drop-dc": "its DC copy is dropped", "drop-lc": "its LC copy is dropped", "keep": "both copies are kept"}
+    return f"Slide 13412 is published under DC and LC; {copies[run['comparison']['slide_13412']]}."
 
 
 def _mixture_notes(cells: dict[str, dict[str, Any]]) -> list[str]:

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from harness.errors import DivergedError
+from harness.errors import CellError, DivergedError
 from harness.plugin_api.model import EpochReport, LabeledImages
 from harness.plugin_api.schedule import Schedule
 from harness.training.batches import Batches, views_shown
@@ -163,6 +163,7 @@ class Trainer:
 
     def _ready(self, feed: Feed) -> Prepared:
         """Make the training step ready; what that takes is no training time."""
+        self._refuse_shape(feed)
         train_mode(self.network, self._plan.frozen)
         step = TrainingStep(
             self.network,
@@ -177,6 +178,18 @@ class Trainer:
         prepared = prepare(step, self._plan.engine, self._device)
         self.engine, self.start_up_seconds = ", ".join([prepared.told, *feed.told]), prepared.seconds
         return prepared
+
+    def _refuse_shape(self, feed: Feed) -> None:
+        """Look at the logits of a few images before anything stumbles over their shape."""
+        rows = torch.arange(min(2, len(self._train)), device=self._device)
+        self.network.eval()
+        with torch.no_grad(), autocast(self._device, self.precision):
+            found = tuple(feed.logits(rows, torch.zeros_like(rows)).shape)
+        if found != (len(rows), self._plan.n_classes):
+            raise CellError(
+                f"the network returns logits of shape {found} for {len(rows)} images and {self._plan.n_classes} "
+                "classes - build(n_classes) must make one that returns (images, n_classes)"
+            )
 
     def _train_feed(self) -> Feed:
         schedule = self._plan.schedule

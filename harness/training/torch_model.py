@@ -124,9 +124,14 @@ class TorchModel(Model):
         torch.manual_seed(context.seed)
         network = self.build(len(context.classes))
         if start.state is None:
-            return network.to(context.device), start.provenance
-        fresh = load_by_name(network, start.state, self.head(network))
-        return network.to(context.device), (*start.provenance, f"final: {told_fresh(fresh)}")
+            frozen = self._told_frozen(network)
+            return network.to(context.device), (f"final: all fresh{frozen}",) if frozen else ()
+        fresh = told_fresh(load_by_name(network, start.state, self.head(network)))
+        return network.to(context.device), (*start.provenance, f"final: {fresh}{self._told_frozen(network)}")
+
+    def _told_frozen(self, network: nn.Module) -> str:
+        frozen = len(self.frozen(network))
+        return f", {frozen} modules frozen" if frozen else ""
 
     def _plan(self, network: nn.Module, context: FitContext) -> TrainingPlan:
         return TrainingPlan(

@@ -150,6 +150,9 @@ def test_a_failing_model_costs_only_its_own_cells(harness, tiny, phantom, tmp_pa
     assert all(predictions(run)[cell].equals(good[cell]) for cell in good)
     record = json.loads((run / "cells/bad-200x-fold0-seed0/cell.json").read_text())
     assert record["state"] == "failed"
+    told = (run / "cells/bad-200x-fold0-seed0/traceback.txt").read_text()
+    assert (reason in told) == ("raise" in body)  # a process that is gone leaves none
+    assert "CELL/traceback.txt" in err
     assert reason in record["error"]["reason"]
 
 

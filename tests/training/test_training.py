@@ -6,7 +6,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from harness import Schedule
-from harness.errors import DataError, DivergedError, UsageError
+from harness.errors import CellError, DataError, DivergedError, UsageError
 from harness.plugin_api.discovery import discover
 from harness.plugin_api.model import LabeledImages
 from harness.training.feed import PixelFeed
@@ -176,3 +176,17 @@ def test_weight_files(tmp_path):
     for name in ("cut.safetensors", "evil.pt", "missing.pt"):
         with pytest.raises(DataError, match=name):
             read_weights(str(tmp_path / name))
+
+
+def test_logits_of_another_shape_are_named():
+    class Wide(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.inner = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(3, 3))
+
+        def forward(self, x):
+            return self.inner(x)
+
+    plan = TrainingPlan("final", Schedule(epochs=1), (), Normalisation(), 2, 0)
+    with pytest.raises(CellError, match=r"logits of shape \(2, 3\) for 2 images and 2 classes"):
+        Trainer(Wide(), plan, images()).fit(images(seed=1), lambda _: None)
