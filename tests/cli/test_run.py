@@ -241,7 +241,7 @@ def test_transfer_stages_and_fitted_stain(harness, tiny, phantom, tmp_path):
     assert "1 epochs on natural" in natural
     assert "accuracy on tiles apart" in lung
     assert "accuracy on copies of trained tiles" in lung
-    assert final == "final: fresh classifier"
+    assert final == "final: fresh classifier, 4 modules frozen"
     assert record["start_up_seconds"] >= 0
     code, out, _ = harness("status", tmp_path / "r", "--provenance")
     assert code == 0
