@@ -67,9 +67,7 @@ def sound_run() -> dict[str, Any]:
     }
     for cell in _CELLS:
         folder = _REFERENCE / "cells" / cell
-        sealed = json.loads(
-            (folder / "cell.json").read_text()
-        )  # a seal would notice every edit before its kind matters
+        sealed = json.loads((folder / "cell.json").read_text())  # a seal would notice every edit
         record = {key: value for key, value in sealed.items() if key not in {"files", "sha256"}}
         files[f"cells/{cell}/cell.json"] = record
         for name in ("predictions", "history"):
