@@ -44,6 +44,18 @@ class SourceManifest:
         """Those that have images."""
         return list(self.images["side"].unique())
 
+    def require_training(self) -> SourceManifest:
+        """Return itself if every class has images to train on.
+
+        Raises:
+            DataError: All images or tiles of a class are held out.
+        """
+        untrained = set(range(len(self.classes))) - set(self.images.loc[self.images["side"] == "train", "label"])
+        if untrained:
+            name = self.classes[min(untrained)]
+            raise DataError(f"class {name} has too few images or tiles to train on and to hold some out")
+        return self
+
     @property
     def fingerprint(self) -> str:
         """sha256 over content, label and side of every image."""
@@ -86,9 +98,6 @@ def scan_source(kind: str, roots: Sequence[Path]) -> SourceManifest:
     )
     images = images.sort_values(["sha256", "file"], ignore_index=True)  # whatever the order of a list or of names
     images = images.assign(side=_sides(images, held_out=kind == "lc25000"))
-    untrained = set(range(len(classes))) - set(images.loc[images["side"] == "train", "label"])
-    if untrained:
-        raise DataError(f"class {classes[min(untrained)]} has too few images or tiles to train on and to hold some out")
     return SourceManifest(images, classes)
 
 

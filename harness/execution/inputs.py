@@ -176,7 +176,8 @@ def _fitted(
 def _decode_source(name: str, label: str, config: RunConfig, cache: Path, on_progress: Progress | None) -> SourceRows:
     if name not in config.sources:
         raise DataError(f"model '{label}' is pre-trained on source '{name}', which the config does not have")
-    manifest = scan_source(config.sources[name].kind, _locate_source(name, label, config, cache, on_progress))
+    folders = _locate_source(name, label, config, cache, on_progress)
+    manifest = scan_source(config.sources[name].kind, folders).require_training()
     # Natural images have no stain; lung slides are stained like breast slides and painted like them
     stained = config.sources[name].kind == "lc25000" and config.pixels.stain != "none"
     recipe = _recipe(config.pixels, PUBLISHED_REFERENCE if stained else None)

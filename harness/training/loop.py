@@ -185,7 +185,7 @@ class Trainer:
         self.network.eval()
         with torch.no_grad(), autocast(self._device, self.precision):
             found = tuple(feed.logits(rows, torch.zeros_like(rows)).shape)
-        if found != (len(rows), self._plan.n_classes):
+        if found[1:] != (self._plan.n_classes,):
             raise CellError(
                 f"the network returns logits of shape {found} for {len(rows)} images and {self._plan.n_classes} "
                 "classes - build(n_classes) must make one that returns (images, n_classes)"

@@ -44,8 +44,9 @@ def test_a_sound_list(lungs: Path) -> None:
 def test_too_few_tiles_to_train_on(lungs: Path) -> None:
     lines = [line for line in (lungs / "groups.csv").read_text().splitlines() if "lung_n/2" not in line]
     (lungs / "groups.csv").write_text("\n".join(line for line in lines if "lung_n/3" not in line))
+    source = scan_source("lc25000", [lungs])
     with pytest.raises(DataError, match="class lung_n has too few images or tiles"):
-        scan_source("lc25000", [lungs])
+        source.require_training()
 
 
 @pytest.mark.parametrize("path", ["../secret.jpeg", "/etc/hostname", "{root}/../secret.jpeg"])
