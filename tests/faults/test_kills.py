@@ -1,16 +1,19 @@
 """A run that is killed, at any moment, goes on and comes to the same."""
 
+import contextlib
 import os
 import random
 import signal
 import subprocess
 import time
 
+import pandas as pd
 import psutil
 import pytest
 from runs import failures, interrupt, read_until, results
 
 from harness.execution.store import RunStore
+from harness.training.checkpoint import Checkpoints
 
 HOST, WORKER = "host", "worker"
 
@@ -75,6 +78,29 @@ def test_killed_at_random_moments(stage, undisturbed, tmp_path, everything, reco
     record_property("processes left after a kill", 0)
     record_property("damaged cells after a kill", 0)
     record_property("predictions, tables 1, 3 and 4, table 5's epochs and images", "the same bytes as undisturbed")
+
+
+def test_a_long_cell_goes_on_from_its_checkpoint(stage, tmp_path, record_property):
+    often = ("-o", "schedule.epochs=150", "-o", "checkpoint_minutes=0.000001")
+    long, run = ("--models", "densenet", "-o", "magnifications=[200]", *often), tmp_path / "killed"
+    assert stage.run(tmp_path / "whole", *long)[0] == 0
+    process = stage.start(run, *long)
+    while not (found := list(run.glob("checkpoints/*/*/final.safetensors"))):
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.communicate(timeout=0.05)
+            raise AssertionError("the run has ended without a checkpoint")
+    process.kill()
+    process.communicate()
+    assert not stage.survivors()
+    before = Checkpoints(found[0].parent, "final", 0).latest().progress.history
+    assert stage.run(run, *long)[0] == 0
+    assert results(run) == results(tmp_path / "whole")
+    (history,) = run.glob("cells/*/history.parquet")
+    after = pd.read_parquet(history)["train_seconds"].tolist()
+    assert after[: len(before)] == [epoch.train_seconds for epoch in before]  # they were not trained again
+    assert 0 < len(before) < len(after) == 150
+    assert not (run / "checkpoints").exists()
+    record_property("killed within a cell", f"after epoch {len(before)} of 150, continued to the same bytes")
 
 
 @pytest.mark.usefixtures("only_with_everything")
