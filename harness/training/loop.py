@@ -122,11 +122,17 @@ class Trainer:
         self._batches.shuffle()
         return step
 
-    def measure_throughput(self) -> float:
-        """Train a few steps, fewer where they are slow, and return images per second, the median step's."""
+    def measure_throughput(self, least_seconds: float = 0.0) -> float:
+        """Train a few steps, fewer where they are slow, and return images per second, the median step's.
+
+        Args:
+            least_seconds: How long to go on where steps are fast: the median of a few milliseconds is mostly noise.
+        """
         step = self.prepare()
         seconds: list[float] = []
-        while len(seconds) < _THROUGHPUT_STEPS and (len(seconds) < 2 or sum(seconds) < _THROUGHPUT_SECONDS):
+        while (len(seconds) < _THROUGHPUT_STEPS or sum(seconds) < least_seconds) and (
+            len(seconds) < 2 or sum(seconds) < _THROUGHPUT_SECONDS
+        ):
             started = clock(self._device)
             step.run()
             seconds.append(clock(self._device) - started)

@@ -24,6 +24,7 @@ from harness.training.weights import find_head, initial_file, load_by_name, read
 
 _WEIGHTS = "model.safetensors"
 FINAL_STAGE = "final"
+_LEAST_SECONDS = 0.5
 
 
 class TorchModel(Model):
@@ -112,7 +113,7 @@ class TorchModel(Model):
 
     def measure_throughput(self, sample: LabeledImages, context: FitContext) -> float | None:
         """Time a few steps of the last stage on a fresh network; frozen parts are frozen."""
-        return self.fresh_trainer(sample, context).measure_throughput()
+        return self.fresh_trainer(sample, context).measure_throughput(_LEAST_SECONDS)
 
     def fresh_trainer(self, sample: LabeledImages, context: FitContext) -> Trainer:
         """Return what trains a fresh network as in the last stage, without the stages before it."""
