@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shutil
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -20,7 +22,7 @@ def write_text(path: Path, text: str) -> None:
     Raises:
         EnvironmentMissingError: There is no room for it, or it may not be written.
     """
-    with _replacing(path) as beside:
+    with replacing(path) as beside:
         beside.write_text(text, encoding="utf-8")
 
 
@@ -39,7 +41,7 @@ def write_parquet(path: Path, table: pd.DataFrame) -> None:
     Raises:
         EnvironmentMissingError: There is no room for it, or it may not be written.
     """
-    with _replacing(path) as beside:
+    with replacing(path) as beside:
         table.to_parquet(beside, index=False)
 
 
@@ -61,8 +63,27 @@ def cannot_write(path: Path, error: OSError) -> EnvironmentMissingError:
 
 
 @contextlib.contextmanager
-def _replacing(path: Path) -> Iterator[Path]:
-    """Give a name beside the file to write to; afterwards it takes the file's place."""
+def whole_folder(folder: Path) -> Iterator[Path]:
+    """Give an empty folder beside the one that is wanted; with its files it becomes that one, or nothing is left."""
+    building = Path(tempfile.mkdtemp(prefix=f"{folder.name}.", dir=folder.parent))
+    try:
+        yield building
+        for written in (*building.iterdir(), building):
+            flush(written)
+        building.rename(folder)
+        flush(folder.parent)
+    except BaseException:
+        shutil.rmtree(building, ignore_errors=True)
+        raise
+
+
+@contextlib.contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Give a name beside the file to write to; afterwards it takes the file's place.
+
+    Raises:
+        EnvironmentMissingError: There is no room for it, or it may not be written.
+    """
     beside = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         yield beside
@@ -70,6 +91,7 @@ def _replacing(path: Path) -> Iterator[Path]:
         beside.replace(path)
         flush(path.parent)
     except OSError as error:
-        with contextlib.suppress(OSError):
-            beside.unlink(missing_ok=True)
         raise cannot_write(path, error) from error
+    finally:
+        with contextlib.suppress(OSError):
+            beside.unlink(missing_ok=True)  # a library may have failed in a way of its own, and half a file takes room

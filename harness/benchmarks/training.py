@@ -15,7 +15,7 @@ from torch import nn
 from harness.benchmarks.contest import Contestant, Placing, hold
 from harness.benchmarks.loops import ImageFiles, loaded_batches, plain_step, ready_batches
 from harness.plugin_api.schedule import Schedule
-from harness.training.engine import CAPTURED, COMPILED, EAGER, clock
+from harness.training.engine import CAPTURED, COMPILED, EAGER, clock, set_up_process
 from harness.training.feed import Forward
 from harness.training.loop import resolve_precision
 from harness.training.together import Together, TrainingOrder, train_for
@@ -72,25 +72,17 @@ class FixedFeed:
     """A feed whose input never changes: what is left of a step without batching, augmentation and normalisation.
 
     Attributes:
-        network: In whatever mode it is.
         pixels: Normalised, (B, 3, S, S).
-        forward: Executes the network; the network itself by default.
         told: Nothing special.
     """
 
-    network: nn.Module
     pixels: torch.Tensor
-    forward: Forward | None = None
     told: tuple[str, ...] = ()
 
-    def through(self, forward: Forward) -> FixedFeed:
-        """See :class:`~harness.training.feed.Feed`."""
-        return replace(self, forward=forward)
-
-    def logits(self, rows: torch.Tensor, views: torch.Tensor) -> torch.Tensor:
+    def logits(self, forward: Forward, rows: torch.Tensor, views: torch.Tensor) -> torch.Tensor:
         """See :class:`~harness.training.feed.Feed`."""
         del rows, views
-        return (self.network if self.forward is None else self.forward)(self.pixels)
+        return forward(self.pixels)
 
 
 def measure_training(label: str, order: TrainingOrder, contest: Contest) -> TrainingResult:
@@ -102,9 +94,9 @@ def measure_training(label: str, order: TrainingOrder, contest: Contest) -> Trai
         contest: How long.
     """
     device = torch.device(order.device)
-    order.set_up_process()
+    set_up_process(order.threads)
     with ExitStack() as stack:
-        everybody = [*_plain_loops(order, contest), *_engines(order)]
+        everybody = [*_plain_loops(order, contest), *_engines(order, contest)]
         together = stack.enter_context(Together(replace(order, schedule=_one_epoch(order)), contest.jobs))
         everybody.append(Contestant(f"engine, {contest.jobs} cells", together.images_per_second, 0.0))
         placings = hold(everybody, contest.rounds, contest.seconds)
@@ -133,13 +125,13 @@ def _plain_loops(order: TrainingOrder, contest: Contest) -> Iterator[Contestant]
         yield _contestant(name, step, size, device)
 
 
-def _engines(order: TrainingOrder) -> Iterator[Contestant]:
+def _engines(order: TrainingOrder, contest: Contest) -> Iterator[Contestant]:
     """Yield the engine in every way that the order's engine includes, and its parts by themselves."""
     whole = replace(order, engine=_simplest(order), schedule=_one_epoch(order))
     yield _engine(_ENGINE, whole)
     yield _input_ready(whole)
     if order.engine == COMPILED:
-        yield _engine("engine, compiled", replace(whole, engine=COMPILED))
+        yield _compiled(replace(whole, engine=COMPILED), contest.folder / "compiled")
     model = order.make()
     if model.frozen(model.build(order.n_classes)):
         yield _engine("engine, frozen prefix cached", order)
@@ -153,11 +145,20 @@ def _engine(name: str, order: TrainingOrder) -> Contestant:
     return _contestant(name, prepared.run, order.schedule.batch_size, device, ready, trainer.engine)
 
 
+def _compiled(order: TrainingOrder, kernels: Path) -> Contestant:
+    """The engine compiled: once with nothing compiled before, then with its kernels on the disk, which is measured."""
+    os.environ["TORCHINDUCTOR_CACHE_DIR"] = str(kernels)
+    cold = _engine("engine, compiled", order)
+    torch._dynamo.reset()  # noqa: SLF001 - what is compiled is known to this process as well as to the disk
+    warm = _engine("engine, compiled", order)
+    return replace(warm, told=f"{warm.told}, cold start {cold.start_up_seconds:.0f} s")
+
+
 def _input_ready(order: TrainingOrder) -> Contestant:
     """The engine without batching, augmentation and normalisation: its input never changes."""
     model, sample, batch = order.make(), order.sample(), order.schedule.batch_size
     trainer = model.fresh_trainer(sample, order.context())
-    feed = FixedFeed(trainer.network, model.normalisation.apply(sample.images[:batch]))
+    feed = FixedFeed(model.normalisation.apply(sample.images[:batch]))
     return _contestant(_INPUT_READY, trainer.prepare(feed).run, batch, torch.device(order.device))
 
 

@@ -9,8 +9,6 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-import shutil
-import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +20,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from harness.data.decode import PixelRecipe, decode
-from harness.durable import flush
+from harness.durable import whole_folder
 from harness.errors import DataError
 from harness.processes import map_in_order
 
@@ -104,8 +102,7 @@ def _key(digests: list[str], recipe: PixelRecipe) -> str:
 
 
 def _build(wanted: pd.Series[str], recipe: PixelRecipe, folder: Path, on_progress: Progress | None) -> None:
-    building = Path(tempfile.mkdtemp(prefix=f"{folder.name}.", dir=folder.parent))
-    try:
+    with whole_folder(folder) as building:
         array_file, paths = building / "pixels.npy", [str(path) for path in wanted]
         shape = (len(paths), 3, recipe.size, recipe.size)
         np.lib.format.open_memmap(array_file, mode="w+", dtype=np.uint8, shape=shape).flush()
@@ -117,12 +114,6 @@ def _build(wanted: pd.Series[str], recipe: PixelRecipe, folder: Path, on_progres
         index = pd.DataFrame(rows, columns=["content", "stained", "error"])
         index.insert(0, "sha256", wanted.index)
         index.to_parquet(building / "index.parquet")
-        for written in (array_file, building / "index.parquet", building):
-            flush(written)
-        building.rename(folder)
-    except BaseException:
-        shutil.rmtree(building, ignore_errors=True)
-        raise
 
 
 def _decode_all(array_file: Path, paths: list[str], recipe: PixelRecipe) -> Iterator[list[dict[str, Any]]]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-NETWORKS = ("DenseNet", "DenseNet + SE", "Ours")
-
 P_ARP = {
     "DenseNet": {40: 73.9, 100: 75.0, 200: 77.6, 400: 78.0},
     "DenseNet + SE": {40: 78.0, 100: 78.1, 200: 78.5, 400: 78.7},

@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from harness.durable import flush
+from harness.durable import replacing
 from harness.errors import DataError
 from harness.plugin_api.model import EpochReport, FitContext
 from harness.training.weights import State, read_state, save_state
@@ -79,10 +79,8 @@ class Checkpoints:
         self._file.parent.mkdir(parents=True, exist_ok=True)
         told = {"version": _VERSION, "history": [asdict(epoch) for epoch in snapshot.progress.history]}
         best = {f"{_BEST}{name}": tensor for name, tensor in snapshot.progress.best.items()}
-        beside = self._file.with_suffix(".partial")
-        save_state({**snapshot.tensors, **best}, beside, {"training": json.dumps(told)})
-        flush(beside)
-        beside.replace(self._file)
+        with replacing(self._file) as beside:
+            save_state({**snapshot.tensors, **best}, beside, {"training": json.dumps(told)})
         self._kept = time.monotonic()
 
     def latest(self) -> Snapshot | None:

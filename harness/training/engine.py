@@ -89,6 +89,13 @@ def prepare(step: Step, engine: str, device: torch.device) -> Prepared:
     return Prepared(step, told, clock(device) - started)
 
 
+def set_up_process(threads: int) -> None:
+    """Set torch to what every training runs with: so many CPU threads, repeatable kernels, float32 without TF32."""
+    torch.set_num_threads(threads)
+    torch.backends.cudnn.deterministic = True
+    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
+
+
 def clock(device: torch.device) -> float:
     """Return seconds, after whatever the device has been asked to do."""
     if device.type == "cuda":

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-from typing import Protocol, Self
+from dataclasses import dataclass
+from typing import Protocol
 
 import psutil
 import torch
@@ -28,11 +28,17 @@ class Feed(Protocol):
     def told(self) -> tuple[str, ...]:
         """What is special about it, in words."""
 
-    def through(self, forward: Forward) -> Self:
-        """Return the same feed, with another way to execute the network (the network itself, or it compiled)."""
+    def logits(self, forward: Forward, rows: torch.Tensor, views: torch.Tensor) -> torch.Tensor:
+        """Run the network.
 
-    def logits(self, rows: torch.Tensor, views: torch.Tensor) -> torch.Tensor:
-        """Run the network: rows and views int64 (B,) on the device, logits (B, n_classes)."""
+        Args:
+            forward: Executes it: the network itself, or it compiled.
+            rows: int64 (B,), on the device.
+            views: Likewise.
+
+        Returns:
+            Logits (B, n_classes).
+        """
 
 
 @dataclass(frozen=True)
@@ -43,13 +49,11 @@ class PixelFeed:
         network: In whatever mode it is.
         images: uint8 (N, 3, S, S), on the network's device, or on the host where they do not fit.
         normalisation: Of the input.
-        forward: Executes the network; the network itself by default.
     """
 
     network: nn.Module
     images: torch.Tensor
     normalisation: Normalisation
-    forward: Forward | None = None
 
     @property
     def told(self) -> tuple[str, ...]:
@@ -57,13 +61,8 @@ class PixelFeed:
         streamed = self.images.device != next(self.network.parameters()).device
         return ("images streamed from the host's memory",) if streamed else ()
 
-    def through(self, forward: Forward) -> PixelFeed:
+    def logits(self, forward: Forward, rows: torch.Tensor, views: torch.Tensor) -> torch.Tensor:
         """See :class:`Feed`."""
-        return replace(self, forward=forward)
-
-    def logits(self, rows: torch.Tensor, views: torch.Tensor) -> torch.Tensor:
-        """See :class:`Feed`."""
-        forward = self.network if self.forward is None else self.forward
         return forward(self.pixels(rows, views))
 
     def pixels(self, rows: torch.Tensor, views: torch.Tensor) -> torch.Tensor:
@@ -79,27 +78,21 @@ class FeatureFeed:
     Attributes:
         prefix: The cut network.
         features: What the prefix makes of every image in every view, (V, N, ...), maps with their channels last.
-        forward: Executes the network; the network itself by default.
     """
 
     prefix: FrozenPrefix
     features: torch.Tensor
-    forward: Forward | None = None
 
     @property
     def told(self) -> tuple[str, ...]:
         """See :class:`Feed`."""
         return ("frozen prefix cached",)
 
-    def through(self, forward: Forward) -> FeatureFeed:
-        """See :class:`Feed`."""
-        return replace(self, forward=forward)
-
-    def logits(self, rows: torch.Tensor, views: torch.Tensor) -> torch.Tensor:
+    def logits(self, forward: Forward, rows: torch.Tensor, views: torch.Tensor) -> torch.Tensor:
         """See :class:`Feed`."""
         features = self.features[views, rows]
         maps = features.permute(0, 3, 1, 2) if features.dim() == _MAPS else features
-        return self.prefix.rest(maps, self.forward)
+        return self.prefix.rest(maps, forward)
 
 
 def make_feed(pixels: PixelFeed, frozen: tuple[str, ...], batch: int, n_views: int, passes: int) -> Feed:

@@ -190,7 +190,7 @@ class Trainer:
         rows = torch.arange(min(2, len(self._train)), device=self._device)
         self.network.eval()
         with torch.no_grad(), autocast(self._device, self.precision):
-            found = tuple(feed.logits(rows, torch.zeros_like(rows)).shape)
+            found = tuple(feed.logits(self.network, rows, torch.zeros_like(rows)).shape)
         if found[1:] != (self._plan.n_classes,):
             raise CellError(
                 f"the network returns logits of shape {found} for {len(rows)} images and {self._plan.n_classes} "

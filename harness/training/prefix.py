@@ -48,19 +48,17 @@ class FrozenPrefix:
             hook.remove()
         return reached[0]
 
-    def rest(
-        self, features: torch.Tensor, forward: Callable[[torch.Tensor], torch.Tensor] | None = None
-    ) -> torch.Tensor:
+    def rest(self, features: torch.Tensor, forward: Callable[[torch.Tensor], torch.Tensor]) -> torch.Tensor:
         """Run the rest on the prefix's output: logits (N, n_classes).
 
         Args:
             features: (N, ...), from :meth:`features`.
-            forward: Executes the network, compiled perhaps; the network itself by default.
+            forward: Executes the network: the network itself, or it compiled.
         """
         stand_ins: dict[nn.Module, Callable[..., torch.Tensor]] = dict.fromkeys(self.skipped, _unchanged)
         stand_ins[self.last] = lambda *_: features
         with _replaced(stand_ins):
-            return (self.network if forward is None else forward)(features)
+            return forward(features)
 
 
 def find_prefix(network: nn.Module, frozen: tuple[str, ...], images: torch.Tensor) -> FrozenPrefix | None:
@@ -97,7 +95,7 @@ def _gives_the_same(prefix: FrozenPrefix, frozen: tuple[str, ...], images: torch
     features = prefix.features(images)
     whole = _inputs_behind(prefix, lambda: prefix.network(images))
     try:
-        cut = _inputs_behind(prefix, lambda: prefix.rest(features))
+        cut = _inputs_behind(prefix, lambda: prefix.rest(features, prefix.network))
     except (RuntimeError, TypeError, ValueError, IndexError):
         return False  # what stands between the frozen modules cannot do without the image
     train_mode(prefix.network, frozen)

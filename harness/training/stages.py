@@ -9,9 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-import shutil
-import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -20,7 +18,7 @@ import filelock
 import torch
 from torch import nn
 
-from harness.durable import flush
+from harness.durable import whole_folder
 from harness.plugin_api.model import EpochReport, FitContext, LabeledImages, Source
 from harness.plugin_api.schedule import Schedule
 from harness.training.checkpoint import checkpoints_of
@@ -115,7 +113,10 @@ def _artefact(model: Transferable, stage: Stage, before: State | None, context: 
         if folder.exists():
             _report_again(folder, context)
         else:
-            _write_whole(folder, _trained(network, plan, stage, fresh, context))
+            record = _train(network, plan, stage, fresh, context)
+            with whole_folder(folder) as building:
+                save_state(network.state_dict(), building / "weights.safetensors")
+                (building / "stage.json").write_text(json.dumps(record, indent=1))
     return folder
 
 
@@ -137,10 +138,10 @@ def _report_again(folder: Path, context: FitContext) -> None:
         context.report(EpochReport(**epoch))
 
 
-def _trained(
+def _train(
     network: nn.Module, plan: TrainingPlan, stage: Stage, fresh: list[str], context: FitContext
-) -> Callable[[Path], None]:
-    """Train a stage and return what writes it into a folder."""
+) -> dict[str, Any]:
+    """Train a stage's network and return what is to be known of it."""
     source = context.sources[stage.source]
     history: list[EpochReport] = []
 
@@ -151,7 +152,7 @@ def _trained(
     trainer = Trainer(network.to(context.device), plan, source.train())
     trainer.fit(source.validation(), report, checkpoints_of(context, stage.name))
     how = Prediction(plan.n_classes, trainer.precision, plan.engine)
-    record: dict[str, Any] = {
+    return {
         "stage": stage.name,
         "source": stage.source,
         "source_fingerprint": source.fingerprint,
@@ -163,12 +164,6 @@ def _trained(
         "held_out": {name: _accuracy(network, plan, how, load()) for name, load in source.held_out.items()},
         "history": [asdict(epoch) for epoch in history],
     }
-
-    def write(folder: Path) -> None:
-        save_state(network.state_dict(), folder / "weights.safetensors")
-        (folder / "stage.json").write_text(json.dumps(record, indent=1))
-
-    return write
 
 
 def _accuracy(network: nn.Module, plan: TrainingPlan, how: Prediction, held_out: LabeledImages) -> float:
@@ -226,17 +221,3 @@ def _told(record: dict[str, Any], key: str) -> str:
         f"({len(record['classes'])} classes), validation balanced accuracy {best:.3f}{held_out}; "
         f"{len(record['frozen'])} modules frozen, {told_fresh(record['fresh'])}"
     )
-
-
-def _write_whole(folder: Path, write: Callable[[Path], None]) -> None:
-    """Write beside the folder, then rename, so that a stage is there whole or not at all."""
-    building = Path(tempfile.mkdtemp(prefix=f"{folder.name}.", dir=folder.parent))
-    try:
-        write(building)
-        for file in building.iterdir():
-            flush(file)
-        building.rename(folder)
-        flush(folder.parent)
-    except BaseException:
-        shutil.rmtree(building, ignore_errors=True)
-        raise

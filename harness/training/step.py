@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from harness.training.batches import Batches
-from harness.training.feed import Feed
+from harness.training.feed import Feed, Forward
 from harness.training.optimiser import Sgd
 from harness.training.tally import Tally
 
@@ -42,6 +42,7 @@ class TrainingStep:
     ) -> None:
         self._network, self._feed, self._batches, self._labels = network, feed, batches, labels
         self._loss, self._sgd, self._tally, self._precision = loss, sgd, tally, precision
+        self._forward: Forward = network
 
     @property
     def state(self) -> list[torch.Tensor]:
@@ -57,14 +58,14 @@ class TrainingStep:
 
     def use_compiled(self, *, compiled: bool) -> None:
         """Execute the network through torch.compile, or plainly."""
-        self._feed = self._feed.through(torch.compile(self._network, dynamic=False) if compiled else self._network)
+        self._forward = torch.compile(self._network, dynamic=False) if compiled else self._network
 
     def __call__(self) -> None:
         """Train on one batch."""
         rows, views = self._batches.take()
         labels = self._labels[rows]
         with autocast(rows.device, self._precision):
-            logits = self._feed.logits(rows, views)
+            logits = self._feed.logits(self._forward, rows, views)
         loss = self._loss(logits.float(), labels)
         self._sgd.step(loss)
         self._tally.add(loss, logits, labels)
@@ -114,7 +115,7 @@ class PredictionStep:
         rows = self.position.clamp(max=len(self.logits) - self.size) + self._offsets
         self.position += self.size
         with autocast(rows.device, self._precision):
-            logits = self._feed.logits(rows, self.view.expand(self.size))
+            logits = self._feed.logits(self.network, rows, self.view.expand(self.size))
         self.logits.index_copy_(0, rows, logits.float())
 
 

@@ -15,7 +15,7 @@ from harness.plugin_api.discovery import PluginReference, load_models
 from harness.plugin_api.model import FitContext, LabeledImages
 from harness.plugin_api.schedule import Schedule
 from harness.processes import forkserver, mute_output
-from harness.training.engine import clock
+from harness.training.engine import clock, set_up_process
 from harness.training.torch_model import TorchModel
 
 _SAMPLE_BATCHES = 4
@@ -58,12 +58,6 @@ class TrainingOrder:
         if not issubclass(kind, TorchModel):
             raise TypeError(f"{self.model} is not trained in steps")
         return kind(kind.Options.model_validate(self.options))
-
-    def set_up_process(self) -> None:
-        """Set what every cell's process is set to."""
-        torch.set_num_threads(self.threads)
-        torch.backends.cudnn.deterministic = True
-        torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
 
     def context(self) -> FitContext:
         """Return a context without sources or cache."""
@@ -141,7 +135,7 @@ def train_for(step: Callable[[], object], seconds: float, device: torch.device) 
 
 def _train_on_demand(connection: Connection, order: TrainingOrder) -> None:
     mute_output()
-    order.set_up_process()
+    set_up_process(order.threads)
     context = order.context()
     step = order.make().fresh_trainer(order.sample(), context).prepare()
     step.run()

@@ -47,13 +47,10 @@ def explain(error: BaseException, batch_size: int, device: torch.device) -> Fail
         return Failure(_out_of_device_memory(_line(error), batch_size, device), trace, "memory")
     if isinstance(error, MemoryError):
         return Failure(f"out of memory on the CPU: {_named(error)}", trace, "memory")
-    if isinstance(error, HarnessError):
-        return Failure(_line(error), trace)
     if isinstance(error, SystemExit):
         return Failure(f"the plugin called sys.exit({error.code!r})", trace)
-    if _is_about_room(error):
-        return Failure(_named(error), trace, "disk")
-    return Failure(_named(error), trace)
+    told = _line(error) if isinstance(error, HarnessError) else _named(error)
+    return Failure(told, trace, "disk" if _is_about_room(error) else "plugin")
 
 
 def explain_death(death: Death, log: Path) -> Failure:

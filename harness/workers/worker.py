@@ -23,6 +23,7 @@ from harness.data.pixels import open_array
 from harness.plugin_api.discovery import PluginReference, load_models
 from harness.plugin_api.model import EpochReport, FitContext, LabeledImages, Model, ModelCard, Source
 from harness.training.calibration import calibration_seconds
+from harness.training.engine import set_up_process
 from harness.training.residence import settle
 from harness.workers.blame import explain
 from harness.workers.tasks import (
@@ -121,9 +122,7 @@ def _measure(kind: type[Model], task: MeasureTask) -> Measured:
 def _context(setting: Setting, seed: int, report: Report) -> FitContext:
     """Put the process into the state in which every cell starts."""
     device = torch.device(setting.device)
-    torch.set_num_threads(setting.threads)
-    torch.backends.cudnn.deterministic = True
-    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False  # float32 is to be float32
+    set_up_process(setting.threads)
     if device.type == "cuda":
         torch.cuda.set_device(device)
     os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(setting.cache / "compiled"))

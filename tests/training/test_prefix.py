@@ -85,5 +85,5 @@ def test_where_a_network_may_be_cut(kind, frozen, last):
     assert (None if prefix is None else prefix.last) is (None if last is None else network.get_submodule(last))
     network.eval()
     if prefix is not None:
-        assert torch.equal(prefix.rest(prefix.features(x)), network(x))
+        assert torch.equal(prefix.rest(prefix.features(x), network), network(x))
     assert not any("forward" in module.__dict__ for module in network.modules())

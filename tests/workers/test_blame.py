@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from harness.errors import DivergedError
+from harness.errors import DivergedError, EnvironmentMissingError
 from harness.workers.blame import Death, batch_that_fits, explain, explain_death
 
 LOG = Path("logs/x.log")
@@ -34,6 +34,7 @@ def raised_and_explained(error):
         (MemoryError(), "out of memory on the CPU: MemoryError", "memory"),
         (torch.OutOfMemoryError("full"), "out of memory on the device: full", "memory"),
         (OSError(errno.ENOSPC, "No space left on device"), "OSError: [Errno 28] No space left on device", "disk"),
+        (EnvironmentMissingError("cannot write x: No space left on device"), "cannot write x: No space left", "disk"),
         (
             RuntimeError("writing: No space left on device (os error 28)"),
             "RuntimeError: writing: No space left",
