@@ -34,7 +34,7 @@ def next_task(tmp_path):
     rows = ImageRows(tmp_path / "array.npy", np.arange(64))
     labeled = LabeledRows(rows, np.arange(64) % 2)
     classes = ("benign", "malignant")
-    setting = Setting({}, classes, 32, "cpu", 1, Schedule(), {}, tmp_path, code="", pixels="")
+    setting = Setting({}, classes, 32, "cpu", 1, Schedule(), {}, tmp_path, code="", pixels="", engine="eager")
     folders = iter(range(1000))
 
     def make():
