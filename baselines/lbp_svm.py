@@ -1,8 +1,9 @@
 """Local binary patterns and a support vector machine: texture statistics, no learning of features.
 
-Uniform LBP histograms (Ojala, Pietikäinen and Mäenpää, IEEE TPAMI 2002) at several radii, scaled, an RBF support vector
-classifier with C and gamma chosen on validation, and Platt's sigmoid fitted on validation. The fitted model is kept as
-plain arrays.
+Uniform LBP histograms (Ojala, Pietikäinen and Mäenpää, IEEE TPAMI 2002) at several radii, scaled, and an RBF support
+vector classifier. Both classes weigh alike wherever something is fitted or chosen: in the machine's penalty, in the AUC
+by which C and gamma are chosen on validation, and in Platt's sigmoid (Platt 1999), fitted on validation, whose 0.5 is
+then where an image of either class is equally likely. The fitted model is kept as plain arrays.
 """
 
 from __future__ import annotations
@@ -16,9 +17,8 @@ import safetensors.numpy
 import torch
 from numpy.typing import NDArray
 from pydantic import Field
-from sklearn.calibration import CalibratedClassifierCV
-from sklearn.frozen import FrozenEstimator
-from sklearn.metrics import balanced_accuracy_score
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import roc_auc_score
 from sklearn.svm import SVC
 
 from harness import FitContext, LabeledImages, Model, ModelCard, Options, hookimpl
@@ -58,14 +58,11 @@ class LbpSvm(Model):
         """Compute features, search the grid on validation, calibrate on validation."""
         self._cache, self._threads = context.cache / "lbp", context.threads
         x, y = self._features(train.images), train.labels.cpu().numpy()
+        held_y = validation.labels.cpu().numpy()
         mean, scale = x.mean(0), x.std(0) + 1e-12
         x, held = (x - mean) / scale, (self._features(validation.images) - mean) / scale
-        weights = "balanced" if context.schedule.class_weights == "balanced" else None
-        machine = self._search(x, y, held, validation.labels.cpu().numpy(), weights)
-        everything = np.arange(len(held))  # the machine is frozen, so its scores of all held images are out of sample
-        calibrated = CalibratedClassifierCV(FrozenEstimator(machine), cv=[(everything, everything)], ensemble=False)
-        calibrated.fit(held, validation.labels.cpu().numpy())
-        sigmoid = calibrated.calibrated_classifiers_[0].calibrators[0]
+        machine = self._search(x, y, held, held_y)
+        sigmoid = LogisticRegression(class_weight="balanced").fit(machine.decision_function(held)[:, None], held_y)
         self._arrays = {
             "mean": mean,
             "scale": scale,
@@ -73,15 +70,15 @@ class LbpSvm(Model):
             "dual_coefficients": machine.dual_coef_[0],
             "intercept": machine.intercept_,
             "gamma": np.array([machine.gamma]),
-            "sigmoid": np.array([sigmoid.a_, sigmoid.b_]),
+            "sigmoid": np.array([sigmoid.coef_[0, 0], sigmoid.intercept_[0]]),
         }
 
     def predict_proba(self, images: torch.Tensor) -> NDArray[np.floating[Any]]:
         """Return calibrated probabilities (N, 2)."""
         arrays = self._arrays
         x = (self._features(images) - arrays["mean"]) / arrays["scale"]
-        a, b = arrays["sigmoid"]
-        malignant = 1 / (1 + np.exp(a * self._decision(x) + b))
+        slope, intercept = arrays["sigmoid"]
+        malignant = 1 / (1 + np.exp(-slope * self._decision(x) - intercept))
         return np.stack([1 - malignant, malignant], axis=1)
 
     def describe(self) -> ModelCard:
@@ -98,12 +95,12 @@ class LbpSvm(Model):
         del device, n_classes
         self._arrays = safetensors.numpy.load_file(folder / _FILE)
 
-    def _search(self, x: Array, y: Array, held: Array, held_y: Array, weights: str | None) -> SVC:
-        """Return the machine with the best balanced accuracy on validation; ties go to the smaller C, then gamma."""
+    def _search(self, x: Array, y: Array, held: Array, held_y: Array) -> SVC:
+        """Return the machine with the best AUC on validation; ties go to the smaller C, then gamma."""
         best, best_score = None, -1.0
         for penalty, gamma in product(sorted(self.options.penalties), sorted(self.options.gammas)):
-            machine = SVC(C=penalty, gamma=gamma / x.shape[1], class_weight=weights).fit(x, y)
-            score = balanced_accuracy_score(held_y, machine.predict(held))
+            machine = SVC(C=penalty, gamma=gamma / x.shape[1], class_weight="balanced").fit(x, y)
+            score = roc_auc_score(held_y, machine.decision_function(held))
             if score > best_score:
                 best, best_score = machine, score
         return best

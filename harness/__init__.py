@@ -8,8 +8,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from harness.data.properties import mean_colour, sharpness, white_point
     from harness.plugin_api.hookspecs import hookimpl
-    from harness.plugin_api.model import EpochReport, FitContext, LabeledImages, Model, ModelCard, Options, Requirements
+    from harness.plugin_api.model import (
+        EpochReport,
+        FitContext,
+        LabeledImages,
+        Model,
+        ModelCard,
+        Options,
+        Requirements,
+        Throughput,
+    )
     from harness.plugin_api.schedule import Schedule
     from harness.training.normalisation import Normalisation
     from harness.training.stages import Stage
@@ -18,9 +28,10 @@ if TYPE_CHECKING:
 _HOME = {
     "hookimpl": "harness.plugin_api.hookspecs",
     **dict.fromkeys(
-        ("EpochReport", "FitContext", "LabeledImages", "Model", "ModelCard", "Options", "Requirements"),
+        ("EpochReport", "FitContext", "LabeledImages", "Model", "ModelCard", "Options", "Requirements", "Throughput"),
         "harness.plugin_api.model",
     ),
+    **dict.fromkeys(("mean_colour", "sharpness", "white_point"), "harness.data.properties"),
     "Schedule": "harness.plugin_api.schedule",
     "Normalisation": "harness.training.normalisation",
     "Stage": "harness.training.stages",
@@ -37,8 +48,12 @@ __all__ = [
     "Requirements",
     "Schedule",
     "Stage",
+    "Throughput",
     "TorchModel",
     "hookimpl",
+    "mean_colour",
+    "sharpness",
+    "white_point",
 ]
 
 

@@ -5,17 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Literal
 
-from harness_plugins.densenet import DenseNetOptions, add_squeeze_excitation, build_densenet
+from harness_plugins.densenet import DenseNetOptions, OpenGate, add_squeeze_excitation, build_densenet, gate_spread
 from pydantic import Field
 from timm.layers import SEModule
-from torch import nn
+from torch import Tensor, nn
 
 from harness import Schedule, Stage, TorchModel, hookimpl
 from harness.plugin_api.hookspecs import Register
 
-_OPEN_GATE = 4.0  # sigmoid(4) = 0.98
-
 FreezePoint = Literal["none", "stem", "denseblock1", "denseblock2", "denseblock3", "denseblock4"]
+
+
+_NOT_SHALLOW = ("none", "denseblock4")
 
 
 class DeepTransferOptions(DenseNetOptions):
@@ -53,16 +54,16 @@ class DeepTransfer(TorchModel):
         """Make SE-DenseNet with its gates open.
 
         Weights of a plain DenseNet know no gates. A gate that starts at random would halve features that the frozen
-        layers were trained to hand on, so every gate starts at 0.98 for all channels and learns from there.
+        layers were trained to hand on, so every gate starts at exactly one for all channels and learns from there.
         """
         network = build_densenet(self.options, n_classes)
         if self.options.reduction is None:
             return network
-        add_squeeze_excitation(network, self.options.reduction)
+        add_squeeze_excitation(network, self.options.reduction, OpenGate)
         for module in network.modules():
             if isinstance(module, SEModule):
                 nn.init.zeros_(module.fc2.weight)
-                nn.init.constant_(module.fc2.bias, _OPEN_GATE)
+                nn.init.zeros_(module.fc2.bias)
         return network
 
     def initial_weights(self) -> str | None:
@@ -93,6 +94,23 @@ class DeepTransfer(TorchModel):
             for name in part
             if self.options.layer_decay < 1
         }
+
+    def deviations(self) -> tuple[str, ...]:
+        """Compare the options with the paper's stages: natural images, deep layers on lung, shallow ones frozen."""
+        options = self.options
+        stages = [
+            ("no stage on natural images", options.weights is None and options.natural is None),
+            ("no stage on lung histology", options.lung is None),
+            (f"frozen through {options.lung_freeze} on lung histology", options.lung_freeze in _NOT_SHALLOW),
+            (f"frozen through {options.freeze}", options.freeze in _NOT_SHALLOW),
+            ("no squeeze-and-excitation", options.reduction is None),
+            (f"layer decay {options.layer_decay:g}", options.layer_decay != 1),
+        ]
+        return (*options.deviations(), *(words for words, deviates in stages if deviates))
+
+    def inspect(self, network: nn.Module, images: Tensor) -> Mapping[str, float]:
+        """Tell how far the gates that a stage trains differ between channels."""
+        return gate_spread(network, images)
 
     def _through(self, point: FreezePoint) -> tuple[str, ...]:
         """Name the modules up to and including a point."""

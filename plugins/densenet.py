@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Callable, Mapping
+from typing import Annotated, Any
 
 import timm
+import torch
 from pydantic import Field
 from timm.layers import SEModule
 from timm.models.densenet import DenseBlock, DenseLayer, DenseTransition
@@ -13,6 +15,7 @@ from torch import Tensor, nn
 from harness import Options, TorchModel, hookimpl
 from harness.plugin_api.hookspecs import Register
 
+_PAPER_DROPOUT, _DENSENET_121 = 0.25, (32, (6, 12, 24, 16))
 BlockConfig = Annotated[tuple[int, ...], Field(min_length=1, max_length=8)]
 
 
@@ -29,6 +32,14 @@ class DenseNetOptions(Options):
     growth_rate: int = Field(32, ge=1)
     block_config: BlockConfig = (6, 12, 24, 16)
 
+    def deviations(self) -> tuple[str, ...]:
+        """Name what is not as in the paper: DenseNet-121 by its size, dropout 0.25."""
+        shape = self.growth_rate, self.block_config
+        return (
+            *((f"growth rate {shape[0]} and blocks {shape[1]}",) if shape != _DENSENET_121 else ()),
+            *((f"dropout {self.dropout:g}",) if self.dropout != _PAPER_DROPOUT else ()),
+        )
+
 
 class DenseNet(TorchModel):
     """DenseNet (Huang et al., arXiv 1608.06993), from scratch."""
@@ -40,6 +51,10 @@ class DenseNet(TorchModel):
     def build(self, n_classes: int) -> nn.Module:
         """Make timm's DenseNet."""
         return build_densenet(self.options, n_classes)
+
+    def deviations(self) -> tuple[str, ...]:
+        """Compare the options with the paper's recipe."""
+        return self.options.deviations()
 
 
 class SEDenseNetOptions(DenseNetOptions):
@@ -63,15 +78,34 @@ class SEDenseNet(TorchModel):
         """Make timm's DenseNet and add timm's SE modules to it."""
         return add_squeeze_excitation(build_densenet(self.options, n_classes), self.options.reduction)
 
+    def deviations(self) -> tuple[str, ...]:
+        """Compare the options with the paper's recipe, which does not tell the reduction."""
+        return self.options.deviations()
+
+    def inspect(self, network: nn.Module, images: Tensor) -> Mapping[str, float]:
+        """Tell how far the gates differ between channels."""
+        return gate_spread(network, images)
+
+
+class OpenGate(nn.Module):
+    """Twice a sigmoid: exactly one at zero, where its slope is 0.5.
+
+    A gate behind zero weights therefore leaves every channel as it is and still learns.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return 2 sigmoid(x), 0 to 2."""
+        return 2 * x.sigmoid()
+
 
 class SEDenseLayer(DenseLayer):
     """A dense layer whose new features are re-weighted before they join the others."""
 
-    def __init__(self, plain: DenseLayer, reduction: int) -> None:
+    def __init__(self, plain: DenseLayer, reduction: int, gate: type[nn.Module]) -> None:
         growth_rate = plain.conv2.out_channels
         super().__init__(plain.conv1.in_channels, growth_rate, plain.conv1.out_channels // growth_rate)
         self.load_state_dict(plain.state_dict())  # timm initialises whole networks, not layers
-        self.se = squeeze_excitation(growth_rate, reduction)
+        self.se = squeeze_excitation(growth_rate, reduction, gate)
 
     def forward(self, x: Tensor | list[Tensor]) -> Tensor:
         """Return the re-weighted new features: (N, growth_rate, h, w)."""
@@ -89,23 +123,62 @@ def build_densenet(options: DenseNetOptions, n_classes: int) -> nn.Module:
     )
 
 
-def add_squeeze_excitation(network: nn.Module, reduction: int) -> nn.Module:
-    """Put an SE module into every dense layer and behind every transition; other tensors keep their names."""
+def add_squeeze_excitation(network: nn.Module, reduction: int, gate: type[nn.Module] = nn.Sigmoid) -> nn.Module:
+    """Put an SE module into every dense layer and behind every transition; other tensors keep their names.
+
+    Args:
+        network: timm's DenseNet.
+        reduction: Channels to hidden channels.
+        gate: What turns the last layer's output into the factors of the channels.
+    """
     for stage in network.features.children():
         if isinstance(stage, DenseBlock):
             for name, layer in list(stage.items()):
-                stage[name] = SEDenseLayer(layer, reduction)
+                stage[name] = SEDenseLayer(layer, reduction, gate)
         elif isinstance(stage, DenseTransition):
-            stage.add_module("se", squeeze_excitation(stage.conv.out_channels, reduction))
+            stage.add_module("se", squeeze_excitation(stage.conv.out_channels, reduction, gate))
     return network
 
 
-def squeeze_excitation(channels: int, reduction: int) -> SEModule:
+def squeeze_excitation(channels: int, reduction: int, gate: type[nn.Module]) -> SEModule:
     """Make an SE module whose hidden width really is ``channels / reduction``.
 
     timm rounds ``rd_ratio`` up to a multiple of 8, so ratios of 4, 8 and 16 would give 32 channels the same module.
     """
-    return SEModule(channels, rd_channels=max(1, channels // reduction))
+    return SEModule(channels, rd_channels=max(1, channels // reduction), gate_layer=gate)
+
+
+def gate_spread(network: nn.Module, images: Tensor) -> dict[str, float]:
+    """Measure how far the gates of the trained SE modules differ between channels.
+
+    Args:
+        network: With SE modules; in evaluation mode.
+        images: float32 (N, 3, S, S), normalised.
+
+    Returns:
+        By block or transition that holds trained gates: the standard deviation of a module's factors over its channels,
+        averaged over images and modules. 0 is a gate that treats all channels alike.
+    """
+    spreads: dict[str, list[float]] = {}
+
+    def note(part: str) -> Callable[[nn.Module, Any, Tensor], None]:
+        return lambda _module, _inputs, factors: spreads.setdefault(part, []).append(
+            float(factors.flatten(1).std(dim=1).mean())
+        )
+
+    trained = [
+        (name.split(".")[1], module)
+        for name, module in network.named_modules()
+        if isinstance(module, SEModule) and any(parameter.requires_grad for parameter in module.parameters())
+    ]
+    hooks = [module.gate.register_forward_hook(note(part)) for part, module in trained]
+    try:
+        with torch.no_grad():
+            network(images)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return {f"gate spread {part}": sum(found) / len(found) for part, found in spreads.items()}
 
 
 @hookimpl

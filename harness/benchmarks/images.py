@@ -23,7 +23,7 @@ from harness.data.decode import PixelRecipe
 from harness.data.manifest import image_files, sha256_of_files
 from harness.data.phantom import PhantomSettings, write_breakhis_phantom
 from harness.data.pixels import pixel_store
-from harness.data.stain import PUBLISHED_REFERENCE, StainProfile, normalise_stain
+from harness.data.stain import Macenko, StainNormaliser
 from harness.data.texture import TextureRecipe, grey, lbp_histograms, texture_features
 from harness.training.normalisation import Normalisation
 
@@ -65,7 +65,7 @@ def measure_images(n: int, size: int, rounds: int, seconds: float) -> list[Image
         pixels = np.stack([_decode_naively(file, size) for file in files])
         works = {
             "decode to uint8": _decoding(files, size, None, Path(scratch)),
-            "decode and normalise stain": _decoding(files, size, PUBLISHED_REFERENCE, Path(scratch)),
+            "decode and normalise stain": _decoding(files, size, Macenko(), Path(scratch)),
             "augment and normalise": _augmenting(pixels),
             "LBP features": _textures(pixels, None),
             "LBP features, computed before": _textures(pixels, Path(scratch, "lbp")),
@@ -79,7 +79,7 @@ def measure_images(n: int, size: int, rounds: int, seconds: float) -> list[Image
 Ways = dict[str, Callable[[], object]]
 
 
-def _decoding(files: list[Path], size: int, stain: StainProfile | None, scratch: Path) -> Ways:
+def _decoding(files: list[Path], size: int, stain: StainNormaliser | None, scratch: Path) -> Ways:
     digests = pd.Series(sha256_of_files(files))
     paths = pd.Series([str(file) for file in files])
 
@@ -87,7 +87,7 @@ def _decoding(files: list[Path], size: int, stain: StainProfile | None, scratch:
         for file in files:
             pixels = _decode_naively(file, size)
             if stain is not None:
-                normalise_stain(pixels, stain)
+                stain(pixels)
 
     def ours() -> None:
         with _empty_folder(scratch) as cache:

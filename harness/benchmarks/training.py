@@ -74,10 +74,12 @@ class FixedFeed:
     Attributes:
         pixels: Normalised, (B, 3, S, S).
         told: Nothing special.
+        feature_images: None are made.
     """
 
     pixels: torch.Tensor
     told: tuple[str, ...] = ()
+    feature_images: int = 0
 
     def logits(self, forward: Forward, rows: torch.Tensor, views: torch.Tensor) -> torch.Tensor:
         """See :class:`~harness.training.feed.Feed`."""

@@ -9,6 +9,8 @@ from typing import Any
 
 import click
 
+from harness.audit.report import render_audit
+from harness.audit.survey import audit_folder
 from harness.cli.display import Display
 from harness.data.fetch import fetch, render_fetch
 from harness.data.phantom import PhantomSettings, write_breakhis_phantom
@@ -16,8 +18,6 @@ from harness.data.phantom_sources import write_lung_phantom, write_natural_phant
 from harness.data.verify import render_report, verify_folder
 from harness.errors import DataError
 from harness.locations import data_folder
-from harness.protocol.audit import audit_folder
-from harness.protocol.audit_report import render_audit
 from harness.settings import parse_settings
 
 
@@ -41,11 +41,13 @@ def verify(folder: Path, *, as_json: bool) -> None:
 @command.command("audit")
 @click.argument("folder", type=click.Path(path_type=Path))
 @click.option("--seed", type=int, default=0, show_default=True, help="Of the splits that are tried.")
+@click.option("--figures", type=click.Path(path_type=Path), help="Folder for pictures of whites and of stain options.")
 @click.option("--json", "as_json", is_flag=True, help="For programs, with every image that was found.")
-def audit(folder: Path, *, seed: int, as_json: bool) -> None:
-    """Look in FOLDER (BreakHis or LC25000) for copies, near-copies, odd images, and splits that divide them."""
+def audit(folder: Path, *, seed: int, figures: Path | None, as_json: bool) -> None:
+    """Look in FOLDER (BreakHis or LC25000) for copies, odd images, splits that divide them, and shortcuts."""
     with Display() as display:
-        report = audit_folder(folder, seed, lambda done, total: display.progress("looking at images", done, total))
+        told = lambda done, total: display.progress("looking at images", done, total)  # noqa: E731
+        report = audit_folder(folder, seed, told, figures)
     click.echo(json.dumps(report.to_json(), indent=1) if as_json else render_audit(report), nl=as_json)
     if report.damaged:
         raise DataError(f"{len(report.damaged)} damaged images in {folder}")

@@ -15,7 +15,7 @@ from torchvision.io import ImageReadMode, decode_image
 from torchvision.transforms.v2 import functional as transforms
 
 from harness.data.encoded import MAX_FILE_BYTES, encoded_fault
-from harness.data.stain import StainProfile, normalise_stain
+from harness.data.stain import StainNormaliser
 
 Resize = Literal["squash", "crop"]
 
@@ -27,13 +27,12 @@ class PixelRecipe:
     Attributes:
         size: Side of the square in pixels.
         resize: ``squash`` both sides to the square, or scale the short side and ``crop`` the centre.
-        stain: The reference of the stain normalisation, or None to leave colours as they are. It is applied after
-            resizing.
+        stain: Normalises colours after resizing; None leaves them as they are.
     """
 
     size: int
     resize: Resize
-    stain: StainProfile | None
+    stain: StainNormaliser | None
 
 
 @dataclass(frozen=True)
@@ -60,7 +59,7 @@ def decode(path: Path, recipe: PixelRecipe) -> DecodedImage:
     """
     image = decode_full_size(path)
     pixels = resize_square(image, recipe.size, recipe.resize).numpy()
-    painted = normalise_stain(pixels, recipe.stain) if recipe.stain else pixels
+    painted = recipe.stain(pixels) if recipe.stain else pixels
     return DecodedImage(pixels if painted is None else painted, content_digest(image), painted is not None)
 
 

@@ -10,6 +10,7 @@ from pydantic import Field
 from harness.data.decode import Resize
 from harness.data.manifest import DuplicatePolicy
 from harness.data.phantom import PhantomSettings
+from harness.data.stain import StainMethod
 from harness.settings import Settings
 
 
@@ -35,12 +36,18 @@ class PixelSettings(Settings):
     Attributes:
         size: Side of the square that every model sees, in pixels.
         resize: ``squash`` to the square, or scale the short side and ``crop`` the centre.
-        stain: Macenko normalisation to the ``published`` reference, to one ``fitted`` on the training side, or none.
+        stain: How colours are normalised. From the image alone: ``macenko`` takes the light from the image's own white
+            and matches its stains to the published reference's by angle; ``published`` is Macenko's code as it was
+            published, with a fixed white, which paints tinted backgrounds dark; ``reinhard`` matches mean and deviation
+            of colours; ``white-balance`` takes out the light and leaves the stains; ``none``. From other images as
+            well: ``slide`` is ``macenko`` with the median white and stains of all pictures of a slide at a
+            magnification, as far as they stand on the same side; ``fitted`` is ``macenko`` with the median stains of
+            the training side for a reference. A new image is a slide of its own; a fitted reference stays what it was.
     """
 
     size: int = Field(224, ge=16, le=1024)
     resize: Resize = "squash"
-    stain: Literal["published", "fitted", "none"] = "published"
+    stain: StainMethod = "white-balance"
 
 
 class SourceSettings(Settings):

@@ -1,18 +1,36 @@
-"""Stain normalisation after Macenko et al., "A method for normalizing histology slides", ISBI 2009.
+"""Stain normalisation: Macenko in four variants, Reinhard, and white balance alone.
 
-An image's optical density is explained by two stain vectors (haematoxylin and eosin) found in the image itself; it is
-painted again with the vectors and the maximal concentrations of a reference. The published reference below is the one
-of Macenko's and Veta's code, so that folds, source sets and other people's runs share it.
+Macenko et al., "A method for normalizing histology slides", ISBI 2009: an image's optical density is explained by two
+stain vectors (haematoxylin and eosin) found in the image itself; it is painted again with the vectors and the maximal
+concentrations of a reference. The published reference below is the one of Macenko's and Veta's code, so that folds,
+source sets and other people's runs share it.
+
+Optical density is the logarithm of light over what passed, so it needs the light. The published code takes 240 in all
+channels for it; BreakHis' slides were photographed under lights from 150 to 255, greenish ones among them, and against
+240 a greenish background is a stain. Here the light is the image's own, unless the published method is asked for.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-_WHITE = 240.0  # transmitted light, Io in the paper
+StainMethod = Literal["none", "macenko", "published", "fitted", "slide", "reinhard", "white-balance"]
+"""How colours are normalised; see :class:`~harness.data.settings.PixelSettings`."""
+
+Colour = tuple[float, float, float]
+
+PUBLISHED_WHITE = 240.0
+"""Transmitted light, Io, of Macenko's code."""
+
+WHITE_PERCENTILE = 99.0
+"""Of a channel's values: the light behind the slide, wherever a hundredth of the picture is free of tissue."""
+
+_DARKEST_WHITE = 120.0  # darker than this, the lightest hundredth is no light but tissue
 _MIN_OPTICAL_DENSITY = 0.15  # beta in the paper: what is fainter is background
 _PERCENTILE = 1.0  # alpha in the paper
 _MIN_TISSUE_SHARE = 0.01
@@ -21,15 +39,17 @@ _MIN_SINE_BETWEEN_STAINS = 0.05
 
 @dataclass(frozen=True)
 class StainProfile:
-    """Two stain vectors and how strong the stains get.
+    """Two stain vectors, how strong the stains get, and the light behind them.
 
     Attributes:
         vectors: Haematoxylin's and eosin's optical density per channel, unit length: ((r, g, b), (r, g, b)).
         maximum: 99th percentile of each stain's concentration.
+        white: Transmitted light per channel, 0 to 255.
     """
 
-    vectors: tuple[tuple[float, float, float], tuple[float, float, float]]
+    vectors: tuple[Colour, Colour]
     maximum: tuple[float, float]
+    white: Colour = (PUBLISHED_WHITE,) * 3
 
 
 PUBLISHED_REFERENCE = StainProfile(
@@ -37,48 +57,152 @@ PUBLISHED_REFERENCE = StainProfile(
 )
 
 
-def estimate_profile(image: NDArray[np.uint8]) -> StainProfile | None:
-    """Find an image's stains.
+class StainNormaliser(Protocol):
+    """Something that paints an image in standard colours."""
+
+    def __call__(self, image: NDArray[np.uint8]) -> NDArray[np.uint8] | None:
+        """Return an image uint8 (3, H, W) in standard colours; None where its own stains cannot be told."""
+
+
+@dataclass(frozen=True)
+class Macenko:
+    """Macenko's method against an image's own white, stains matched to the reference's by angle.
+
+    Attributes:
+        reference: The stains to paint with.
+        own: The image's profile, if others had a say in it, such as the pictures of its slide; otherwise estimated.
+    """
+
+    reference: StainProfile = PUBLISHED_REFERENCE
+    own: StainProfile | None = None
+
+    def __call__(self, image: NDArray[np.uint8]) -> NDArray[np.uint8] | None:
+        """See :class:`StainNormaliser`."""
+        own = self.own or estimate_profile(image)
+        return None if own is None else _repaint(image, own, self.reference)
+
+
+@dataclass(frozen=True)
+class PublishedMacenko:
+    """Macenko's method as its code was published: a fixed white of 240, haematoxylin the stain that absorbs more red.
+
+    On tinted backgrounds it goes wrong: they become a stain, and the two stains change places.
+    """
+
+    def __call__(self, image: NDArray[np.uint8]) -> NDArray[np.uint8] | None:
+        """See :class:`StainNormaliser`."""
+        own = published_profile(image)
+        return None if own is None else _repaint(image, own, PUBLISHED_REFERENCE)
+
+
+@dataclass(frozen=True)
+class Reinhard:
+    """Mean and deviation of every l-alpha-beta channel moved to a reference's.
+
+    Reinhard et al., "Color transfer between images", IEEE CG&A 2001. The default
+    is the reference of HistomicsTK, breast slide TCGA-A2-A3XS of Amgad et al., Bioinformatics 2019.
+
+    Attributes:
+        mean: Of l, alpha and beta (natural logarithms of the cones' answers to colours from 0 to 255).
+        deviation: Likewise.
+    """
+
+    mean: Colour = (8.74108109, -0.12440419, 0.0444982)
+    deviation: Colour = (0.6135447, 0.10989545, 0.0286032)
+
+    def __call__(self, image: NDArray[np.uint8]) -> NDArray[np.uint8] | None:
+        """See :class:`StainNormaliser`."""
+        opponent = _TO_OPPONENT @ np.log(_TO_CONES @ (image.reshape(3, -1).astype(np.float64) + 1))
+        mean, deviation = opponent.mean(axis=1, keepdims=True), opponent.std(axis=1, keepdims=True)
+        if (deviation < _FLAT).any():
+            return None  # a picture of one colour has no contrast to stretch
+        moved = (opponent - mean) / deviation * np.array(self.deviation)[:, None] + np.array(self.mean)[:, None]
+        return _eight_bits(_TO_COLOURS @ np.exp(np.linalg.solve(_TO_OPPONENT, moved)) - 1, image.shape)
+
+
+_FLAT = 1e-6
+# Ruderman, Cronin & Chiao, JOSA A 1998, as printed by Reinhard et al.
+_TO_CONES = np.array([[0.3811, 0.5783, 0.0402], [0.1967, 0.7244, 0.0782], [0.0241, 0.1288, 0.8444]])
+_TO_COLOURS = np.linalg.inv(_TO_CONES)
+_TO_OPPONENT = np.diag([1 / np.sqrt(3), 1 / np.sqrt(6), 1 / np.sqrt(2)]) @ np.array([[1, 1, 1], [1, 1, -2], [1, -1, 0]])
+
+
+@dataclass(frozen=True)
+class WhiteBalance:
+    """Every channel scaled so that the image's white becomes a given grey: the light is taken out, stains are left."""
+
+    white: float = PUBLISHED_WHITE
+
+    def __call__(self, image: NDArray[np.uint8]) -> NDArray[np.uint8] | None:
+        """See :class:`StainNormaliser`."""
+        scale = self.white / np.array(estimate_white(image))
+        return _eight_bits(image.reshape(3, -1) * scale[:, None], image.shape)
+
+
+PER_IMAGE: dict[StainMethod, StainNormaliser] = {
+    "macenko": Macenko(),
+    "published": PublishedMacenko(),
+    "reinhard": Reinhard(),
+    "white-balance": WhiteBalance(),
+}
+"""The methods that look at nothing but the image itself."""
+
+
+def estimate_white(image: NDArray[np.uint8]) -> Colour:
+    """Estimate the light behind a slide: the 99th percentile of each channel.
 
     Args:
         image: uint8 (3, H, W), RGB.
+
+    Returns:
+        1 to 255 per channel; the published 240 where the picture is so dark that its lightest hundredth must be tissue.
+    """
+    white = np.percentile(image.reshape(3, -1), WHITE_PERCENTILE, axis=1)
+    if white.min() < _DARKEST_WHITE:
+        return (PUBLISHED_WHITE,) * 3
+    red, green, blue = white.tolist()
+    return red, green, blue
+
+
+def estimate_profile(image: NDArray[np.uint8], reference: StainProfile = PUBLISHED_REFERENCE) -> StainProfile | None:
+    """Find an image's white and stains.
+
+    Args:
+        image: uint8 (3, H, W), RGB.
+        reference: Which stain is which is told by the smaller angle to its vectors.
 
     Returns:
         The profile, or None where there is too little tissue, or only one stain, to tell two stains apart.
     """
-    density = _optical_density(image)
-    tissue = density[:, (density > _MIN_OPTICAL_DENSITY).all(axis=0)]
-    if tissue.shape[1] < max(16, _MIN_TISSUE_SHARE * density.shape[1]):
+    white = estimate_white(image)
+    pair = _extreme_pair(image, white)
+    if pair is None:
         return None
-    vectors = _stain_vectors(tissue)
-    if vectors is None:
-        return None
-    maximum = np.percentile(_concentrations(density, vectors), 100 - _PERCENTILE, axis=1)
-    if (maximum < _MIN_OPTICAL_DENSITY).any():
-        return None
-    return _profile(vectors, maximum)
+    return _profile_of(image, pair if _matches(pair, reference) else pair[::-1], white)
 
 
-def normalise_stain(image: NDArray[np.uint8], reference: StainProfile) -> NDArray[np.uint8] | None:
-    """Paint an image as if it had been stained like the reference.
+def published_profile(image: NDArray[np.uint8]) -> StainProfile | None:
+    """Find an image's stains as the published code does: white 240, haematoxylin absorbs more red than eosin.
 
     Args:
         image: uint8 (3, H, W), RGB.
-        reference: The stains to paint with.
 
     Returns:
-        uint8 (3, H, W), or None where the image's own stains cannot be told (see :func:`estimate_profile`).
+        As :func:`estimate_profile`.
     """
-    own = estimate_profile(image)
-    if own is None:
+    white = (PUBLISHED_WHITE,) * 3
+    pair = _extreme_pair(image, white)
+    if pair is None:
         return None
-    concentrations = _concentrations(_optical_density(image), np.array(own.vectors))
-    concentrations *= (np.array(reference.maximum) / np.array(own.maximum))[:, None]
-    painted = _WHITE * np.exp(-(np.array(reference.vectors).T @ concentrations))
-    return np.clip(np.rint(painted), 0, 255).astype(np.uint8).reshape(image.shape)
+    return _profile_of(image, pair if pair[0, 0] > pair[1, 0] else pair[::-1], white)
 
 
-def median_profile(profiles: list[StainProfile]) -> StainProfile:
+def is_swapped(profile: StainProfile, reference: StainProfile = PUBLISHED_REFERENCE) -> bool:
+    """Tell whether a profile's haematoxylin is nearer to the reference's eosin, and its eosin to the haematoxylin."""
+    return not _matches(np.array(profile.vectors), reference)
+
+
+def median_profile(profiles: Sequence[StainProfile]) -> StainProfile:
     """Return the channel-wise median of profiles, vectors brought back to unit length.
 
     Raises:
@@ -88,15 +212,35 @@ def median_profile(profiles: list[StainProfile]) -> StainProfile:
         raise ValueError("no stain profile to take the median of")
     vectors = np.median([profile.vectors for profile in profiles], axis=0)
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
-    return _profile(vectors, np.median([profile.maximum for profile in profiles], axis=0))
+    maximum = np.median([profile.maximum for profile in profiles], axis=0)
+    red, green, blue = np.median([profile.white for profile in profiles], axis=0).tolist()
+    return _profile(vectors, maximum, (red, green, blue))
 
 
-def _optical_density(image: NDArray[np.uint8]) -> NDArray[np.float64]:
-    return -np.log((image.reshape(3, -1).astype(np.float64) + 1) / _WHITE)  # (3, H*W)
+def _repaint(image: NDArray[np.uint8], own: StainProfile, reference: StainProfile) -> NDArray[np.uint8]:
+    concentrations = _concentrations(_optical_density(image, own.white), np.array(own.vectors))
+    concentrations *= (np.array(reference.maximum) / np.array(own.maximum))[:, None]
+    light = np.array(reference.white)[:, None]
+    return _eight_bits(light * np.exp(-(np.array(reference.vectors).T @ concentrations)), image.shape)
+
+
+def _optical_density(image: NDArray[np.uint8], white: Colour) -> NDArray[np.float64]:
+    light = np.array(white)[:, None]
+    density: NDArray[np.float64] = -np.log((image.reshape(3, -1).astype(np.float64) + 1) / light)
+    return density  # (3, H*W)
+
+
+def _extreme_pair(image: NDArray[np.uint8], white: Colour) -> NDArray[np.float64] | None:
+    """The two stain vectors, unit length, (2, 3), in no particular order."""
+    density = _optical_density(image, white)
+    tissue = density[:, (density > _MIN_OPTICAL_DENSITY).all(axis=0)]
+    if tissue.shape[1] < max(16, _MIN_TISSUE_SHARE * density.shape[1]):
+        return None
+    return _stain_vectors(tissue)
 
 
 def _stain_vectors(tissue: NDArray[np.float64]) -> NDArray[np.float64] | None:
-    """Extreme directions of the tissue's optical density in the plane of its two main axes: (2, 3), H first."""
+    """Extreme directions of the tissue's optical density in the plane of its two main axes: (2, 3)."""
     centred = tissue - tissue.mean(axis=1, keepdims=True)
     # einsum and not BLAS: the bits must not depend on the number of threads
     covariance = np.einsum("in,jn->ij", centred, centred) / tissue.shape[1]
@@ -106,8 +250,20 @@ def _stain_vectors(tissue: NDArray[np.float64]) -> NDArray[np.float64] | None:
     low, high = np.percentile(angles, (_PERCENTILE, 100 - _PERCENTILE))
     if np.sin(high - low) < _MIN_SINE_BETWEEN_STAINS:
         return None
-    pair = np.array([plane @ (np.cos(angle), np.sin(angle)) for angle in (low, high)])
-    return pair if pair[0, 0] > pair[1, 0] else pair[::-1]  # haematoxylin absorbs more red than eosin does
+    pair: NDArray[np.float64] = np.array([plane @ (np.cos(angle), np.sin(angle)) for angle in (low, high)])
+    return pair
+
+
+def _matches(pair: NDArray[np.float64], reference: StainProfile) -> bool:
+    """Whether both stains, taken together, are nearer to the reference's in this order than in the other."""
+    angles = np.arccos(np.clip(pair @ np.array(reference.vectors).T, -1, 1))  # (2, 2)
+    return bool(angles[0, 0] + angles[1, 1] <= angles[0, 1] + angles[1, 0])
+
+
+def _profile_of(image: NDArray[np.uint8], vectors: NDArray[np.float64], white: Colour) -> StainProfile | None:
+    concentrations = _concentrations(_optical_density(image, white), vectors)
+    maximum = np.percentile(concentrations, 100 - _PERCENTILE, axis=1)
+    return None if (maximum < _MIN_OPTICAL_DENSITY).any() else _profile(vectors, maximum, white)
 
 
 def _concentrations(density: NDArray[np.float64], vectors: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -115,6 +271,10 @@ def _concentrations(density: NDArray[np.float64], vectors: NDArray[np.float64]) 
     return solved
 
 
-def _profile(vectors: NDArray[np.float64], maximum: NDArray[np.float64]) -> StainProfile:
+def _profile(vectors: NDArray[np.float64], maximum: NDArray[np.float64], white: Colour) -> StainProfile:
     haematoxylin, eosin = vectors.tolist()
-    return StainProfile((tuple(haematoxylin), tuple(eosin)), (float(maximum[0]), float(maximum[1])))
+    return StainProfile((tuple(haematoxylin), tuple(eosin)), (float(maximum[0]), float(maximum[1])), white)
+
+
+def _eight_bits(values: NDArray[np.float64], shape: tuple[int, ...]) -> NDArray[np.uint8]:
+    return np.clip(np.rint(values), 0, 255).astype(np.uint8).reshape(shape)

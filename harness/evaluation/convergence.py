@@ -1,9 +1,16 @@
 """When a run had converged, and what it had cost by then.
 
-The paper reports convergence times without defining convergence. Here: validation balanced accuracy is smoothed by a
-centred median over three epochs (truncated at the ends); the run has converged at the first epoch that comes within
-0.01 of the best smoothed value it ever reaches. A run whose best stays below 0.55, or that calls every image the same,
-has not converged: it is counted, never averaged.
+The paper reports convergence times without defining convergence. Two definitions serve here; neither depends on how
+long a run goes on once it has stopped learning (results/statistics/convergence.md):
+
+- *The point of convergence*, for table 5. A curve that rises from chance and saturates, 0.5 + rise (1 - exp(-t /
+  scale)), is fitted to validation balanced accuracy over epochs t; the run has converged where the curve has made 90 %
+  of its rise. A run whose plateau (the mean of its last quarter) stays below 0.55, that calls every image the same, or
+  whose curve has not made 90 % of its rise by the end, has not converged: it is counted, never averaged.
+- *The area over the training curve*, for the gate. How much training balanced accuracy an epoch falls short of a level,
+  summed over the images of the epochs and divided by the level's distance from chance: so many images would a network
+  see that learns nothing, and then everything at once. Training accuracy is a mean over all images of an epoch,
+  so chance moves this area a fifth as much as anything that is read off validation.
 """
 
 from __future__ import annotations
@@ -14,8 +21,14 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-_TOLERANCE = 0.01
-_NO_BETTER_THAN_CHANCE = 0.55
+CHANCE = 0.5
+"""Balanced accuracy of a network that knows nothing of two classes."""
+
+NO_BETTER_THAN_CHANCE = 0.55
+"""A plateau below this is nothing learned."""
+
+_SHARE_OF_RISE = 0.9
+_SHORTEST, _LONGEST, _SCALES = 0.2, 4.0, 800  # epochs, budgets, and how many time constants are tried between the two
 
 
 @dataclass(frozen=True)
@@ -23,24 +36,24 @@ class Convergence:
     """The point of convergence of one training run's last stage.
 
     Attributes:
-        epochs: Epochs trained until then, the first epoch being 1.
+        epochs: Epochs trained until then, at least 1; between two epochs where the fitted curve says so.
         images: Images seen in training until then.
-        train_seconds: Seconds of training until then, without validation.
-        balanced_accuracy: The best smoothed validation balanced accuracy.
+        train_seconds: Seconds of training to the end of the epoch it falls into, without validation.
+        plateau: Validation balanced accuracy, mean of the last quarter of the epochs.
     """
 
-    epochs: int
-    images: int
+    epochs: float
+    images: float
     train_seconds: float
-    balanced_accuracy: float
+    plateau: float
 
 
 def find_convergence(history: pd.DataFrame, *, single_class: bool) -> Convergence | None:
     """Find where a run converged.
 
     Args:
-        history: One row an epoch in order: ``epoch`` (from 1), ``validation_balanced_accuracy``, ``images_seen`` and
-            ``train_seconds`` (both since the start of the stage).
+        history: One row an epoch in order: ``validation_balanced_accuracy``, ``images_seen`` and ``train_seconds``
+            (both since the start of the stage).
         single_class: The finished model calls every validation image the same.
 
     Returns:
@@ -48,14 +61,48 @@ def find_convergence(history: pd.DataFrame, *, single_class: bool) -> Convergenc
     """
     if history.empty or single_class:
         return None
-    smoothed = _median_of_three(history["validation_balanced_accuracy"].to_numpy(float))
-    best = smoothed.max()
-    if not best >= _NO_BETTER_THAN_CHANCE:
+    values = history["validation_balanced_accuracy"].to_numpy(float)
+    level = plateau(values)
+    epochs = max(1.0, -np.log(1 - _SHARE_OF_RISE) * time_constant(values))
+    if level < NO_BETTER_THAN_CHANCE or epochs > len(values):
         return None
-    row = history.iloc[int(np.argmax(smoothed >= best - _TOLERANCE))]
-    return Convergence(int(row["epoch"]), int(row["images_seen"]), float(row["train_seconds"]), float(best))
+    images = float(history["images_seen"].iloc[-1] / len(values) * epochs)
+    seconds = float(history["train_seconds"].iloc[int(np.ceil(epochs)) - 1])
+    return Convergence(float(epochs), images, seconds, level)
 
 
-def _median_of_three(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    smoothed: NDArray[np.float64] = pd.Series(values).rolling(3, center=True, min_periods=1).median().to_numpy()
-    return smoothed
+def plateau(values: NDArray[np.float64]) -> float:
+    """Return the mean of the last quarter of a curve, of at least one value."""
+    return float(values[-max(1, len(values) // 4) :].mean())
+
+
+def time_constant(values: NDArray[np.float64]) -> float:
+    """Fit 0.5 + rise (1 - exp(-t / scale)) to a curve by least squares.
+
+    Args:
+        values: Balanced accuracies after epochs t = 1, 2, ...
+
+    Returns:
+        The scale, in epochs: 0.2 to four times as many as there are values.
+    """
+    epochs = np.arange(1, len(values) + 1)
+    scales = np.geomspace(_SHORTEST, _LONGEST * len(values), _SCALES)
+    shapes = 1 - np.exp(-epochs / scales[:, None])  # (scales, epochs)
+    rises = np.clip(shapes @ (values - CHANCE) / (shapes**2).sum(1), 0, 1 - CHANCE)
+    errors = ((values - CHANCE - rises[:, None] * shapes) ** 2).sum(1)
+    return float(scales[np.argmin(errors)])
+
+
+def area_over_curve(history: pd.DataFrame, level: float) -> float:
+    """Return the area over a training curve, in images.
+
+    Args:
+        history: One row an epoch in order: ``train_balanced_accuracy`` and ``images_seen``.
+        level: The balanced accuracy that the curve is held against, above 0.5: the plateau of a reference run.
+
+    Returns:
+        At most the whole budget; about 0 for a run that is at the level from the start.
+    """
+    shortfall = level - history["train_balanced_accuracy"].to_numpy(float)
+    images = np.diff(history["images_seen"].to_numpy(float), prepend=0.0)
+    return float((shortfall * images).sum() / (level - CHANCE))

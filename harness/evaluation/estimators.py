@@ -52,6 +52,30 @@ def pair_ranking(ordered: Array, pairs: Array) -> Estimator:
     return lambda weights: _mean_of_units(total(weights, ordered)[None], total(weights, pairs)[None])
 
 
+def average_precision(units: list[tuple[Array, NDArray[np.int64], NDArray[np.int64]]]) -> Estimator:
+    """The area under the precision-recall curve, averaged over units.
+
+    Args:
+        units: Of each, its images from the most to the least malignant: their labels (N,), the last place of each
+            image's score among them (N,), since images of one score come in together, and their accessions (N,).
+    """
+
+    def figure(weights: Array) -> Array:
+        precision = [_average_precision(labels, last, weights[:, columns]) for labels, last, columns in units]
+        parts, wholes = (np.stack(sums, axis=1) for sums in zip(*precision, strict=True))
+        return _mean_of_units(parts[None], wholes[None])
+
+    return figure
+
+
+def _average_precision(labels: Array, last: NDArray[np.int64], weights: Array) -> tuple[Array, Array]:
+    """Sum of the malignant images' precisions, and their weight, under each row of weights (D, N): (D,) each."""
+    malignant = weights * labels
+    called, right = weights.cumsum(1)[:, last], malignant.cumsum(1)[:, last]
+    precision = np.divide(right, called, out=np.zeros_like(right), where=called > 0)
+    return (malignant * precision).sum(1), malignant.sum(1)
+
+
 def binned_gap(gaps: Array, images: Array) -> Estimator:
     """The expected calibration error: the mean over images of their bin's gap between confidence and frequency.
 
@@ -88,6 +112,7 @@ def estimators(predictions: pd.DataFrame, accessions: pd.Index, *, cross_validat
         "p_arp_accession": sums.patient_mean(right, predictions["accession"]),
         "balanced_accuracy": mean_of_ratios(sensitivity, specificity),
         "auc": by_fold.ranking(predictions),
+        "auprc": by_fold.precision(predictions),
         "sensitivity": mean_of_ratios(sensitivity),
         "specificity": mean_of_ratios(specificity),
         "brier": mean_of_ratios((sums.of(squares), sums.of(np.ones_like(squares)))),
@@ -125,6 +150,17 @@ class _Sums:
         units = [self._pairs(predictions, self._unit == unit) for unit in range(self._shape[0])]
         ordered, pairs = zip(*units, strict=True)
         return pair_ranking(np.stack(ordered), np.stack(pairs))
+
+    def precision(self, predictions: pd.DataFrame) -> Estimator:
+        """Images in the order of their scores, by unit; units without one of the classes have no curve."""
+        scores, labels = predictions["p_malignant"].to_numpy(float), predictions["label"].to_numpy(float)
+        units = []
+        for unit in range(self._shape[0]):
+            here = np.flatnonzero(self._unit == unit)
+            here = here[np.argsort(-scores[here], kind="stable")]
+            last = np.searchsorted(-scores[here], -scores[here], side="right") - 1
+            units.append((labels[here] * (np.ptp(labels[here]) > 0), last, self._column[here]))
+        return average_precision(units)
 
     def calibration(self, predictions: pd.DataFrame) -> Estimator:
         """Gaps by bin."""

@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 import numpy as np
 import pandas as pd
-from sklearn.metrics import roc_auc_score
+from sklearn.metrics import average_precision_score, roc_auc_score
 
 Metrics = dict[str, float | None]
 ECE_BINS = 10
@@ -60,6 +60,16 @@ def area_under_curve(predictions: pd.DataFrame) -> float | None:
     return float(roc_auc_score(predictions["label"], predictions["p_malignant"]))
 
 
+def average_precision(predictions: pd.DataFrame) -> float | None:
+    """Area under the precision-recall curve of ``p_malignant`` as a sum of steps; None where a class is missing.
+
+    A model that knows nothing has the share of malignant images, not 0.5.
+    """
+    if predictions["label"].nunique() < 2:
+        return None
+    return float(average_precision_score(predictions["label"], predictions["p_malignant"]))
+
+
 def brier_score(predictions: pd.DataFrame) -> float:
     """Mean squared difference between ``p_malignant`` and the label (Brier 1950); 0 is perfect, 0.25 a coin's."""
     return float(((predictions["p_malignant"] - predictions["label"]) ** 2).mean())
@@ -82,6 +92,7 @@ METRICS: dict[str, Callable[[pd.DataFrame], float | None]] = {
     "p_arp_accession": lambda table: patient_recognition_rate(table, table["accession"]),
     "balanced_accuracy": balanced_accuracy,
     "auc": area_under_curve,
+    "auprc": average_precision,
     "sensitivity": sensitivity,
     "specificity": specificity,
     "brier": brier_score,
@@ -98,14 +109,15 @@ def measure_pooled(predictions: pd.DataFrame, *, cross_validated: bool) -> Metri
     """Compute every metric over folds and seeds.
 
     Cross-validation: predictions are pooled over the folds of a seed, then the seeds are averaged. Hold-outs: the mean
-    over folds and seeds. The area under the curve is always the mean over folds, since scores of different networks are
-    not on one scale.
+    over folds and seeds. Areas under curves are always the mean over folds, since scores of different networks are not
+    on one scale.
     """
     by_fold = [measure(fold) for _, fold in predictions.groupby(["seed", "fold"])]
     if not cross_validated:
         return _mean(by_fold)
     by_seed = [measure(seed) for _, seed in predictions.groupby("seed")]
-    return {**_mean(by_seed), "auc": _mean(by_fold)["auc"]}
+    ranked = _mean(by_fold)
+    return {**_mean(by_seed), "auc": ranked["auc"], "auprc": ranked["auprc"]}
 
 
 def _correct(predictions: pd.DataFrame) -> pd.Series[bool]:

@@ -22,9 +22,9 @@ def measure_alone(run: Run, labels: set[str], store: RunStore, cache: Path, obse
     return speeds
 
 
-def measure_speed(run: Run, label: str, cache: Path, log: Path) -> Measured:
+def measure_speed(run: Run, label: str, cache: Path, log: Path, *, with_pretraining: bool = False) -> Measured:
     """Time a model's training steps, alone on the device; a model that fails here fails again in its cells."""
-    task = MeasureTask(setting_of(run, label, cache, ""))
+    task = MeasureTask(setting_of(run, label, cache, ""), with_pretraining)
     with uninterrupted():
         worker = Worker(label, run.entry(label).registered, log)
     answer = ask(worker, task, run.config.cell_seconds)

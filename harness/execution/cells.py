@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import pandas as pd
 
@@ -18,6 +18,8 @@ from harness.plugin_api.discovery import PluginHost, RegisteredModel
 from harness.plugin_api.model import Model, Requirements
 from harness.settings import parse_settings
 from harness.training.version import TRAINING_VERSION
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -45,18 +47,29 @@ class ModelEntry:
         Raises:
             PluginError: The plugin fails at that, or answers something else.
         """
-        try:
-            needs = self.make().requirements()
-        except HarnessError:
-            raise
-        except (Exception, SystemExit) as error:
-            line = str(error).partition("\n")[0]
-            raise PluginError(f"model '{self.label}' cannot be made: {type(error).__name__}: {line}") from error
+        needs = self._asked(lambda model: model.requirements())
         if not isinstance(needs, Requirements):
             raise PluginError(
                 f"model '{self.label}': requirements() must return a harness.Requirements, not {type(needs).__name__}"
             )
         return needs
+
+    def deviations(self) -> list[str]:
+        """Ask the model in what its options differ from the paper's recipe.
+
+        Raises:
+            PluginError: The plugin fails at that.
+        """
+        return self._asked(lambda model: [str(words) for words in model.deviations()])
+
+    def _asked(self, question: Callable[[Model], T]) -> T:
+        try:
+            return question(self.make())
+        except HarnessError:
+            raise
+        except (Exception, SystemExit) as error:
+            line = str(error).partition("\n")[0]
+            raise PluginError(f"model '{self.label}' cannot be made: {type(error).__name__}: {line}") from error
 
 
 @dataclass(frozen=True)

@@ -2,32 +2,44 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 from tabulate import tabulate
 
-from harness.data.augment import VIEWS
 from harness.execution.alone import measure_speed
 from harness.execution.cells import Cell, cell_rows
 from harness.execution.plan import Run, pending_cells
 from harness.execution.store import RunStore
+from harness.plugin_api.model import Throughput
+from harness.plugin_api.schedule import Schedule
 from harness.protocol.fingerprint import split_fingerprint
-from harness.protocol.protocols import TRAIN
+from harness.protocol.protocols import SIDES
 from harness.text import duration
-
-_EVALUATION_SHARE = 1 / 3  # of a training step's time, per image: the forward pass alone
+from harness.training.cost import training_seconds
 
 
 @dataclass(frozen=True)
 class ModelEstimate:
-    """One model's share; seconds is None for a model that does not train in steps, and excludes pre-training."""
+    """One model's share.
+
+    Attributes:
+        label: The model.
+        cells: To compute.
+        images_per_second: Of training steps; None for a model that does not train in steps.
+        features_per_second: Of what frozen layers make once; None where they make nothing.
+        seconds: Of all its cells, one after the other; None for a model that does not train in steps.
+        pretraining_seconds: Of each stage that the cache does not hold, by its key; models share stages.
+        memory_mb: Of a cell.
+    """
 
     label: str
     cells: int
     images_per_second: float | None
+    features_per_second: float | None
     seconds: float | None
+    pretraining_seconds: Mapping[str, float]
     memory_mb: float
 
 
@@ -53,8 +65,10 @@ class Estimate:
 
     @property
     def seconds(self) -> float:
-        """Of all models whose time is known, spread over the jobs."""
-        return sum(model.seconds or 0 for model in self.models) / self.jobs
+        """Of all models whose time is known, cells spread over the jobs; other cells wait for a stage."""
+        cells = sum(model.seconds or 0 for model in self.models) / self.jobs
+        stages = {key: seconds for model in self.models for key, seconds in model.pretraining_seconds.items()}
+        return cells + sum(stages.values())
 
 
 def estimate_run(run: Run, store: RunStore, cache: Path, jobs: int) -> Estimate:
@@ -66,7 +80,7 @@ def estimate_run(run: Run, store: RunStore, cache: Path, jobs: int) -> Estimate:
         _estimate_model(run, label, {cell: size for cell, size in sizes.items() if cell.label == label}, cache)
         for label in dict.fromkeys(cell.label for cell in todo)
     ]
-    largest = max((total for _, total in sizes.values()), default=0)
+    largest = max((sum(size) for size in sizes.values()), default=0)
     fingerprint = split_fingerprint(run.division.splits)
     return Estimate(models, fingerprint, len(todo), len(run.keys) - len(todo), largest * pixels / 1e6, jobs)
 
@@ -77,31 +91,53 @@ def render_estimate(estimate: Estimate) -> str:
         [
             model.label,
             model.cells,
-            "-" if model.images_per_second is None else f"{model.images_per_second:,.1f}",
+            _number(model.images_per_second),
+            _number(model.features_per_second),
             "-" if model.seconds is None else duration(model.seconds),
+            duration(sum(model.pretraining_seconds.values())) if model.pretraining_seconds else "-",
             f"{model.memory_mb:,.0f}",
         ]
         for model in estimate.models
     ]
-    head = ["model", "cells", "images/s", "time", "memory (MB)"]
+    head = ["model", "cells", "images/s", "features/s", "time", "pre-training", "memory (MB)"]
     table = tabulate(rows, headers=head, tablefmt="pipe", disable_numparse=True)
     return (
         f"{estimate.cells} cells to compute, {estimate.kept} kept; splits {estimate.fingerprint[:16]}\n\n{table}\n\n"
         f"Decoded images of the largest cell: {estimate.image_mb:,.0f} MB. With {estimate.jobs} at once about "
-        f"{duration(estimate.seconds)} in all, pre-training and models without steps (-) not counted.\n"
+        f"{duration(estimate.seconds)} in all, with pre-training (computed once) and without models that do not train "
+        "in steps (-).\n"
     )
 
 
-def _estimate_model(run: Run, label: str, sizes: dict[Cell, tuple[int, int]], cache: Path) -> ModelEstimate:
-    measured = measure_speed(run, label, cache, cache / "logs" / "dry-run.log")
-    speed, schedule = measured.images_per_second, run.config.schedule
-    views = len(VIEWS) if schedule.augmentation == "sixfold" else 1
-    work = [train * views + (total - train) * _EVALUATION_SHARE for train, total in sizes.values()]
-    seconds = float(np.sum(work)) * schedule.epochs / speed if speed else None
-    return ModelEstimate(label, len(sizes), speed, seconds, measured.peak_memory_bytes / 1e6)
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:,.1f}"
 
 
-def _sizes(run: Run, cell: Cell) -> tuple[int, int]:
-    """Images to train on, and images in all."""
-    rows = cell_rows(run.division, cell)
-    return int((rows["side"] == TRAIN).sum()), len(rows)
+def _estimate_model(run: Run, label: str, sizes: dict[Cell, tuple[int, ...]], cache: Path) -> ModelEstimate:
+    measured = measure_speed(run, label, cache, cache / "logs" / "dry-run.log", with_pretraining=True)
+    speed, schedule = measured.throughput, run.config.schedule
+    memory = measured.peak_memory_bytes / 1e6
+    if speed is None:
+        return ModelEstimate(label, len(sizes), None, None, None, {}, memory)
+    return ModelEstimate(
+        label,
+        len(sizes),
+        speed.images_per_second,
+        speed.features_per_second,
+        sum(_cell_seconds(speed, schedule, size) for size in sizes.values()),
+        measured.pretraining_seconds,
+        memory,
+    )
+
+
+def _cell_seconds(speed: Throughput, schedule: Schedule, sizes: tuple[int, ...]) -> float:
+    """Training, and in the end validation and test images through the whole network."""
+    train, validation, test = sizes
+    predicted = (validation + test) * schedule.prediction_views
+    return training_seconds(speed, schedule, train, validation) + predicted / speed.predictions_per_second
+
+
+def _sizes(run: Run, cell: Cell) -> tuple[int, ...]:
+    """Images to train on, to validate on and to test."""
+    sides = cell_rows(run.division, cell)["side"].value_counts()
+    return tuple(int(sides.get(side, 0)) for side in SIDES)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,17 +13,17 @@ import pandas as pd
 from harness.data.decode import PixelRecipe
 from harness.data.manifest import DAMAGED
 from harness.data.phantom_sources import write_lung_phantom, write_natural_phantom
-from harness.data.pixels import PIXEL_VERSION, PixelStore, open_array, pixel_store
+from harness.data.pixels import PIXEL_VERSION, PixelStore, painted_store, pixel_store, stain_profiles
 from harness.data.settings import PixelSettings, SourceSettings
 from harness.data.sources import HELD_OUT_SIDES, SourceManifest, scan_source
-from harness.data.stain import PUBLISHED_REFERENCE, StainProfile, estimate_profile, median_profile
+from harness.data.stain import PER_IMAGE, Macenko, StainMethod, StainNormaliser
 from harness.errors import DataError
 from harness.execution.cells import ModelEntry
 from harness.execution.config import RunConfig
 from harness.execution.prepare import Division, Progress, hash_of, make_once, named_progress
 from harness.locations import data_folder
 from harness.protocol.gate import find_picture_leak, pass_gate
-from harness.protocol.protocols import TRAIN
+from harness.protocol.stains import by_slide, fitted_on_training
 from harness.workers.tasks import ImageRows, LabeledRows, SourceRows
 
 _NAMED = 5
@@ -34,18 +34,20 @@ class DecodedRun:
     """The decoded images of a run.
 
     Attributes:
-        stores: The decoded array of each (seed, fold). They are one and the same, unless the stain reference is
-            fitted on each training side.
-        recipes: The pixel recipe of each (seed, fold).
+        stores: The decoded array of each (seed, fold). They are one and the same, unless colours are normalised by
+            what stands on the sides of a fold.
     """
 
     stores: dict[tuple[int, int], PixelStore]
-    recipes: dict[tuple[int, int], PixelRecipe]
 
     def rows(self, seed: int, fold: int, images: pd.DataFrame) -> ImageRows:
         """Return where these images lie."""
         store = self.stores[seed, fold]
         return ImageRows(store.array_file, store.rows_of(images["sha256"]))
+
+    def pixel_key(self, seed: int, fold: int) -> str:
+        """Return a hash of how these images became pixels."""
+        return self.stores[seed, fold].folder.name
 
     def labeled(self, seed: int, fold: int, images: pd.DataFrame) -> LabeledRows:
         """Return where these images lie, and their labels."""
@@ -65,7 +67,7 @@ def decode_run(
         SplitLeakError: One picture is on two sides, and the config does not allow it.
     """
     images, settings = division.images, config.pixels
-    recipe = _recipe(settings, PUBLISHED_REFERENCE if settings.stain == "published" else None)
+    recipe = _recipe(settings, PER_IMAGE.get(settings.stain))
     store = _decode(division.folder, images, recipe, cache, on_progress)
     division = _settle_damaged(config, division, images, store)
     by_file = store.index.set_index("sha256")["content"]
@@ -75,9 +77,9 @@ def decode_run(
     pass_gate(leaks, allow_leak=config.allow_leak)
     division = replace(division, leaks=leaks)
     folds = list(division.splits[["seed", "fold"]].drop_duplicates().itertuples(index=False, name=None))
-    if settings.stain != "fitted":
-        return division, DecodedRun(dict.fromkeys(folds, store), dict.fromkeys(folds, recipe))
-    return division, _fitted(settings, division, store, folds, cache, on_progress)
+    if settings.stain not in {"slide", "fitted"}:
+        return division, DecodedRun(dict.fromkeys(folds, store))
+    return division, _normalised_by_fold(settings.stain, division, store, folds, cache)
 
 
 def decode_sources(
@@ -110,12 +112,7 @@ def starting_needs(entries: list[ModelEntry], sources: dict[str, SourceRows]) ->
     return needs
 
 
-def pixel_key(recipe: PixelRecipe) -> str:
-    """Hash how images became pixels."""
-    return hash_of([PIXEL_VERSION, asdict(recipe)])
-
-
-def _recipe(settings: PixelSettings, stain: StainProfile | None) -> PixelRecipe:
+def _recipe(settings: PixelSettings, stain: StainNormaliser | None) -> PixelRecipe:
     return PixelRecipe(settings.size, settings.resize, stain)
 
 
@@ -149,28 +146,23 @@ def _settle_damaged(config: RunConfig, division: Division, images: pd.DataFrame,
     )
 
 
-def _fitted(
-    settings: PixelSettings,
-    division: Division,
-    plain: PixelStore,
-    folds: list[tuple[int, int]],
-    cache: Path,
-    on_progress: Progress | None,
+def _normalised_by_fold(
+    method: StainMethod, division: Division, plain: PixelStore, folds: list[tuple[int, int]], cache: Path
 ) -> DecodedRun:
-    """Decode once a training side, each painted like the median of its own images."""
-    pixels = open_array(plain.array_file)
-    profile_of = dict(zip(plain.index["sha256"], map(estimate_profile, pixels), strict=True))
-    stores, recipes = {}, {}
-    images = division.images
+    """Normalise colours by what stands on the sides of each fold; what is equal in several folds is painted once."""
+    profiles = pd.Series(stain_profiles(plain), index=plain.index["sha256"], dtype=object)
+    images = division.images.assign(profile=lambda table: table["sha256"].map(profiles))
+    stores = {}
     for seed, fold in folds:
         here = division.splits[(division.splits["seed"] == seed) & (division.splits["fold"] == fold)]
-        train = images[images["name"].isin(here.loc[here["side"] == TRAIN, "image"])]
-        profiles = [profile for digest in train["sha256"] if (profile := profile_of[digest])]
-        if not profiles:
-            raise DataError(f"no training image of fold {fold} has enough tissue to fit a stain reference on")
-        recipes[seed, fold] = _recipe(settings, median_profile(profiles))
-        stores[seed, fold] = _decode(division.folder, images, recipes[seed, fold], cache, on_progress)
-    return DecodedRun(stores, recipes)
+        sides = images.assign(side=images["name"].map(here.set_index("image")["side"]))
+        try:
+            by_digest = by_slide(sides) if method == "slide" else fitted_on_training(sides)
+        except ValueError as error:
+            raise DataError(f"no training image of fold {fold} shows enough tissue to fit stains on") from error
+        normalisers = [by_digest.get(digest, Macenko()) for digest in plain.index["sha256"]]
+        stores[seed, fold] = painted_store(plain, normalisers, cache)
+    return DecodedRun(stores)
 
 
 def _decode_source(name: str, label: str, config: RunConfig, cache: Path, on_progress: Progress | None) -> SourceRows:
@@ -178,9 +170,9 @@ def _decode_source(name: str, label: str, config: RunConfig, cache: Path, on_pro
         raise DataError(f"model '{label}' is pre-trained on source '{name}', which the config does not have")
     folders = _locate_source(name, label, config, cache, on_progress)
     manifest = scan_source(config.sources[name].kind, folders).require_training()
-    # Natural images have no stain; lung slides are stained like breast slides and painted like them
-    stained = config.sources[name].kind == "lc25000" and config.pixels.stain != "none"
-    recipe = _recipe(config.pixels, PUBLISHED_REFERENCE if stained else None)
+    # natural images have no stain; lung slides are stained like breast slides and painted like them, each by itself
+    method = config.pixels.stain if config.sources[name].kind == "lc25000" else "none"
+    recipe = _recipe(config.pixels, Macenko() if method in {"slide", "fitted"} else PER_IMAGE.get(method))
     images = manifest.images
     store = pixel_store(
         images["file"], images["sha256"], recipe, cache, named_progress(on_progress, f"decoding {name}")
@@ -194,7 +186,7 @@ def _decode_source(name: str, label: str, config: RunConfig, cache: Path, on_pro
     return SourceRows(
         manifest.classes,
         manifest.fingerprint,
-        pixel_key(recipe),
+        hash_of([PIXEL_VERSION, repr(recipe)]),
         train=_source_side(manifest, store, "train"),
         validation=_source_side(manifest, store, "validation"),
         held_out={side: _source_side(manifest, store, side) for side in HELD_OUT_SIDES if side in manifest.sides},

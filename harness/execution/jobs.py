@@ -37,9 +37,9 @@ def choose_jobs(run: Run, cells: int, speeds: Mapping[str, Measured], observer: 
     devices = list_devices(run.device)
     limit = min(cells, _most(run, speeds))
     trained = {
-        label: found.images_per_second
+        label: found.throughput.images_per_second
         for label, found in speeds.items()
-        if found.images_per_second and issubclass(run.entry(label).registered.model, TorchModel)
+        if found.throughput and issubclass(run.entry(label).registered.model, TorchModel)
     }
     if not trained:
         return max(1, limit * len(devices))

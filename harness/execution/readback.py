@@ -61,10 +61,11 @@ class _Metrics(Record):
     p_img: Fraction | None
     p_arp_slide: Fraction | None
     balanced_accuracy: Fraction | None
+    auc: Fraction | None
 
 
 class _Convergence(Record):
-    epochs: Count
+    epochs: Annotated[float, Field(ge=0, le=1e15)]
     images: Annotated[float, Field(ge=1, le=1e15)]
     train_seconds: Seconds
 
@@ -73,6 +74,7 @@ class _Timings(Record):
     fit_seconds: Seconds
     cell_seconds: Seconds
     images_per_second_alone: Speed | None
+    features_per_second_alone: Speed | None = None
     calibration_seconds: Speed | None
 
 
@@ -98,6 +100,7 @@ class _Cell(Record):
     key_parts: Annotated[dict[str, str], AfterValidator(_with_shared_parts)]
     comparison_key: str
     versions: dict[str, str]
+    schema_version: Count = 1
 
 
 class DoneRecord(_Cell):
@@ -105,8 +108,14 @@ class DoneRecord(_Cell):
 
     state: Literal["done"]
     reproduces: str | None
+    deviations: list[str] = []
+    is_shortcut: bool = False
+    inspection: dict[str, dict[str, float]] = {}
+    feature_images: Count | None = None
     engine: str
     metrics: _Metrics
+    validation_metrics: _Metrics
+    single_class: bool
     parameters: Count | None
     trainable_parameters: Count | None
     weights_bytes: Count | None

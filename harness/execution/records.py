@@ -60,6 +60,8 @@ def finished_record(
     convergence = find_convergence(history[history["stage"] == FINAL_STAGE], single_class=single_class)
     return {
         "reproduces": entry.registered.model.reproduces,
+        "deviations": entry.deviations(),
+        "is_shortcut": entry.registered.model.is_shortcut,
         "metrics": measure(test),
         "validation_metrics": measure(validation),
         "single_class": single_class,

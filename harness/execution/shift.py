@@ -16,7 +16,6 @@ import pandas as pd
 from harness.errors import CellError
 from harness.execution.cells import Cell, cell_rows, slug
 from harness.execution.environment import describe_device, list_devices, versions
-from harness.execution.inputs import pixel_key
 from harness.execution.observer import Observer
 from harness.execution.patience import Patience
 from harness.execution.plan import Run, setting_of
@@ -155,7 +154,7 @@ class Shift:
         seat.patience = Patience(time.monotonic(), self._run.config.cell_seconds)
         seat.working = self._store.working_folder(cell.name)
         decoded, at = self._run.decoded, (cell.seed, cell.fold)
-        setting = setting_of(self._run, cell.label, self._cache, pixel_key(decoded.recipes[at]), seat.device)
+        setting = setting_of(self._run, cell.label, self._cache, decoded.pixel_key(*at), seat.device)
         seat.worker.send(
             FitTask(
                 setting,
@@ -215,10 +214,14 @@ class Shift:
         predictions = prediction_table(cell, _of(seat.validation), _of(seat.test), fitted)
         history = history_table(seat.epochs)
         finished = finished_record(self._run.entry(cell.label), fitted, predictions, history)
+        measured = self._speeds[cell.label]
+        alone = measured.throughput
         finished["timings"] |= {
             "cell_seconds": seconds,
-            "images_per_second_alone": self._speeds[cell.label].images_per_second,
-            "calibration_seconds": self._speeds[cell.label].calibration_seconds,
+            "images_per_second_alone": alone and alone.images_per_second,
+            "features_per_second_alone": alone and alone.features_per_second,
+            "predictions_per_second_alone": alone and alone.predictions_per_second,
+            "calibration_seconds": measured.calibration_seconds,
             "calibration_version": CALIBRATION_VERSION,
         }
         record = {"state": DONE, **self._identity(cell), **finished, "error": None}

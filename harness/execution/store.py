@@ -37,7 +37,7 @@ from harness.execution.table_columns import (
     table_frame,
 )
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 TRACEBACK = "traceback.txt"
 DONE, FAILED = "done", "failed"
 SAVED = "saved"
@@ -291,7 +291,7 @@ class RunStore:
         try:
             for path in working.rglob("*"):
                 flush(path)
-            write_json(working / RECORD, sealed(record, working))
+            write_json(working / RECORD, sealed({"schema_version": SCHEMA_VERSION, **record}, working))
             working.chmod(0o755)
             if target.exists() or target.is_symlink():
                 old = target.rename(working.with_name(f"{working.name}.old"))

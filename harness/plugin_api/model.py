@@ -137,6 +137,22 @@ class Requirements:
 
 
 @dataclass(frozen=True)
+class Throughput:
+    """How fast a model works, alone on the device.
+
+    Attributes:
+        images_per_second: Of training steps.
+        predictions_per_second: Of classifying with the whole model.
+        features_per_second: Images that frozen layers turn into features, once before the steps; None where no features
+            are kept.
+    """
+
+    images_per_second: float
+    predictions_per_second: float
+    features_per_second: float | None = None
+
+
+@dataclass(frozen=True)
 class ModelCard:
     """A fitted model in numbers; None where a figure has no meaning for it.
 
@@ -149,7 +165,10 @@ class ModelCard:
         engine: How training steps were executed.
         start_up_seconds: What compilation, warm-up and capture took; no part of the training time.
         precision: Of the training steps.
+        feature_images: Training images that frozen layers turned into features before the first step, each view
+            counted.
         provenance: Where the weights come from, first stage first.
+        inspection: What the model tells of its networks after each stage, by stage and name.
     """
 
     parameters: int | None = None
@@ -160,7 +179,9 @@ class ModelCard:
     engine: str = "none"
     start_up_seconds: float | None = None
     precision: str = "float32"
+    feature_images: int = 0
     provenance: tuple[str, ...] = field(default=())
+    inspection: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
 
 
 class Model(ABC):
@@ -173,12 +194,15 @@ class Model(ABC):
     Class attributes:
         name: Unique among all models; what a config calls it.
         reproduces: The paper's name of the network, if it reproduces one (``DenseNet``, ``DenseNet + SE``, ``Ours``):
-            its published figures are then printed beside this model's.
+            its published figures are then printed beside this model's, as long as it has no :meth:`deviations`.
+        is_shortcut: Looks at a property of the picture that says nothing of tissue, such as its white; table 3 says
+            which models can be told from the best of these.
         Options: The model's options; ``self.options`` holds them.
     """
 
     name: ClassVar[str]
     reproduces: ClassVar[str | None] = None
+    is_shortcut: ClassVar[bool] = False
     Options: ClassVar[type[Options]] = Options
 
     def __init__(self, options: Any = None) -> None:
@@ -187,6 +211,10 @@ class Model(ABC):
     def requirements(self) -> Requirements:
         """Say what must be there before :meth:`fit`; called by the host, before any training."""
         return Requirements()
+
+    def deviations(self) -> tuple[str, ...]:
+        """Name what in the options is not as in the paper, for a model that reproduces one of its networks."""
+        return ()
 
     @abstractmethod
     def fit(self, train: LabeledImages, validation: LabeledImages, context: FitContext) -> None:
@@ -215,11 +243,20 @@ class Model(ABC):
     def load(self, folder: Path, device: torch.device, n_classes: int) -> None:
         """Become the model that :meth:`save` wrote; it predicts as that one did."""
 
-    def measure_throughput(self, sample: LabeledImages, context: FitContext) -> float | None:
+    def measure_throughput(self, sample: LabeledImages, context: FitContext) -> Throughput | None:
         """Train a few steps on a sample, alone on the device, and throw the result away.
 
         Returns:
-            Training images per second, or None for a model that does not train in steps.
+            None for a model that does not train in steps.
         """
         del sample, context
         return None
+
+    def estimate_pretraining(self, context: FitContext) -> Mapping[str, float]:
+        """Return about how many seconds each stage before BreakHis will take that the cache does not hold.
+
+        Returns:
+            By a key that models which share a stage give it alike.
+        """
+        del context
+        return {}

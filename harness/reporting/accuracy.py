@@ -12,6 +12,7 @@ from harness.reporting import paper
 from harness.reporting.contrasts import Contrast, Decisions, contrasts, decisions, summarise
 from harness.reporting.results import Results
 from harness.reporting.scores import CHOSEN, Score, scores, tested_models
+from harness.reporting.shortcuts import best_shortcuts, shortcut_contrasts, summarise_shortcuts
 from harness.reporting.table import DASH, Table, p_text
 
 _PAPER: dict[str, dict[str, dict[int, float]]] = {"p_arp_slide": paper.P_ARP, "p_img": paper.P_IMG}
@@ -21,6 +22,7 @@ _TITLES = {
     "p_img": "P_img",
     "balanced_accuracy": "balanced accuracy",
     "auc": "AUC",
+    "auprc": "AUPRC",
     "sensitivity": "sensitivity",
     "specificity": "specificity",
     **{
@@ -49,14 +51,19 @@ def table_3(results: Results) -> Table:
             rows += _paper_rows(results, metric, title, line, label)
         rows += _contrast_rows(results, against, metric, title)
     rows += _decision_rows(results, decided)
+    shortcuts = best_shortcuts(results)
+    beaten = shortcut_contrasts(results, tested, shortcuts)
     records += [contrast.record(results.reference) for contrast in against]
+    records += [contrast.record(shortcuts[contrast.magnification], "minus shortcut") for contrast in beaten]
     records += [item.record(results.reference) for item in decided]
     columns = ["metric", "model", *(f"{magnification}x" for magnification in results.magnifications)]
     notes = [
+        *summarise_shortcuts(shortcuts, beaten),
         *summarise(results.reference, against),
         *_explanations(results),
         *results.reference_notes(),
         *results.notes(),
+        *results.paper_notes(),
         paper.DOUBTS[0],
     ]
     return Table(3, results.heading("Accuracy"), columns, rows, [*notes, *results.missing_notes()], records)
@@ -71,7 +78,10 @@ def _explanations(results: Results) -> list[str]:
     return [
         "In %; in brackets the 95 % interval: accessions resampled within their class, the same draws for all models. "
         "It says what other patients would change, not what another training would. None below five accessions of a "
-        "class.",
+        "class. With BreakHis' 16 benign accessions the intervals of specificity and of an AUC above 90 cover 85 to 91 "
+        "% where they say 95.",
+        "AUPRC is the area under the precision-recall curve of malignant; of a model that knows nothing it is the "
+        "share of malignant images.",
         "P_arp (eq. 2) by slide takes a slide under one diagnosis as a patient, as the literature does; by accession, "
         f"the case that its slides were cut from. P_img is eq. 3. {pooled}",
         f"minus {results.reference}: the paired difference with its interval, and p of the corrected resampled t-test "
@@ -84,7 +94,7 @@ def _explanations(results: Results) -> list[str]:
 
 
 def _paper_rows(results: Results, metric: str, title: str, line: list[Score | None], label: str) -> list[list[str]]:
-    network = results.reproduces(label) or ""
+    network = results.paper_network(label) or ""
     published = _PAPER.get(metric, {}).get(network)
     if published is None:
         return []
@@ -145,7 +155,7 @@ def _size_rows(results: Results) -> list[list[str]]:
 
 
 def _score_record(results: Results, score: Score) -> dict[str, Any]:
-    published = _PAPER.get(score.metric, {}).get(results.reproduces(score.label) or "", {}).get(score.magnification)
+    published = _PAPER.get(score.metric, {}).get(results.paper_network(score.label) or "", {}).get(score.magnification)
     printed = None if published is None else published / 100
     return {
         "quantity": "value",

@@ -19,14 +19,20 @@ from harness.evaluation.changes import (
     pair_images,
     right_class,
 )
+from harness.evaluation.convergence import NO_BETTER_THAN_CHANCE, area_over_curve, plateau
 from harness.evaluation.metrics import balanced_accuracy
 from harness.execution.prepare import first_difference
+from harness.reporting.cost import training_cost
 from harness.reporting.results import Results
 from harness.reporting.table import DASH, Table, p_text
-from harness.training.torch_model import FINAL_STAGE
 
-ACCURACY, CONFIDENCE, IMAGES, COST = "balanced accuracy", "confidence", "images to convergence", "calibrated cost"
-SCHEMA_VERSION = 1
+ACCURACY, CONFIDENCE, IMAGES, COST = (
+    "balanced accuracy",
+    "confidence",
+    "area over the training curve",
+    "calibrated cost",
+)
+SCHEMA_VERSION = 2
 TIMING_DEVIATION = 0.1
 """Of the logarithm of a calibrated speed, which is measured once a run; on a busy machine of two cores it was 0.07."""
 
@@ -52,7 +58,7 @@ class ComparedRow:
 
     Attributes:
         label: The model.
-        quantity: ``balanced accuracy``, ``confidence``, ``images to convergence`` or ``calibrated cost``.
+        quantity: ``balanced accuracy``, ``confidence``, ``area over the training curve`` or ``calibrated cost``.
         magnification: None for all together.
         base: In the first run: a fraction, or images, or multiples of the calibration workload, summed over cells.
         new: In the second.
@@ -140,7 +146,7 @@ def comparison_table(comparison: Comparison) -> Table:
             row.label,
             row.quantity,
             f"{row.magnification}x" if row.magnification else "all",
-            *(_level(row, value) for value in (row.base, row.new)),
+            *(_level_text(row, value) for value in (row.base, row.new)),
             _with_interval(row),
             DASH if found.p_value is None else p_text(found.p_value),
             found.verdict,
@@ -166,7 +172,7 @@ def _compare_model(label: str, base: Results, new: Results, margins: Margins) ->
     # balanced accuracy needs both classes
     rows = [_accuracy_row(label, m, table, margins) for m, table in places if len(table["label"].unique()) > 1]
     rows.append(_confidence_row(label, paired, margins))
-    costs = _costs(label, base).join(_costs(label, new).add_suffix("_new"), how="inner")
+    costs = _costs(label, base, new)
     return rows + (_cost_rows(label, costs, margins) if len(costs) else [])
 
 
@@ -182,18 +188,46 @@ def _confidence_row(label: str, paired: pd.DataFrame, margins: Margins) -> Compa
     return ComparedRow(label, CONFIDENCE, None, base, new, confidence_change(paired), margins.accuracy)
 
 
-def _costs(label: str, results: Results) -> pd.DataFrame:
-    """What each cell of a model with epochs cost; one that has not converged cost at least its whole budget."""
-    history = results.history
-    spent = history[history["stage"] == FINAL_STAGE].groupby(["model", "magnification", "fold", "seed"])["images_seen"]
-    budgets, rows = spent.max(), {}
-    for name, cell in results.cells.items():
-        if cell["model"] == label and cell["epochs"]:
-            budget = budgets[label, cell["magnification"], cell["fold"], cell["seed"]]
-            images = float(cell["convergence"]["images"] if cell["convergence"] else budget)
-            speed, unit = (cell["timings"][name] for name in ("images_per_second_alone", "calibration_seconds"))
-            rows[name] = [images, images / speed / unit if speed and unit else math.nan, bool(cell["convergence"])]
-    return pd.DataFrame.from_dict(rows, orient="index", columns=_COST)
+def _costs(label: str, base: Results, new: Results) -> pd.DataFrame:
+    """What learning cost in each cell of a model with epochs that both runs have, ``_new`` in the new run.
+
+    Both runs' training curves are held against the plateau of the base's. A run that has learned nothing costs its
+    whole budget.
+    """
+    rows = {}
+    for name, cell in base.cells.items():
+        other = new.cells.get(name)
+        if cell["model"] != label or other is None or not (cell["epochs"] and other["epochs"]):
+            continue
+        curves = [(results.final_history(name), results.cells[name]) for results in (base, new)]
+        levels = [_level(*curve) for curve in curves]
+        level = levels[0] or levels[1]
+        rows[name] = [
+            figure
+            for curve, own in zip(curves, levels, strict=True)
+            for figure in _cost_of(*curve, None if own is None else level)
+        ]
+    return pd.DataFrame.from_dict(rows, orient="index", columns=[*_COST, *(f"{name}_new" for name in _COST)])
+
+
+def _level(history: pd.DataFrame, cell: dict[str, Any]) -> float | None:
+    """Return the plateau of a training curve; None where it is chance, or the network calls every image the same."""
+    level = plateau(history["train_balanced_accuracy"].to_numpy(float))
+    return None if level < NO_BETTER_THAN_CHANCE or cell["single_class"] else level
+
+
+def _cost_of(history: pd.DataFrame, cell: dict[str, Any], level: float | None) -> tuple[float, float, bool]:
+    """Return area over the training curve and images of features, their calibrated cost, and whether it converged.
+
+    Args:
+        history: Of the last stage.
+        cell: The cell's record.
+        level: That the curve is held against; None where the whole budget is the cost.
+    """
+    budget = float(history["images_seen"].iloc[-1])
+    # at the level from the start, chance decides on which side of nothing the area lies
+    cost = training_cost(cell, budget if level is None else max(1.0, area_over_curve(history, level)))
+    return cost.images, math.nan if cost.calibrated is None else cost.calibrated, bool(cell["convergence"])
 
 
 def _cost_rows(label: str, costs: pd.DataFrame, margins: Margins) -> list[ComparedRow]:
@@ -231,6 +265,9 @@ def _notes(base: Results, new: Results, rows: list[ComparedRow]) -> list[str]:
         *([f"Only in the new run: {', '.join(added)}."] if added else []),
         "Change: new minus base in points, paired by image, with errors clustered by accession and by cell; of costs "
         "in %, less is better. p: one-sided, adjusted by Holm over the whole table.",
+        "Area over the training curve: how far training balanced accuracy stays below the base's plateau, in images of "
+        "a network that learns nothing; images that frozen layers turned into features are added. Its time at the "
+        "speeds measured alone is the calibrated cost.",
         "Confidence: mean probability of the right class. Same: the 90 % interval lies within the margin. Cannot tell: "
         "a change may be there, and chance alone may have made it.",
         f"The runs were made {here}; times are compared as multiples of the calibration workload only.",
@@ -243,7 +280,7 @@ def _labels_of(rows: list[ComparedRow], quantity: str) -> list[str]:
     return [row.label for row in rows if row.quantity == quantity]
 
 
-def _level(row: ComparedRow, value: float) -> str:
+def _level_text(row: ComparedRow, value: float) -> str:
     return (
         f"{value:,.0f}" if row.quantity == IMAGES else f"{value:,.1f}" if row.quantity == COST else f"{100 * value:.1f}"
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -16,7 +16,12 @@ from harness.evaluation.significance import corrected_t_test, holm, mcnemar_test
 from harness.reporting.results import Results
 from harness.reporting.scores import Tested
 
-CONTRASTED = {"p_arp_slide": "P_arp by slide", "p_img": "P_img", "balanced_accuracy": "balanced accuracy"}
+CONTRASTED = {
+    "p_arp_slide": "P_arp by slide",
+    "p_img": "P_img",
+    "balanced_accuracy": "balanced accuracy",
+    "auc": "AUC",
+}
 _SURE = 0.05
 
 
@@ -47,10 +52,10 @@ class Contrast:
         """True where the test over folds calls the difference more than noise."""
         return self.p_t is not None and self.p_t < _SURE
 
-    def record(self, reference: str) -> dict[str, Any]:
+    def record(self, reference: str, quantity: str = "difference") -> dict[str, Any]:
         """Return it for CSV and JSON."""
         values = asdict(self)
-        return {"quantity": "difference", "model": values.pop("label"), "reference": reference, **values}
+        return {"quantity": quantity, "model": values.pop("label"), "reference": reference, **values}
 
 
 @dataclass(frozen=True)
@@ -77,10 +82,17 @@ class Decisions:
 
 def contrasts(results: Results, tested: dict[int, dict[str, Tested]]) -> list[Contrast]:
     """Compare every model with the reference, metric by metric; p-values are adjusted by Holm within a metric."""
-    found = [contrast for pair in _pairs(results, tested) for contrast in _contrasts(*pair, results)]
+    return adjusted_contrasts(results, _pairs(results, tested), CONTRASTED)
+
+
+def adjusted_contrasts(
+    results: Results, pairs: Iterable[tuple[Tested, Tested]], metrics: Iterable[str]
+) -> list[Contrast]:
+    """Compare the first of each pair with the second; p-values are adjusted by Holm over the pairs, within a metric."""
+    found = [contrast for pair in pairs for contrast in _contrasts(*pair, results)]
     return [
         contrast
-        for metric in CONTRASTED
+        for metric in metrics
         for contrast in _adjusted([contrast for contrast in found if contrast.metric == metric])
     ]
 

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from functools import cached_property
 from typing import Any
 
 import pandas as pd
 
 from harness.data.manifest import TWICE_PUBLISHED_SLIDE, USED, used_images
 from harness.errors import ComparisonError, DataError
+from harness.evaluation.convergence import find_convergence
 from harness.execution.cells import Cell
 from harness.execution.readback import SHARED_PARTS
 from harness.execution.store import DONE, RunStore
 from harness.protocol.protocols import TEST, TRAIN, VALIDATION
+from harness.reporting.paper import recipe_deviations
 from harness.training.torch_model import FINAL_STAGE
 
 CELL = ("model", "magnification", "fold", "seed")
 _TESTED = (VALIDATION, TEST)
+_FEATURES_KEPT = "frozen prefix cached"
 _FACTS = ["image", "slide", "accession", "type", "magnification", "label"]
 
 
@@ -66,6 +70,16 @@ class Results:
         """The images that take part."""
         return used_images(self.manifest)
 
+    def final_history(self, cell: str) -> pd.DataFrame:
+        """The epochs of a cell's last stage."""
+        history = self._final_histories.get(cell)
+        return self.history.iloc[:0] if history is None else history
+
+    @cached_property
+    def _final_histories(self) -> dict[str, pd.DataFrame]:
+        final = self.history[self.history["stage"] == FINAL_STAGE]
+        return {Cell(*key).name: history for key, history in final.groupby(list(CELL))}
+
     def cells_of(self, label: str) -> list[dict[str, Any]]:
         """Finished cells of one model."""
         return [record for record in self.cells.values() if record["model"] == label]
@@ -73,6 +87,40 @@ class Results:
     def reproduces(self, label: str) -> str | None:
         """The paper's name of a model, if it reproduces one."""
         return next((record["reproduces"] for record in self.cells_of(label)), None)
+
+    @property
+    def generated(self) -> bool:
+        """True where the images are generated."""
+        return bool(self.run["config"]["data"]["phantom"] and not self.run["config"]["data"]["folder"])
+
+    def deviations(self, label: str) -> list[str]:
+        """In what a model and this run differ from the paper's recipe, as far as the paper states one."""
+        own = {words: None for cell in self.cells_of(label) for words in cell["deviations"]}
+        return [*own, *recipe_deviations(self.run["config"])]
+
+    def paper_network(self, label: str) -> str | None:
+        """The network of the paper whose figures may stand beside a model's: real images, and the paper's recipe."""
+        return None if self.generated or self.deviations(label) else self.reproduces(label)
+
+    def paper_notes(self) -> list[str]:
+        """Say where the paper's figures are shown, what differs all the same, and why they are not shown elsewhere."""
+        ours = [label for label in self.labels if self.reproduces(label)]
+        if ours and self.generated:
+            return ["The paper's figures are of real images, and are not shown beside generated ones."]
+        shown = [label for label in ours if self.paper_network(label)]
+        hidden = [f"{label} ({'; '.join(self.deviations(label))})" for label in ours if label not in shown]
+        return [
+            *([f"In brackets or beside: the paper's figures. {_differs(self, shown)}"] if shown else []),
+            *(
+                [f"The paper's figures are not shown where the recipe is not its own: {', '.join(hidden)}."]
+                if hidden
+                else []
+            ),
+        ]
+
+    def is_shortcut(self, label: str) -> bool:
+        """True for a model that looks at a property of the picture and at no tissue."""
+        return any(record["is_shortcut"] for record in self.cells_of(label))
 
     @property
     def reference(self) -> str:
@@ -139,6 +187,7 @@ def read_results(store: RunStore) -> Results:
     histories = [
         store.read_history(name).assign(**{key: record[key] for key in CELL}) for name, record in cells.items()
     ]
+    cells = {name: upgraded(record, history) for (name, record), history in zip(cells.items(), histories, strict=True)}
     predictions = store.read_predictions(cells)
     _refuse_other_rows(store, cells, predictions, histories)
     manifest, splits = store.read_manifest(), store.read_splits()
@@ -146,6 +195,25 @@ def read_results(store: RunStore) -> Results:
     filled = [history for history in histories if len(history)]
     history = pd.concat(filled) if filled else histories[0]
     return Results(run, manifest, splits, cells, predictions, history)
+
+
+def upgraded(cell: dict[str, Any], history: pd.DataFrame) -> dict[str, Any]:
+    """Return a cell's record as this version writes it.
+
+    Version 1 defined convergence otherwise, and told neither the cost of features, nor deviations from the paper's
+    recipe, nor which models are shortcuts.
+    """
+    if cell.get("schema_version", 1) > 1:
+        return cell
+    point = find_convergence(history[history["stage"] == FINAL_STAGE], single_class=cell["single_class"])
+    return {
+        **cell,
+        "convergence": asdict(point) if point else None,
+        "feature_images": None if _FEATURES_KEPT in cell["engine"] else 0,
+        "deviations": ["recorded before deviations were"],
+        "is_shortcut": False,
+        "inspection": {},
+    }
 
 
 def _refuse_other_rows(
@@ -191,6 +259,20 @@ def _protocol_notes(run: dict[str, Any]) -> list[str]:
     if config["data"]["phantom"] and not config["data"]["folder"]:
         notes.append("The images are generated; the figures say nothing about breast cancer.")
     return notes
+
+
+def _differs(results: Results, shown: list[str]) -> str:
+    """Say what differs from the paper although it states nothing, or what no setting can make equal."""
+    config = results.run["config"]
+    size, epochs = config["pixels"]["size"], config["schedule"]["epochs"]
+    weights = [
+        record["provenance"][0] for label in shown for record in results.cells_of(label)[:1] if record["provenance"]
+    ]
+    began = f"; first stage: {', '.join(dict.fromkeys(weights))}" if weights else ""
+    return (
+        f"They are of a random split over images, here {results.run['protocol']['name']}; the paper states no input "
+        f"size, here {size} x {size} pixels, {epochs} epochs of SGD{began}."
+    )
 
 
 def _twice_published(run: dict[str, Any]) -> str:

@@ -10,6 +10,7 @@ from harness.data.manifest import count_table
 from harness.data.official import official_list
 from harness.reporting import paper
 from harness.reporting.accuracy import table_3
+from harness.reporting.cost import training_cost
 from harness.reporting.results import Results
 from harness.reporting.table import DASH, Table
 
@@ -40,7 +41,7 @@ def table_4(results: Results) -> Table:
     columns = ["model", "parameters (M)", "trained (M)", "weights (MB)", "checkpoint (MB)", "forward (GFLOP)"]
     rows, records = [], []
     for label in results.labels:
-        cell, network = results.cells_of(label)[0], results.reproduces(label) or ""
+        cell, network = results.cells_of(label)[0], results.paper_network(label) or ""
         figures = {
             "parameters_millions": _scaled(cell["parameters"], 1e6),
             "trained_parameters_millions": _scaled(cell["trainable_parameters"], 1e6),
@@ -58,6 +59,7 @@ def table_4(results: Results) -> Table:
     notes = [
         f"MB of 10^6 bytes; a multiply-add is two operations; input {size} x {size} pixels. In brackets: the paper's.",
         "Trained: parameters that the last stage trains. Checkpoint: weights and the optimiser's state.",
+        *results.paper_notes(),
         paper.DOUBTS[1],
         *_leaky_only(results),
     ]
@@ -79,7 +81,7 @@ def table_5(results: Results) -> Table:
     rows, records = [], []
     for label in results.labels:
         record = _convergence(results.cells_of(label))
-        printed = paper.CONVERGENCE_MINUTES.get(results.reproduces(label) or "")
+        printed = paper.CONVERGENCE_MINUTES.get(results.paper_network(label) or "")
         rows.append(
             [
                 label,
@@ -94,12 +96,15 @@ def table_5(results: Results) -> Table:
         )
         records.append({"model": label, **record, "paper_minutes": printed})
     notes = [
-        "A run has converged at the first epoch whose validation balanced accuracy (median of three epochs) comes "
-        "within 0.01 of its best; below 0.55, or with a single class predicted, it has not, and is not averaged.",
-        "Means over the converged cells. Minutes: images to convergence over the model's throughput measured alone on "
-        "the device, validation not counted; wall minutes: as it happened. A model without epochs shows its fit time.",
+        "A run has converged where a saturating curve fitted to its validation balanced accuracy has made 90 % of its "
+        "rise from 0.5. A run whose plateau (the last quarter of its epochs) stays below 0.55, that predicts a single "
+        "class, or whose curve is still rising at the end has not converged, and is not averaged.",
+        "Means over the converged cells. Images: those trained on, and those that frozen layers turned into features "
+        "first. Minutes: those images at the speeds measured alone on the device, validation not counted; wall "
+        "minutes: as it happened. A model without epochs shows its fit time.",
         "Calibrated cost: the same time in multiples of 20 steps of a fixed small network on the same device.",
-        "The paper's minutes (in brackets) are of one RTX 4090; it does not define convergence.",
+        "The paper's minutes are of one RTX 4090; it does not define convergence.",
+        *results.paper_notes(),
         *results.notes(),
     ]
     return Table(5, results.heading("Convergence"), columns, rows, [*notes, *results.missing_notes()], records)
@@ -121,22 +126,26 @@ def _convergence(cells: list[dict[str, Any]]) -> dict[str, Any]:
         "has_epochs": has_epochs,
         "converged": len(reached) if has_epochs else None,
         "epochs": _mean([cell["convergence"]["epochs"] for cell in reached]),
-        "images": _mean([cell["convergence"]["images"] for cell in reached]),
+        "images": _mean([training_cost(cell, cell["convergence"]["images"]).images for cell in reached]),
+        "feature_images": _mean([cell["feature_images"] or 0 for cell in reached]),
         "minutes": _mean([seconds / 60 for seconds, _, _ in costs]),
         "wall_minutes": _mean([wall / 60 for _, wall, _ in costs]),
-        "calibrated_cost": _mean([seconds / calibration for seconds, _, calibration in costs if calibration]),
+        "calibrated_cost": _mean([calibrated for _, _, calibrated in costs if calibrated is not None]),
         "pretraining_minutes": median(pretraining) if pretraining else None,
     }
 
 
 def _cost(cell: dict[str, Any]) -> tuple[float, float, float | None]:
-    """Seconds to convergence at the speed measured alone, as it happened, and of the calibration workload."""
-    timings, point = cell["timings"], cell["convergence"]
+    """Seconds to convergence at the speeds measured alone, seconds as it happened, and the calibrated cost.
+
+    Where no speed is known, the first is as it happened.
+    """
+    point = cell["convergence"]
     if point is None:
-        return timings["fit_seconds"], timings["fit_seconds"], timings["calibration_seconds"]
-    alone = timings["images_per_second_alone"]
-    seconds = point["images"] / alone if alone else point["train_seconds"]
-    return seconds, point["train_seconds"], timings["calibration_seconds"]
+        fitted, unit = cell["timings"]["fit_seconds"], cell["timings"]["calibration_seconds"]
+        return fitted, fitted, fitted / unit if unit else None
+    cost, wall = training_cost(cell, point["images"]), point["train_seconds"]
+    return wall if cost.seconds is None else cost.seconds, wall, cost.calibrated
 
 
 def _state_notes(results: Results) -> list[str]:

@@ -28,6 +28,10 @@ class Feed(Protocol):
     def told(self) -> tuple[str, ...]:
         """What is special about it, in words."""
 
+    @property
+    def feature_images(self) -> int:
+        """Images, each view counted, that were turned into features to make it; 0 where none are kept."""
+
     def logits(self, forward: Forward, rows: torch.Tensor, views: torch.Tensor) -> torch.Tensor:
         """Run the network.
 
@@ -54,6 +58,7 @@ class PixelFeed:
     network: nn.Module
     images: torch.Tensor
     normalisation: Normalisation
+    feature_images: int = 0
 
     @property
     def told(self) -> tuple[str, ...]:
@@ -87,6 +92,11 @@ class FeatureFeed:
     def told(self) -> tuple[str, ...]:
         """See :class:`Feed`."""
         return ("frozen prefix cached",)
+
+    @property
+    def feature_images(self) -> int:
+        """See :class:`Feed`."""
+        return self.features.shape[0] * self.features.shape[1]
 
     def logits(self, forward: Forward, rows: torch.Tensor, views: torch.Tensor) -> torch.Tensor:
         """See :class:`Feed`."""

@@ -10,12 +10,12 @@ import torch
 from torch import nn
 
 from harness.errors import CellError, DivergedError
-from harness.plugin_api.model import EpochReport, LabeledImages
+from harness.plugin_api.model import EpochReport, LabeledImages, Throughput
 from harness.plugin_api.schedule import Schedule
 from harness.training.batches import Batches, views_shown
 from harness.training.checkpoint import Checkpoints, Progress, Snapshot, generator_states, set_generators
 from harness.training.engine import EAGER, Prepared, clock, prepare
-from harness.training.feed import Feed, PixelFeed, make_feed
+from harness.training.feed import FeatureFeed, Feed, PixelFeed, make_feed
 from harness.training.normalisation import Normalisation
 from harness.training.optimiser import Sgd
 from harness.training.predict import EVALUATION_BATCH, Predictor
@@ -26,6 +26,7 @@ from harness.training.weights import State
 
 _THROUGHPUT_STEPS = 12
 _THROUGHPUT_SECONDS = 2.0
+_INSPECTED = 32
 
 
 @dataclass(frozen=True)
@@ -75,6 +76,7 @@ class Trainer:
         torch.manual_seed(plan.seed)  # dropout draws from the global generator
         self._images_seen, self._train_seconds = 0, 0.0
         self.engine, self.start_up_seconds = plan.engine, 0.0
+        self.feature_images = 0
 
     def fit(
         self,
@@ -128,15 +130,42 @@ class Trainer:
         Args:
             least_seconds: How long to go on where steps are fast: the median of a few milliseconds is mostly noise.
         """
-        step = self.prepare()
+        return self._batches.size / self._median_seconds(self.prepare().run, least_seconds)
+
+    def measure(self, least_seconds: float = 0.0) -> Throughput:
+        """Train and classify a few batches, and turn a few into features where features are kept."""
+        feed, batch = self._train_feed(), torch.arange(self._batches.size, device=self._device) % len(self._train)
+        pixels = PixelFeed(self.network, self._train.images, self._plan.normalisation)
+        steps = self._median_seconds(self.prepare(feed).run, least_seconds)
+        features = None
+        with torch.no_grad(), autocast(self._device, self.precision):
+            shown = pixels.pixels(batch, torch.zeros_like(batch))
+            if isinstance(feed, FeatureFeed):
+                features = self._median_seconds(lambda: feed.prefix.features(shown), least_seconds)
+            self.network.eval()
+            predictions = self._median_seconds(lambda: self.network(shown), least_seconds)
+        size = self._batches.size
+        return Throughput(size / steps, size / predictions, None if features is None else size / features)
+
+    def _median_seconds(self, work: Callable[[], object], least_seconds: float) -> float:
+        """Time some work again and again, but for the first time."""
         seconds: list[float] = []
         while (len(seconds) < _THROUGHPUT_STEPS or sum(seconds) < least_seconds) and (
             len(seconds) < 2 or sum(seconds) < _THROUGHPUT_SECONDS
         ):
             started = clock(self._device)
-            step.run()
+            work()
             seconds.append(clock(self._device) - started)
-        return self._batches.size / float(np.median(seconds[1:]))
+        return float(np.median(seconds[1:]))
+
+    def inspected(self, inspect: Callable[[nn.Module, torch.Tensor], Mapping[str, float]]) -> dict[str, float]:
+        """Return what an inspection of the network finds on some training images."""
+        shown = torch.arange(min(_INSPECTED, len(self._train)), device=self._device)
+        pixels = PixelFeed(self.network, self._train.images, self._plan.normalisation)
+        self.network.eval()
+        with torch.no_grad():
+            found = inspect(self.network, pixels.pixels(shown, torch.zeros_like(shown)))
+        return {str(name): float(value) for name, value in found.items()}
 
     def checkpoint_bytes(self) -> int:
         """Size of network and optimiser state together."""
@@ -182,6 +211,7 @@ class Trainer:
             precision=self.precision,
         )
         prepared = prepare(step, self._plan.engine, self._device)
+        self.feature_images = feed.feature_images
         self.engine, self.start_up_seconds = ", ".join([prepared.told, *feed.told]), prepared.seconds
         return prepared
 

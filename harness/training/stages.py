@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -22,6 +22,7 @@ from harness.durable import whole_folder
 from harness.plugin_api.model import EpochReport, FitContext, LabeledImages, Source
 from harness.plugin_api.schedule import Schedule
 from harness.training.checkpoint import checkpoints_of
+from harness.training.cost import training_seconds
 from harness.training.feed import PixelFeed
 from harness.training.loop import Trainer, TrainingPlan
 from harness.training.normalisation import Normalisation
@@ -57,10 +58,12 @@ class StartingPoint:
     Attributes:
         state: Tensors by name, or None for a fresh network.
         provenance: One line a stage, first stage first.
+        inspection: What the model found in its network after each stage, by stage and name.
     """
 
     state: State | None
     provenance: tuple[str, ...]
+    inspection: Mapping[str, Mapping[str, float]]
 
 
 class Transferable(Protocol):
@@ -80,17 +83,43 @@ class Transferable(Protocol):
     def pretraining(self) -> tuple[Stage, ...]:
         """Stages on source sets, in order."""
 
+    def inspect(self, network: nn.Module, images: torch.Tensor) -> Mapping[str, float]:
+        """Say in numbers what is to be known of a trained network."""
+
 
 def pretrain(model: Transferable, context: FitContext) -> StartingPoint:
     """Take a model through its stages, or as much of them as the cache does not hold."""
     weights = model.initial_weights()
     state = read_weights(weights) if weights else None
     provenance = [f"weights {Path(weights).name}"] if weights else []
+    inspection = {}
     for stage in model.pretraining():
         folder = _artefact(model, stage, state, context)
         state, _ = read_state(folder / "weights.safetensors")
-        provenance.append(_told(json.loads((folder / "stage.json").read_text()), folder.name))
-    return StartingPoint(state, tuple(provenance))
+        record = json.loads((folder / "stage.json").read_text())
+        provenance.append(_told(record, folder.name))
+        if record["inspection"]:
+            inspection[stage.name] = record["inspection"]
+    return StartingPoint(state, tuple(provenance), inspection)
+
+
+def outstanding_stages(model: Transferable, context: FitContext) -> dict[str, float]:
+    """Return about how many seconds those of a model's stages will take that the cache does not hold.
+
+    Returns:
+        By what tells a stage from others: models that share a stage compute it once.
+    """
+    weights, missing, seconds = model.initial_weights(), "", dict[str, float]()
+    state = read_weights(weights) if weights else None
+    for stage in model.pretraining():
+        network, _, folder = _begin(model, stage, state, context)
+        if folder.exists() and not missing:
+            state, _ = read_state(folder / "weights.safetensors")
+            continue
+        missing += f"/{folder.name}"  # what a missing stage will hand on is not known, so the way to it tells the next
+        plan, source = _plan(model, stage, context), context.sources[stage.source]
+        seconds[missing] = _expected_seconds(network, plan, source, context)
+    return seconds
 
 
 def told_fresh(names: Sequence[str]) -> str:
@@ -103,21 +132,36 @@ def told_fresh(names: Sequence[str]) -> str:
 
 def _artefact(model: Transferable, stage: Stage, before: State | None, context: FitContext) -> Path:
     """Return the folder that holds a stage's result, made first where it is not there."""
-    torch.manual_seed(_STAGE_SEED)
-    network = model.build(len(context.sources[stage.source].classes))
-    fresh = load_by_name(network, before, model.head(network)) if before is not None else list(network.state_dict())
-    plan = _plan(model, stage, context)
-    folder = context.cache / "stages" / _key(network, plan, context.sources[stage.source], context)
+    network, fresh, folder = _begin(model, stage, before, context)
     folder.parent.mkdir(parents=True, exist_ok=True)
     with filelock.FileLock(f"{folder}.lock"):
         if folder.exists():
             _report_again(folder, context)
         else:
-            record = _train(network, plan, stage, fresh, context)
+            record = _train(model, network, stage, fresh, context)
             with whole_folder(folder) as building:
                 save_state(network.state_dict(), building / "weights.safetensors")
                 (building / "stage.json").write_text(json.dumps(record, indent=1))
     return folder
+
+
+def _begin(
+    model: Transferable, stage: Stage, before: State | None, context: FitContext
+) -> tuple[nn.Module, list[str], Path]:
+    """Return a stage's network as it starts, the tensors that start afresh, and the folder of its result."""
+    torch.manual_seed(_STAGE_SEED)
+    source = context.sources[stage.source]
+    network = model.build(len(source.classes))
+    fresh = load_by_name(network, before, model.head(network)) if before is not None else list(network.state_dict())
+    key = _key(network, _plan(model, stage, context), source, context)
+    return network, fresh, context.cache / "stages" / key
+
+
+def _expected_seconds(network: nn.Module, plan: TrainingPlan, source: Source, context: FitContext) -> float:
+    train, validation, schedule = source.train(), source.validation(), plan.schedule
+    sample = LabeledImages(train.images[: schedule.batch_size], train.labels[: schedule.batch_size])
+    speed = Trainer(network.to(context.device), plan, sample).measure()
+    return training_seconds(speed, schedule, len(train), len(validation))
 
 
 def _plan(model: Transferable, stage: Stage, context: FitContext) -> TrainingPlan:
@@ -139,10 +183,10 @@ def _report_again(folder: Path, context: FitContext) -> None:
 
 
 def _train(
-    network: nn.Module, plan: TrainingPlan, stage: Stage, fresh: list[str], context: FitContext
+    model: Transferable, network: nn.Module, stage: Stage, fresh: list[str], context: FitContext
 ) -> dict[str, Any]:
     """Train a stage's network and return what is to be known of it."""
-    source = context.sources[stage.source]
+    source, plan = context.sources[stage.source], _plan(model, stage, context)
     history: list[EpochReport] = []
 
     def report(epoch: EpochReport) -> None:
@@ -162,6 +206,7 @@ def _train(
         "engine": trainer.engine,
         "torch": torch.__version__,
         "held_out": {name: _accuracy(network, plan, how, load()) for name, load in source.held_out.items()},
+        "inspection": trainer.inspected(model.inspect),
         "history": [asdict(epoch) for epoch in history],
     }
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +14,13 @@ from numpy.typing import NDArray
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from harness.plugin_api.model import FitContext, LabeledImages, Model, ModelCard, Requirements
+from harness.plugin_api.model import FitContext, LabeledImages, Model, ModelCard, Requirements, Throughput
 from harness.training.checkpoint import checkpoints_of
 from harness.training.feed import PixelFeed
 from harness.training.loop import Trainer, TrainingPlan
 from harness.training.normalisation import Normalisation
 from harness.training.predict import Prediction, predict_probabilities
-from harness.training.stages import Stage, pretrain, told_fresh
+from harness.training.stages import Stage, StartingPoint, outstanding_stages, pretrain, told_fresh
 from harness.training.weights import find_head, initial_file, load_by_name, read_state, save_state
 
 _WEIGHTS = "model.safetensors"
@@ -69,6 +70,16 @@ class TorchModel(Model):
         del network
         return {}
 
+    def inspect(self, network: nn.Module, images: torch.Tensor) -> Mapping[str, float]:
+        """Say in numbers what is to be known of a trained network, by name; called after every stage.
+
+        Args:
+            network: In evaluation mode; what the stage left frozen has no gradients.
+            images: float32 (N, 3, S, S), some of the stage's training images, normalised.
+        """
+        del network, images
+        return {}
+
     def head(self, network: nn.Module) -> str:
         """Name of the module that classifies, which no stage hands on; the last linear layer by default."""
         return find_head(network)
@@ -83,13 +94,13 @@ class TorchModel(Model):
 
     def fit(self, train: LabeledImages, validation: LabeledImages, context: FitContext) -> None:
         """Run the pre-training stages (or take them from the cache), then train on BreakHis."""
-        self._network, provenance = self._prepared_network(context)
+        self._network, start = self._prepared_network(context)
         trainer = Trainer(self._network, self._plan(self._network, context), train)
         trainer.fit(validation, context.report, checkpoints_of(context, FINAL_STAGE))
         self._prediction = Prediction(
             len(context.classes), trainer.precision, context.engine, context.schedule.prediction_views
         )
-        self._card = self._describe(trainer, train.images[:1].to(context.device), provenance)
+        self._card = self._describe(trainer, train.images[:1].to(context.device), start)
 
     def predict_proba(self, images: torch.Tensor) -> NDArray[np.floating[Any]]:
         """Return the network's softmax; its mean over eight views if the schedule says so."""
@@ -111,24 +122,31 @@ class TorchModel(Model):
         self._network = network.to(device).to(memory_format=torch.channels_last)
         self._prediction = Prediction.from_text(n_classes, header)
 
-    def measure_throughput(self, sample: LabeledImages, context: FitContext) -> float | None:
+    def measure_throughput(self, sample: LabeledImages, context: FitContext) -> Throughput | None:
         """Time a few steps of the last stage on a fresh network; frozen parts are frozen."""
-        return self.fresh_trainer(sample, context).measure_throughput(_LEAST_SECONDS)
+        return self.fresh_trainer(sample, context).measure(_LEAST_SECONDS)
+
+    def estimate_pretraining(self, context: FitContext) -> Mapping[str, float]:
+        """Time a few steps of every stage that the cache does not hold."""
+        return outstanding_stages(self, context)
 
     def fresh_trainer(self, sample: LabeledImages, context: FitContext) -> Trainer:
         """Return what trains a fresh network as in the last stage, without the stages before it."""
         network = self.build(len(context.classes)).to(context.device)
         return Trainer(network, self._plan(network, context), sample)
 
-    def _prepared_network(self, context: FitContext) -> tuple[nn.Module, tuple[str, ...]]:
+    def _prepared_network(self, context: FitContext) -> tuple[nn.Module, StartingPoint]:
         start = pretrain(self, context)
         torch.manual_seed(context.seed)
         network = self.build(len(context.classes))
         if start.state is None:
             frozen = self._told_frozen(network)
-            return network.to(context.device), (f"final: all fresh{frozen}",) if frozen else ()
-        fresh = told_fresh(load_by_name(network, start.state, self.head(network)))
-        return network.to(context.device), (*start.provenance, f"final: {fresh}{self._told_frozen(network)}")
+            final = f"final: all fresh{frozen}" if frozen else ""
+        else:
+            fresh = told_fresh(load_by_name(network, start.state, self.head(network)))
+            final = f"final: {fresh}{self._told_frozen(network)}"
+        provenance = (*start.provenance, final) if final else start.provenance
+        return network.to(context.device), replace(start, provenance=provenance)
 
     def _told_frozen(self, network: nn.Module) -> str:
         frozen = len(self.frozen(network))
@@ -146,7 +164,8 @@ class TorchModel(Model):
             engine=context.engine,
         )
 
-    def _describe(self, trainer: Trainer, image: torch.Tensor, provenance: tuple[str, ...]) -> ModelCard:
+    def _describe(self, trainer: Trainer, image: torch.Tensor, start: StartingPoint) -> ModelCard:
+        found = trainer.inspected(self.inspect)
         parameters = list(self._network.parameters())
         state = self._network.state_dict().values()
         return ModelCard(
@@ -158,7 +177,9 @@ class TorchModel(Model):
             engine=trainer.engine,
             start_up_seconds=trainer.start_up_seconds,
             precision=trainer.precision,
-            provenance=provenance,
+            feature_images=trainer.feature_images,
+            provenance=start.provenance,
+            inspection={**start.inspection, **({FINAL_STAGE: found} if found else {})},
         )
 
 

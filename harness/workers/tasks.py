@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.plugin_api.model import EpochReport, ModelCard
+from harness.plugin_api.model import EpochReport, ModelCard, Throughput
 from harness.plugin_api.schedule import Schedule
 
 IntArray = NDArray[np.int64]
@@ -107,9 +107,15 @@ class FitTask:
 
 @dataclass(frozen=True)
 class MeasureTask:
-    """Train a few steps on random images, alone on the device."""
+    """Train a few steps on random images, alone on the device.
+
+    Attributes:
+        setting: What it shares with the model's cells.
+        with_pretraining: Also find out what the stages will take that the cache does not hold.
+    """
 
     setting: Setting
+    with_pretraining: bool = False
 
 
 @dataclass(frozen=True)
@@ -138,15 +144,17 @@ class Measured:
     """What a worker returns for a :class:`MeasureTask`.
 
     Attributes:
-        images_per_second: Of training; None for a model that does not train in steps.
+        throughput: None for a model that does not train in steps.
         calibration_seconds: Of the calibration workload in the same process, before and after; None where nothing could
             be measured.
         peak_memory_bytes: Of the process, or of the device's memory on CUDA.
+        pretraining_seconds: What each stage before BreakHis will still take, by its key, if that was asked.
     """
 
-    images_per_second: float | None
+    throughput: Throughput | None
     calibration_seconds: float | None
     peak_memory_bytes: int
+    pretraining_seconds: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

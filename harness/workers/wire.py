@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from pydantic import TypeAdapter, ValidationError
 
 from harness.errors import CellError
-from harness.plugin_api.model import EpochReport, ModelCard
+from harness.plugin_api.model import EpochReport, ModelCard, Throughput
 from harness.text import printable
 from harness.workers.tasks import Answer, Failure, Fitted, Measured
 
@@ -55,6 +55,8 @@ def encode(answer: Answer) -> bytes:
         TypeError: A field holds something that is neither text nor number.
     """
     values, numbers = _values(answer), b""
+    if isinstance(answer, Measured) and answer.throughput is not None:
+        values["throughput"] = _values(answer.throughput)
     if isinstance(answer, Fitted):
         for name in ("validation", "test"):
             array = values[name]
@@ -123,7 +125,7 @@ class Frames:
         return whole
 
 
-def _values(record: Answer | ModelCard) -> dict[str, Any]:
+def _values(record: Answer | ModelCard | Throughput) -> dict[str, Any]:
     """Return a record's fields as they are; a deep copy of a plugin's objects would be whatever they make of it."""
     return {field.name: getattr(record, field.name) for field in fields(record)}
 

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from harness.data.pixels import open_array
 from harness.plugin_api.discovery import PluginReference, load_models
-from harness.plugin_api.model import EpochReport, FitContext, LabeledImages, Model, ModelCard, Source
+from harness.plugin_api.model import EpochReport, FitContext, LabeledImages, Model, ModelCard, Source, Throughput
 from harness.training.calibration import calibration_seconds
 from harness.training.engine import set_up_process
 from harness.training.residence import settle
@@ -114,9 +114,13 @@ def _measure(kind: type[Model], task: MeasureTask) -> Measured:
     with threadpoolctl.threadpool_limits(context.threads):
         # before and after, since on a shared machine the one second is not like the next
         before = calibration_seconds(setting.size, setting.schedule, context.device)
-        speed = kind(kind.Options.model_validate(setting.options)).measure_throughput(sample, context)
+        model = kind(kind.Options.model_validate(setting.options))
+        speed = model.measure_throughput(sample, context)
         after = calibration_seconds(setting.size, setting.schedule, context.device)
-    return Measured(speed, (before + after) / 2, _peak_memory(context.device))
+        ahead = dict(model.estimate_pretraining(context)) if task.with_pretraining else {}
+    if speed is not None and type(speed) is not Throughput:
+        raise TypeError(f"measure_throughput() must return a harness.Throughput, not {type(speed).__name__}")
+    return Measured(speed, (before + after) / 2, _peak_memory(context.device), ahead)
 
 
 def _context(setting: Setting, seed: int, report: Report) -> FitContext:

@@ -42,7 +42,7 @@ def test_a_row_for_every_model_of_every_variant(study, harness):
     stains = [
         json.loads((study / v / "run.json").read_text())["config"]["pixels"]["stain"] for v in ("stained", "plain.1")
     ]
-    assert stains == ["published", "none"]
+    assert stains == ["white-balance", "none"]
 
 
 def test_differences_are_to_the_first_variants_reference(study, harness):
@@ -56,7 +56,7 @@ def test_differences_are_to_the_first_variants_reference(study, harness):
             assert (gap["reference_variant"], gap["reference_model"]) == ("stained", "densenet")
     out = harness("tables", study)[1]
     assert "The reference is densenet of stained" in out
-    assert "plain.1 differs from stained in pixels.stain none instead of published" in out
+    assert "plain.1 differs from stained in pixels.stain none instead of white-balance" in out
 
 
 def test_draws_of_patients_are_shared_by_all_variants(copy, harness):

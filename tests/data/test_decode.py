@@ -12,7 +12,7 @@ from pictures import chunk, flat_png, foreign_files, gradient, jpeg, jpeg_claimi
 from PIL import Image
 
 from harness.data.decode import PixelRecipe, decode, decode_bytes, decode_full_size
-from harness.data.stain import PUBLISHED_REFERENCE
+from harness.data.stain import Macenko
 
 PALETTE = (b"PLTE", bytes([1, 2, 3, 200, 100, 50]))
 
@@ -100,7 +100,7 @@ def test_a_turned_picture_is_set_upright(orientation: int) -> None:
 @pytest.mark.parametrize("shape", [(1, 1), (1, 100), (100, 1)])
 def test_tiny_and_long_pictures(tmp_path: Path, how: str, shape: tuple[int, int]) -> None:
     (tmp_path / "a.png").write_bytes(png(gradient(*shape)))
-    decoded = decode(tmp_path / "a.png", PixelRecipe(16, how, PUBLISHED_REFERENCE))
+    decoded = decode(tmp_path / "a.png", PixelRecipe(16, how, Macenko()))
     assert decoded.pixels.shape == (3, 16, 16)
 
 

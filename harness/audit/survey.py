@@ -16,7 +16,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from harness.data.decode import content_digest, decode_full_size
+from harness.audit.figures import draw_stains, draw_whites
+from harness.audit.report import AuditReport, DivisionFinding, ImageSize, RelatedSlides
+from harness.audit.shortcuts import PICTURE_SIZE, PropertyScore, StainOutcome, file_properties, measure_shortcuts
+from harness.data.decode import content_digest, decode_full_size, resize_square
 from harness.data.likeness import THUMBNAIL_SIZE, NearDuplicate, find_near_duplicates, group_identical, thumbnail
 from harness.data.manifest import REPEATED, UNPARSED, image_files, scan_folder, used_images
 from harness.data.names import CLASSES, parse_stem
@@ -24,12 +27,6 @@ from harness.data.sources import COPIES, scan_source
 from harness.data.tissue import low_tissue, measure_tissue, stain_outliers
 from harness.errors import DataError, SplitError
 from harness.processes import map_in_order
-from harness.protocol.audit_report import (
-    AuditReport,
-    DivisionFinding,
-    ImageSize,
-    RelatedSlides,
-)
 from harness.protocol.gate import Leak, find_leak, find_picture_leak
 from harness.protocol.protocols import PROTOCOLS, deal_tenths, split_images
 
@@ -40,7 +37,9 @@ _CHUNKS_WORTH_A_POOL = 16
 _NO_SLIDE = "images without an official name"
 
 
-def audit_folder(root: Path, seed: int = 0, on_progress: Progress | None = None) -> AuditReport:
+def audit_folder(
+    root: Path, seed: int = 0, on_progress: Progress | None = None, figures: Path | None = None
+) -> AuditReport:
     """Audit BreakHis or LC25000 images.
 
     From 256 images on a pool of processes decodes them, so a script that calls this needs the usual ``__main__`` guard.
@@ -50,6 +49,8 @@ def audit_folder(root: Path, seed: int = 0, on_progress: Progress | None = None)
             LC25000, with its ``groups.csv``.
         seed: The seed of the divisions that are tried.
         on_progress: Called with (images looked at, images in all).
+        figures: A folder for pictures of the whites and of what stain normalisation does; it shows images of ``root``.
+            Only for BreakHis.
 
     Raises:
         DataError: ``root`` is no folder, holds neither set, or its files contradict each other (see
@@ -60,7 +61,7 @@ def audit_folder(root: Path, seed: int = 0, on_progress: Progress | None = None)
         raise DataError(f"no such folder: {root} - pass the folder that holds the images")
     paths = list(image_files(root))
     if any(parse_stem(path.stem) for path in paths):
-        return _audit_breakhis(root, seed, on_progress)
+        return _audit_breakhis(root, seed, on_progress, figures)
     if (root / "groups.csv").is_file() or (root / "lung_colon_image_set").is_dir():
         return _audit_lung(root, seed, on_progress)
     raise DataError(
@@ -70,7 +71,7 @@ def audit_folder(root: Path, seed: int = 0, on_progress: Progress | None = None)
     )
 
 
-def _audit_breakhis(root: Path, seed: int, on_progress: Progress | None) -> AuditReport:
+def _audit_breakhis(root: Path, seed: int, on_progress: Progress | None, figures: Path | None) -> AuditReport:
     manifest = scan_folder(root, "keep")
     unparsed, repeated = (manifest["state"] == state for state in (UNPARSED, REPEATED))
     manifest["image"] = manifest["name"].mask(unparsed, manifest["file"])
@@ -81,6 +82,12 @@ def _audit_breakhis(root: Path, seed: int, on_progress: Progress | None) -> Audi
     near = find_near_duplicates(seen, thumbnails)
     content = seen.set_index("image")["content"]
     content = content[content.index.isin(used["name"])]
+    named = seen[seen["image"].isin(used["name"])]
+    properties, stains, no_shortcuts = _shortcuts(named, seed)
+    if figures is not None and not no_shortcuts:
+        figures.mkdir(parents=True, exist_ok=True)
+        draw_whites(named, figures / "whites.png")
+        draw_stains(named, np.stack(list(named["picture"])), seed, figures / "stains.png")
     return AuditReport(
         folder=str(root),
         kind="breakhis",
@@ -93,6 +100,9 @@ def _audit_breakhis(root: Path, seed: int, on_progress: Progress | None) -> Audi
         double_slides=_related_slides(used, "slide", "type"),
         divided_accessions=_related_slides(used, "accession", "slide"),
         divisions=_breakhis_divisions(used, content, near, seed),
+        properties=properties,
+        stains=stains,
+        no_shortcuts=no_shortcuts,
         **common,
     )
 
@@ -122,6 +132,9 @@ def _audit_lung(root: Path, seed: int, on_progress: Progress | None) -> AuditRep
         double_slides=(),
         divided_accessions=(),
         divisions=_lung_divisions(images, seen.set_index("image")["content"], near, seed),
+        properties=(),
+        stains=(),
+        no_shortcuts="not measured: LC25000 has no patients to keep apart",
         **common,
     )
 
@@ -135,7 +148,7 @@ def _look(
         rows += chunk
         if on_progress:
             on_progress(len(rows), len(images))
-    facts = pd.DataFrame(rows, columns=[*_FACTS, "thumbnail", "error"])
+    facts = pd.DataFrame(rows, columns=[*_FACTS, "properties", "picture", "thumbnail", "error"])
     table = pd.concat([images.reset_index(drop=True), facts], axis=1)
     seen = table[table["error"].isna()].reset_index(drop=True)
     damaged = table[table["error"].notna()]
@@ -161,6 +174,17 @@ def _facts_of_chunk(paths: list[Path]) -> list[dict[str, Any]]:
     return [_facts_of(path) for path in paths]
 
 
+def _shortcuts(seen: pd.DataFrame, seed: int) -> tuple[tuple[PropertyScore, ...], tuple[StainOutcome, ...], str]:
+    """Measure what single properties predict; the reason where that cannot be done."""
+    if seen.empty:
+        return (), (), "not measured: no image with an official name"
+    pictures = np.stack(list(seen["picture"]))
+    try:
+        return *measure_shortcuts(seen.drop(columns="picture"), pictures, seed), ""
+    except SplitError as error:
+        return (), (), f"not measured: {error}"
+
+
 _FACTS = ("content", "height", "width", "share", "hematoxylin", "eosin")
 
 
@@ -174,7 +198,12 @@ def _facts_of(path: Path) -> dict[str, Any]:
     pixels = image.numpy()
     tissue = measure_tissue(pixels)
     values = (content_digest(image), height, width, tissue.share, tissue.hematoxylin, tissue.eosin)
-    return {**dict(zip(_FACTS, values, strict=True)), "thumbnail": thumbnail(image)}
+    return {
+        **dict(zip(_FACTS, values, strict=True)),
+        "properties": file_properties(pixels, path.stat().st_size),
+        "picture": resize_square(image, PICTURE_SIZE, "squash").numpy(),
+        "thumbnail": thumbnail(image),
+    }
 
 
 def _related_slides(used: pd.DataFrame, key: str, told_apart_by: str) -> tuple[RelatedSlides, ...]:

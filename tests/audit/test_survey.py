@@ -9,13 +9,13 @@ import torch
 from places import SHARED
 from torchvision.io import encode_jpeg, encode_png
 
+from harness.audit.report import render_audit
+from harness.audit.survey import audit_folder
 from harness.data.decode import decode_full_size
 from harness.data.likeness import SYMMETRIES, turn
 from harness.data.manifest import image_files
 from harness.data.phantom_sources import write_lung_phantom
 from harness.errors import DataError
-from harness.protocol.audit import audit_folder
-from harness.protocol.audit_report import render_audit
 from harness.protocol.protocols import PROTOCOLS
 
 

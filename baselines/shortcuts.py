@@ -1,0 +1,93 @@
+"""Models that look at one property of the picture and at no tissue: what a network must beat to have seen any.
+
+Logistic regression, classes weighed alike, on the white point, the mean colour or the sharpness of the very pixels that
+every other model gets.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import safetensors.numpy
+import torch
+from numpy.typing import NDArray
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from harness import FitContext, LabeledImages, Model, ModelCard, hookimpl, mean_colour, sharpness, white_point
+from harness.plugin_api.hookspecs import Register
+
+_FILE = "model.safetensors"
+
+
+class _Shortcut(Model):
+    """Logistic regression on a property of the picture."""
+
+    is_shortcut = True
+    property_of: ClassVar[Callable[[NDArray[np.uint8]], NDArray[np.float64]]]
+    _arrays: dict[str, NDArray[np.float64]]
+
+    def fit(self, train: LabeledImages, validation: LabeledImages, context: FitContext) -> None:
+        """Fit on the training images; nothing is chosen, so validation is not looked at."""
+        del validation, context
+        machine = make_pipeline(StandardScaler(), LogisticRegression(class_weight="balanced"))
+        machine.fit(self._properties(train.images), train.labels.cpu().numpy())
+        scaler, regression = machine[0], machine[1]
+        slope = regression.coef_[0] / scaler.scale_
+        self._arrays = {"slope": slope, "intercept": regression.intercept_ - slope @ scaler.mean_}
+
+    def predict_proba(self, images: torch.Tensor) -> NDArray[np.floating[Any]]:
+        """Return probabilities (N, 2)."""
+        logits = self._properties(images) @ self._arrays["slope"] + self._arrays["intercept"]
+        malignant = 1 / (1 + np.exp(-logits))
+        return np.stack([1 - malignant, malignant], axis=1)
+
+    def describe(self) -> ModelCard:
+        """Count the weights and the intercept."""
+        stored = sum(array.size for array in self._arrays.values())
+        return ModelCard(parameters=stored, weights_bytes=4 * stored)
+
+    def save(self, folder: Path) -> None:
+        """Write the arrays."""
+        safetensors.numpy.save_file(self._arrays, folder / _FILE)
+
+    def load(self, folder: Path, device: torch.device, n_classes: int) -> None:
+        """Read the arrays."""
+        del device, n_classes
+        self._arrays = safetensors.numpy.load_file(folder / _FILE)
+
+    def _properties(self, images: torch.Tensor) -> NDArray[np.float64]:
+        return type(self).property_of(images.cpu().numpy())
+
+
+class WhitePoint(_Shortcut):
+    """The white of the picture, three numbers."""
+
+    name = "white-point"
+    property_of = staticmethod(white_point)
+
+
+class MeanColour(_Shortcut):
+    """The mean colour of the picture, three numbers."""
+
+    name = "mean-colour"
+    property_of = staticmethod(mean_colour)
+
+
+class Sharpness(_Shortcut):
+    """The sharpness of the picture, one number."""
+
+    name = "sharpness"
+    property_of = staticmethod(sharpness)
+
+
+@hookimpl
+def harness_register_models(register: Register) -> None:
+    """Offer the three."""
+    register(WhitePoint)
+    register(MeanColour)
+    register(Sharpness)

@@ -1,0 +1,1 @@
+"""The audit of a folder of images, before any training."""

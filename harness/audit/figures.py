@@ -1,0 +1,100 @@
+"""Pictures of an audit: the whites of both classes side by side, and what stain normalisation makes of some images."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from harness.audit.shortcuts import METHODS, normalisers_of
+from harness.data.names import CLASSES
+from harness.protocol.protocols import PROTOCOLS, split_images
+
+_COLUMNS = 32  # swatches in a row
+_PER_CLASS = 8
+_GAP = 4
+_COLOURS = ("C0", "C3")
+_STYLE: dict[Any, Any] = {"font.size": 9, "axes.spines.top": False, "axes.spines.right": False, "legend.frameon": False}
+
+
+def draw_whites(images: pd.DataFrame, file: Path) -> None:
+    """Draw every image's white point as a swatch, class beside class, and red against green.
+
+    Args:
+        images: One row an image: ``magnification label accession properties``.
+        file: The PNG to write.
+    """
+    white = np.array([row["white point"] for row in images["properties"]])
+    magnifications = sorted(images["magnification"].unique())
+    with mpl.rc_context(_STYLE):
+        figure = Figure(figsize=(11, 2.6 * len(magnifications)), dpi=110, layout="constrained")
+        axes = figure.subplots(len(magnifications), 3, squeeze=False, width_ratios=[1, 1, 0.8])
+        for row, magnification in zip(axes, magnifications, strict=True):
+            for label, place in enumerate(row[:2]):
+                at = ((images["magnification"] == magnification) & (images["label"] == label)).to_numpy()
+                _draw_swatches(place, white[at], images["accession"].to_numpy()[at])
+                place.set_title(f"{int(magnification)}x, {CLASSES[label]}: {at.sum()} images", fontsize=9)
+                row[2].scatter(white[at, 0], white[at, 1], s=7, alpha=0.5, color=_COLOURS[label], label=CLASSES[label])
+            row[2].set(xlabel="white point, red", ylabel="green")
+            row[2].legend(fontsize=8, loc="lower right")
+        figure.savefig(file, metadata={"Software": None})
+
+
+def _draw_swatches(axes: Axes, white: NDArray[np.float64], accessions: NDArray[np.str_]) -> None:
+    """Fill a panel with swatches, accession by accession, the darkest accession first."""
+    brightness = pd.Series(white.mean(axis=1)).groupby(accessions).transform("mean").to_numpy()
+    order = np.lexsort((accessions, brightness))
+    rows = max(1, -(-len(white) // _COLUMNS))
+    grid = np.full((rows * _COLUMNS, 4), 0.0)
+    grid[: len(white)] = np.column_stack([white[order] / 255, np.ones(len(white))])
+    axes.imshow(grid.reshape(rows, _COLUMNS, 4), interpolation="nearest")
+    axes.set_facecolor("0.45")  # a white swatch must stand out from where there is none
+    axes.set(xticks=[], yticks=[], anchor="N")
+    axes.spines[:].set_visible(False)
+
+
+def draw_stains(images: pd.DataFrame, pictures: NDArray[np.uint8], seed: int, file: Path) -> None:
+    """Draw some pictures, a column each, after every stain normalisation, a row each; benign left, malignant right.
+
+    Args:
+        images: One row a picture: ``name sha256 slide accession magnification label``.
+        pictures: uint8 (N, 3, H, W).
+        seed: Of the split that ``fitted`` needs.
+        file: The PNG to write.
+    """
+    images = images.reset_index(drop=True)
+    splits = split_images(PROTOCOLS["accession-5fold"], images, (seed,))
+    magnification = images["magnification"].value_counts().idxmax()
+    chosen = np.concatenate([_spread(images, int(magnification), label) for label in range(len(CLASSES))])
+    with mpl.rc_context(_STYLE):
+        figure = Figure(figsize=(13, 0.95 * len(METHODS)), dpi=110, layout="constrained")
+        figure.suptitle(f"{magnification}x: benign left, malignant right")
+        for method, axes in zip(METHODS, figure.subplots(len(METHODS), 1), strict=True):
+            normalisers = normalisers_of(method, images, splits, pictures)[0]
+            painted = [normalise(pictures[at]) if (normalise := normalisers[at]) else None for at in chosen]
+            shown = [pictures[at] if after is None else after for at, after in zip(chosen, painted, strict=True)]
+            axes.imshow(np.concatenate([_framed(picture) for picture in shown], axis=2).transpose(1, 2, 0))
+            axes.set(xticks=[], yticks=[])
+            axes.set_ylabel(method, rotation=0, ha="right", va="center")
+            axes.spines[:].set_visible(False)
+        figure.savefig(file, metadata={"Software": None})
+
+
+def _spread(images: pd.DataFrame, magnification: int, label: int) -> NDArray[np.int64]:
+    """Choose pictures of a class from different accessions as far as there are, evenly over their names."""
+    own = images[(images["magnification"] == magnification) & (images["label"] == label)].sort_values("name")
+    first = own.drop_duplicates("accession")
+    own = first if len(first) >= _PER_CLASS else own
+    places = np.linspace(0, len(own) - 1, min(_PER_CLASS, len(own))).round().astype(int)
+    chosen: NDArray[np.int64] = own.index.to_numpy(np.int64)[places]
+    return chosen
+
+
+def _framed(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    return np.pad(picture, ((0, 0), (0, _GAP), (0, _GAP)), constant_values=128)

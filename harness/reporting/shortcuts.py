@@ -1,0 +1,64 @@
+"""Each model against the best shortcut: which of them have learned more than a property of the picture."""
+
+from __future__ import annotations
+
+from statistics import fmean
+
+from harness.reporting.contrasts import CONTRASTED, Contrast, adjusted_contrasts
+from harness.reporting.results import Results
+from harness.reporting.scores import Tested
+
+METRICS = ("balanced_accuracy", "auc")
+
+
+def best_shortcuts(results: Results) -> dict[int, str]:
+    """Name the best shortcut at each magnification: the highest AUC on validation, over cells.
+
+    It is chosen on validation so that its figures on test are as honest as any model's.
+    """
+    found: dict[int, dict[str, list[float]]] = {}
+    for cell in results.cells.values():
+        value = cell["validation_metrics"]["auc"]
+        if cell["is_shortcut"] and value is not None:
+            found.setdefault(cell["magnification"], {}).setdefault(cell["model"], []).append(value)
+    return {
+        magnification: max(sorted(values), key=lambda label: fmean(values[label]))
+        for magnification, values in sorted(found.items())
+    }
+
+
+def shortcut_contrasts(
+    results: Results, tested: dict[int, dict[str, Tested]], shortcuts: dict[int, str]
+) -> list[Contrast]:
+    """Compare every model that is no shortcut with the best shortcut, on the same test images."""
+    pairs = [
+        (tested[magnification][label], tested[magnification][shortcut])
+        for magnification, shortcut in shortcuts.items()
+        for label in results.labels
+        if label in tested[magnification] and not results.is_shortcut(label)
+    ]
+    return adjusted_contrasts(results, pairs, METRICS)
+
+
+def summarise_shortcuts(shortcuts: dict[int, str], beaten: list[Contrast]) -> list[str]:
+    """Say in plain sentences which models can be told from the best shortcut."""
+    if not shortcuts:
+        return ["No shortcut was run, so nothing tells whether these models see more than the colour of the light."]
+    named = ", ".join(f"{label} at {magnification}x" for magnification, label in shortcuts.items())
+    head = f"The best shortcut on validation is {named}."
+    return [f"{head} {' '.join(_sentence(metric, beaten) for metric in METRICS)}"] if beaten else [head]
+
+
+def _sentence(metric: str, beaten: list[Contrast]) -> str:
+    found = [contrast for contrast in beaten if contrast.metric == metric]
+    if all(contrast.p_t is None for contrast in found):
+        return f"In {CONTRASTED[metric]} no difference from it can be tested over folds."
+    better, worse = (
+        [contrast for contrast in found if contrast.sure and (contrast.value > 0) is wanted] for wanted in (True, False)
+    )
+    parts = [f"{words}: {_named(some)}" for words, some in (("better", better), ("worse", worse)) if some]
+    return f"In {CONTRASTED[metric]} can be told from it: {'; '.join(parts) or 'no model'}."
+
+
+def _named(contrasts: list[Contrast]) -> str:
+    return ", ".join(f"{one.label} at {one.magnification}x ({100 * one.value:+.1f})" for one in contrasts)
