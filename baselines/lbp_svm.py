@@ -34,13 +34,15 @@ class LbpSvmOptions(Options):
 
     Attributes:
         radii: Of the patterns, in pixels; each has 8 points a pixel of radius.
-        channel: The ``grey`` image, or its ``haematoxylin`` density after colour deconvolution.
+        channel: Red, green and blue, each by itself (``colour``; Mäenpää and Pietikäinen, Pattern Recognition 2004),
+            the ``grey`` image, or its ``haematoxylin`` density after colour deconvolution. Colour was chosen on
+            validation.
         penalties: Values of C to try.
         gammas: Values of the RBF kernel's gamma to try, in multiples of 1 / number of features.
     """
 
     radii: tuple[int, ...] = (1, 2, 3)
-    channel: Channel = "grey"
+    channel: Channel = "colour"
     penalties: tuple[float, ...] = Field((0.1, 1.0, 10.0, 100.0), min_length=1)
     gammas: tuple[float, ...] = Field((0.1, 0.3, 1.0, 3.0), min_length=1)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +17,7 @@ from skimage.color import rgb2gray, rgb2hed
 from skimage.feature import local_binary_pattern
 
 Features = NDArray[np.float64]
-Channel = Literal["grey", "haematoxylin"]
+Channel = Literal["colour", "grey", "haematoxylin"]
 
 _VERSION = 1
 _LEVELS = 255
@@ -30,7 +30,8 @@ class TextureRecipe:
 
     Attributes:
         radii: Of the patterns, in pixels; each has 8 points a pixel of radius.
-        channel: The ``grey`` image, or its ``haematoxylin`` density after colour deconvolution.
+        channel: Red, green and blue, each by itself (``colour``), the ``grey`` image, or its ``haematoxylin`` density
+            after colour deconvolution.
     """
 
     radii: tuple[int, ...]
@@ -49,7 +50,7 @@ def texture_features(
         threads: How many; one a core by default.
 
     Returns:
-        (N, sum of 8 r + 2 over radii); each radius' histogram sums to 1.
+        (N, sum of 8 r + 2 over radii), three times as wide for ``colour``; each radius' histogram sums to 1.
     """
     # threads serve: skimage lets go of the interpreter's lock
     with ThreadPoolExecutor(threads or os.cpu_count()) as pool:
@@ -81,7 +82,11 @@ def haematoxylin(image: NDArray[np.uint8]) -> NDArray[np.uint16]:
     return levels
 
 
-_CHANNELS: dict[Channel, Callable[[NDArray[np.uint8]], NDArray[Any]]] = {"grey": grey, "haematoxylin": haematoxylin}
+_PLANES: dict[Channel, Callable[[NDArray[np.uint8]], Iterable[NDArray[Any]]]] = {
+    "colour": lambda image: image,
+    "grey": lambda image: [grey(image)],
+    "haematoxylin": lambda image: [haematoxylin(image)],
+}
 
 
 def _features(image: NDArray[np.uint8], recipe: TextureRecipe, cache: Path | None) -> Features:
@@ -102,4 +107,4 @@ def _features(image: NDArray[np.uint8], recipe: TextureRecipe, cache: Path | Non
 
 
 def _compute(image: NDArray[np.uint8], recipe: TextureRecipe) -> Features:
-    return lbp_histograms(_CHANNELS[recipe.channel](image), recipe.radii)
+    return np.concatenate([lbp_histograms(plane, recipe.radii) for plane in _PLANES[recipe.channel](image)])

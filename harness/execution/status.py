@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 from collections import Counter
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from statistics import fmean
 from typing import Any
@@ -77,19 +78,33 @@ def read_provenance(store: RunStore) -> dict[str, list[dict[str, Any]]]:
     """Return where the weights of each model's finished cells come from.
 
     Returns:
-        By label: each chain of ``steps``, first stage first, and how many ``cells`` have it; usually one a model.
+        By label: each chain of ``steps``, first stage first, how many ``cells`` have it (usually there is one chain a
+        model), and what the model told of its networks after each stage, the mean over those cells.
 
     Raises:
         DataError: No run there.
     """
-    chains: dict[str, Counter[tuple[str, ...]]] = {}
+    chains: dict[str, dict[tuple[str, ...], list[dict[str, Any]]]] = {}
     for record in store.require().read_cells().values():
         if record["state"] == DONE:
-            chains.setdefault(record["model"], Counter())[tuple(record["provenance"])] += 1
+            chains.setdefault(record["model"], {}).setdefault(tuple(record["provenance"]), []).append(record)
     return {
-        label: [{"steps": list(steps), "cells": cells} for steps, cells in found.items()]
+        label: [
+            {"steps": list(steps), "cells": len(records), "inspection": mean_inspection(records)}
+            for steps, records in found.items()
+        ]
         for label, found in sorted(chains.items())
     }
+
+
+def mean_inspection(records: Iterable[Mapping[str, Any]]) -> dict[str, dict[str, float]]:
+    """Average what cells of a model tell of their networks, by stage and name."""
+    found: dict[str, dict[str, list[float]]] = {}
+    for record in records:
+        for stage, figures in record.get("inspection", {}).items():
+            for name, value in figures.items():
+                found.setdefault(stage, {}).setdefault(name, []).append(value)
+    return {stage: {name: fmean(values) for name, values in figures.items()} for stage, figures in found.items()}
 
 
 def _current_parts(config: RunConfig, host: PluginHost) -> dict[str, dict[str, str]]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from harness.evaluation.resampling import Interval
+from harness.execution.status import mean_inspection
 from harness.reporting.across import (
     RunModel,
     heading,
@@ -116,9 +117,20 @@ def _notes(runs: dict[str, Results]) -> list[str]:
         "In %; in brackets the 95 % interval: accessions resampled within their class, the same draws for all rows. It "
         "says what other patients would change, not what another training would. None below five tested accessions of "
         "a class.",
+        *_inspections(runs),
         *first.reference_notes(),
         *_run_notes(runs),
         *missing_notes(runs),
+    ]
+
+
+def _inspections(runs: dict[str, Results]) -> list[str]:
+    """Say what each model tells of its networks after each stage, such as which gates were trained and moved."""
+    return [
+        f"{name}, {label}, after {stage}: {', '.join(f'{what} {value:.4f}' for what, value in figures.items())}."
+        for name, run in runs.items()
+        for label in run.labels
+        for stage, figures in mean_inspection(run.cells_of(label)).items()
     ]
 
 

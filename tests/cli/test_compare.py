@@ -82,18 +82,39 @@ def test_no_run(harness, base, tmp_path):
 
 
 def test_dearer_training_is_seen_on_any_machine(harness, base, tmp_path):
-    """Ten times the images on a machine of twice the speed: images and calibrated cost tell."""
+    """Ten times the images on a machine of twice the speed: the training curve and the calibrated cost tell."""
     new = shutil.copytree(base, tmp_path / "new")
     for place, file in enumerate(sorted(new.glob("cells/densenet-*/cell.json"))):
         cell = json.loads(file.read_text())
         before = json.loads((base / file.relative_to(new)).read_text())
-        budget = int(pd.read_parquet(file.parent / "history.parquet")["images_seen"].max())
-        for record, images in ((cell, budget), (before, budget / (8 + place))):
-            record["convergence"] = {"epochs": 1, "images": images, "train_seconds": 1.0, "balanced_accuracy": 0.6}
+        for folder, waited, record in ((base, 2 + place % 2, before), (new, 20, cell)):
+            told = folder / file.parent.relative_to(new) / "history.parquet"
+            epoch = pd.read_parquet(told).iloc[:1]
+            epochs = pd.concat([epoch.assign(epoch=at, images_seen=100 * at) for at in range(1, 31)])
+            learned = (epochs["epoch"] > waited).to_numpy()
+            epochs["train_balanced_accuracy"] = learned * 0.4 + 0.5
+            epochs.to_parquet(told, index=False)
+            record["epochs"], record["single_class"] = len(epochs), False
         cell["timings"]["images_per_second_alone"] *= 2
         cell["timings"]["calibration_seconds"] /= 2
         file.write_text(json.dumps(cell))
         (base / file.relative_to(new)).write_text(json.dumps(before))
     answer = json.loads(harness("compare", base, new, "--json")[1])
     worse = {row["quantity"] for row in answer["rows"] if row["verdict"] == "worse"}
-    assert worse == {"images to convergence", "calibrated cost"}
+    assert worse == {"area over the training curve", "calibrated cost"}
+
+
+def test_a_network_that_learns_nothing_costs_its_whole_budget(harness, base, tmp_path):
+    new = shutil.copytree(base, tmp_path / "new")
+    budget = 0
+    for folder, level in ((base, 0.9), (new, 0.5)):
+        for file in sorted(folder.glob("cells/densenet-*/history.parquet")):
+            epochs = pd.read_parquet(file).assign(train_balanced_accuracy=level)
+            epochs.to_parquet(file, index=False)
+            budget += int(epochs["images_seen"].max()) * (folder == new)
+            cell = json.loads((file.parent / "cell.json").read_text())
+            (file.parent / "cell.json").write_text(json.dumps(cell | {"single_class": False}))
+    rows = json.loads(harness("compare", base, new, "--json")[1])["rows"]
+    (area,) = (row for row in rows if row["quantity"] == "area over the training curve")
+    assert area["new"] == budget
+    assert area["base"] == 5  # an image a cell: at the level from the start
