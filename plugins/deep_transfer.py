@@ -5,9 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Literal
 
-from harness_plugins.densenet import DenseNetOptions, OpenGate, add_squeeze_excitation, build_densenet, gate_spread
+from harness_plugins.densenet import (
+    DenseNetOptions,
+    add_squeeze_excitation,
+    build_densenet,
+    gate_spread,
+    open_squeeze_excitation,
+)
 from pydantic import Field
-from timm.layers import SEModule
 from torch import Tensor, nn
 
 from harness import Schedule, Stage, TorchModel, hookimpl
@@ -59,12 +64,7 @@ class DeepTransfer(TorchModel):
         network = build_densenet(self.options, n_classes)
         if self.options.reduction is None:
             return network
-        add_squeeze_excitation(network, self.options.reduction, OpenGate)
-        for module in network.modules():
-            if isinstance(module, SEModule):
-                nn.init.zeros_(module.fc2.weight)
-                nn.init.zeros_(module.fc2.bias)
-        return network
+        return add_squeeze_excitation(network, self.options.reduction, open_squeeze_excitation)
 
     def initial_weights(self) -> str | None:
         """Stage 1, if it is not trained here."""

@@ -16,6 +16,7 @@ from harness import Options, TorchModel, hookimpl
 from harness.plugin_api.hookspecs import Register
 
 _PAPER_DROPOUT, _DENSENET_121 = 0.25, (32, (6, 12, 24, 16))
+MakeGate = Callable[[int, int], SEModule]
 BlockConfig = Annotated[tuple[int, ...], Field(min_length=1, max_length=8)]
 
 
@@ -76,7 +77,9 @@ class SEDenseNet(TorchModel):
 
     def build(self, n_classes: int) -> nn.Module:
         """Make timm's DenseNet and add timm's SE modules to it."""
-        return add_squeeze_excitation(build_densenet(self.options, n_classes), self.options.reduction)
+        return add_squeeze_excitation(
+            build_densenet(self.options, n_classes), self.options.reduction, squeeze_excitation
+        )
 
     def deviations(self) -> tuple[str, ...]:
         """Compare the options with the paper's recipe, which does not tell the reduction."""
@@ -88,24 +91,30 @@ class SEDenseNet(TorchModel):
 
 
 class OpenGate(nn.Module):
-    """Twice a sigmoid: exactly one at zero, where its slope is 0.5.
-
-    A gate behind zero weights therefore leaves every channel as it is and still learns.
-    """
+    """Twice a sigmoid: exactly one at zero, where its slope is 0.5."""
 
     def forward(self, x: Tensor) -> Tensor:
         """Return 2 sigmoid(x), 0 to 2."""
         return 2 * x.sigmoid()
 
 
+class Contrast(nn.Module):
+    """Each hidden unit minus its mirror image: SiLU(x) - SiLU(x) from the last channel to the first."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return (N, hidden, 1, 1) of the same shape; all zero where mirrored units are equal."""
+        activated = nn.functional.silu(x)
+        return activated - activated.flip(1)
+
+
 class SEDenseLayer(DenseLayer):
     """A dense layer whose new features are re-weighted before they join the others."""
 
-    def __init__(self, plain: DenseLayer, reduction: int, gate: type[nn.Module]) -> None:
+    def __init__(self, plain: DenseLayer, se: SEModule) -> None:
         growth_rate = plain.conv2.out_channels
         super().__init__(plain.conv1.in_channels, growth_rate, plain.conv1.out_channels // growth_rate)
         self.load_state_dict(plain.state_dict())  # timm initialises whole networks, not layers
-        self.se = squeeze_excitation(growth_rate, reduction, gate)
+        self.se = se
 
     def forward(self, x: Tensor | list[Tensor]) -> Tensor:
         """Return the re-weighted new features: (N, growth_rate, h, w)."""
@@ -123,29 +132,45 @@ def build_densenet(options: DenseNetOptions, n_classes: int) -> nn.Module:
     )
 
 
-def add_squeeze_excitation(network: nn.Module, reduction: int, gate: type[nn.Module] = nn.Sigmoid) -> nn.Module:
+def add_squeeze_excitation(network: nn.Module, reduction: int, make: MakeGate) -> nn.Module:
     """Put an SE module into every dense layer and behind every transition; other tensors keep their names.
 
     Args:
         network: timm's DenseNet.
         reduction: Channels to hidden channels.
-        gate: What turns the last layer's output into the factors of the channels.
+        make: Makes a module from the number of channels and the reduction.
     """
     for stage in network.features.children():
         if isinstance(stage, DenseBlock):
             for name, layer in list(stage.items()):
-                stage[name] = SEDenseLayer(layer, reduction, gate)
+                stage[name] = SEDenseLayer(layer, make(layer.conv2.out_channels, reduction))
         elif isinstance(stage, DenseTransition):
-            stage.add_module("se", squeeze_excitation(stage.conv.out_channels, reduction, gate))
+            stage.add_module("se", make(stage.conv.out_channels, reduction))
     return network
 
 
-def squeeze_excitation(channels: int, reduction: int, gate: type[nn.Module]) -> SEModule:
+def squeeze_excitation(channels: int, reduction: int) -> SEModule:
     """Make an SE module whose hidden width really is ``channels / reduction``.
 
     timm rounds ``rd_ratio`` up to a multiple of 8, so ratios of 4, 8 and 16 would give 32 channels the same module.
     """
-    return SEModule(channels, rd_channels=max(1, channels // reduction), gate_layer=gate)
+    return SEModule(channels, rd_channels=max(1, channels // reduction))
+
+
+def open_squeeze_excitation(channels: int, reduction: int) -> SEModule:
+    """Make an SE module that starts at exactly one for every channel, and learns from the first step.
+
+    Zero weights behind the hidden units would do for the start and hardly ever leave it: both layers wait for each
+    other (docs/decisions/0015-gates-that-learn.md). Here hidden units start as mirror images of each other, so that
+    their contrasts are zero, and the weights behind them at random, so that every unit has a gradient.
+    """
+    hidden = max(2, 2 * (channels // (2 * reduction)))
+    module = SEModule(channels, rd_channels=hidden, act_layer=Contrast, gate_layer=OpenGate)
+    with torch.no_grad():
+        for parameter in module.fc1.parameters():
+            parameter[hidden // 2 :] = parameter[: hidden // 2].flip(0)
+        module.fc2.bias.zero_()
+    return module
 
 
 def gate_spread(network: nn.Module, images: Tensor) -> dict[str, float]:

@@ -39,12 +39,21 @@ def test_an_open_gate_is_one_and_learns():
     assert x.grad.tolist() == [0.5, 0.5, 0.5]
 
 
-def test_plain_weights_compute_the_same_at_the_start():
-    model, gated = network(freeze="none")
-    plain = build_densenet(model.options, 2)
+@pytest.mark.parametrize("reduction", [1, 3, 4, 8])
+def test_plain_weights_compute_the_same_at_the_start(reduction):
+    model = DeepTransfer(DeepTransferOptions(**SHAPE, weights="somewhere", reduction=reduction))
+    gated, plain = model.build(2), build_densenet(model.options, 2)
     gated.load_state_dict(plain.state_dict(), strict=False)
-    images = torch.randn(2, 3, 32, 32)
+    images = torch.randn(16, 3, 32, 32)
     assert torch.equal(gated.eval()(images), plain.eval()(images))
+
+
+def test_every_hidden_unit_learns_from_the_first_step():
+    _, built = network(freeze="none")
+    built(torch.randn(8, 3, 32, 32)).square().sum().backward()
+    units = [parameter.grad for name, parameter in built.named_parameters() if name.endswith(".se.fc1.weight")]
+    assert units
+    assert all((unit.flatten(1).abs().max(1).values > 0).all() for unit in units)
 
 
 def test_gates_move_where_they_are_trained_and_nowhere_else():
@@ -52,17 +61,21 @@ def test_gates_move_where_they_are_trained_and_nowhere_else():
     spread = train(model, built)
     assert set(spread) == {f"gate spread {part}" for part in ("denseblock2", "transition2", "denseblock3")}
     assert all(value > 1e-3 for value in spread.values()), spread
-    frozen = {name: t for name, t in built.state_dict().items() if "denseblock1" in name and ".se.fc2" in name}
-    assert frozen
-    assert all(not tensor.any() for tensor in frozen.values())
+    factors = []
+    for name, module in built.named_modules():
+        if "denseblock1" in name and isinstance(module, OpenGate):
+            module.register_forward_hook(lambda _module, _inputs, output: factors.append(output))
+    built(torch.randn(4, 3, 32, 32))
+    assert len(factors) == 2
+    assert all(torch.equal(factor, torch.ones_like(factor)) for factor in factors)
 
 
 def test_a_network_from_scratch_keeps_the_usual_gates():
     built = SEDenseNet(SEDenseNetOptions(**SHAPE, reduction=4)).build(2).eval()
     spread = gate_spread(built, torch.randn(4, 3, 32, 32))
-    assert set(spread) == {
-        "gate spread " + part for part in ("denseblock1", "transition1", "denseblock2", "transition2", "denseblock3")
-    }
+    parts = ("denseblock1", "transition1", "denseblock2", "transition2", "denseblock3")
+    assert set(spread) == {f"gate spread {part}" for part in parts}
+    assert min(spread.values()) > 0
 
 
 @pytest.mark.parametrize(

@@ -2,10 +2,10 @@
 
 python tests/simulations/convergence.py > results/statistics/convergence.md
 
-Learning curves are drawn: balanced accuracy rises from 0.5 to 0.85 as 1 - exp(-t / scale), and validation scatters about
-it from epoch to epoch, as it does on real images (deviation 0.05 to 0.08 with some 140 validation images; on training
-images 0.02). A good definition gives the same answer whatever the budget, and says a quarter more of a network that
-learns a quarter slower.
+Learning curves are drawn: balanced accuracy rises from 0.5 to 0.85 as 1 - exp(-t / scale), and validation scatters
+about it from epoch to epoch, as it does on real images (deviation 0.05 to 0.08 with some 140 validation images; on
+training images 0.02). A good definition gives the same answer whatever the budget, and says a quarter more of a network
+that learns a quarter slower.
 """
 
 from __future__ import annotations
