@@ -3,7 +3,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: demo test lint regression reference benchmark faults fuzz
+.PHONY: demo test lint regression regression-power reference real benchmark faults fuzz
 .DELETE_ON_ERROR:
 
 demo: $(INSTALLED)  ## the whole comparison on generated images, on the CPU
@@ -27,6 +27,14 @@ regression: $(INSTALLED)  ## has accuracy or convergence got worse since results
 	HARNESS_CACHE=.demo/regression/cache $(REGRESSION) --out .demo/regression/run > /dev/null
 	$(BIN)/harness compare results/reference/demo .demo/regression/run --fail-on-regression
 
+regression-power: $(INSTALLED)  ## does the gate find a densenet that is taught wrongly, and one that learns slowly?
+	for harm in crippled slow; do \
+		rm -rf .demo/$$harm; \
+		$(REGRESSION) --models densenet -o models.densenet.plugin=$$harm --plugin tests/simulations/crippled.py \
+			--out .demo/$$harm > /dev/null || exit 1; \
+		$(BIN)/harness compare results/reference/demo .demo/$$harm | grep -E "^- densenet: " || exit 1; \
+	done
+
 reference: $(INSTALLED)  ## accept what the models do now as the reference that regression compares with
 	rm -rf .demo/reference
 	HARNESS_CACHE=.demo/reference/cache $(REGRESSION) --out .demo/reference/run
@@ -34,6 +42,11 @@ reference: $(INSTALLED)  ## accept what the models do now as the reference that 
 	rm -rf results/reference/demo
 	rm -rf .demo/reference/run/*/*/model.* .demo/reference/run/logs .demo/reference/run/active .demo/reference/run/checkpoints .demo/reference/run/.lock*
 	mv .demo/reference/run results/reference/demo
+
+# Every result on real images, in turn: DATA is BreakHis, LUNG is LC25000 with its groups.csv, WEIGHTS a file of DenseNet-121's.
+# What is finished is kept, so it goes on where it was stopped; it tells first how long each run will take.
+real: $(INSTALLED)
+	$(BIN)/python results/regenerate.py --data "$(DATA)" --lung "$(LUNG)" --weights "$(WEIGHTS)"
 
 benchmark: $(INSTALLED)  ## the speed of the hot paths, in multiples of a fixed piece of work
 	mkdir -p .benchmarks

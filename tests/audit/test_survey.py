@@ -304,3 +304,48 @@ def test_real_lung_tiles():
     assert division(report, "tiles").shared["tile"] == ()
     between = {pair.origins for pair in report.near_duplicates if len(pair.origins) > 1}
     assert between == {("lung_n-0177", "lung_n-0228")}
+
+
+def scores(report, colours):
+    return {score.magnification: score.auc for score in report.properties if (score.name, score.colours) == colours}
+
+
+def test_a_light_that_tells_the_class_is_found_and_taken_out(slides):
+    for path in image_files(slides):
+        if "_B_" in path.stem:
+            pixels = decode_full_size(path).numpy().astype(float)
+            write(path, (pixels * np.array([0.85, 0.97, 0.85])[:, None, None]).astype(np.uint8))
+    report = audit_folder(slides)
+    assert min(scores(report, ("white point", "file")).values()) > 0.95
+    assert max(scores(report, ("white point", "white-balance")).values()) < 0.85
+    assert "The strongest property of the files: 40x white point, AUC 1.00" in render_audit(report)
+    json.dumps(report.to_json())
+
+
+def test_what_stain_normalisation_does_is_counted_by_class(clean):
+    counted = {(outcome.method, outcome.label): outcome.images for outcome in clean.stains}
+    assert set(counted) == {
+        (method, label)
+        for method in ("none", "macenko", "published", "reinhard", "white-balance", "slide", "fitted")
+        for label in (0, 1)
+    }
+    assert not any(outcome.swapped for outcome in clean.stains if outcome.method != "published")
+    assert not any(outcome.dark_backgrounds for outcome in clean.stains if outcome.method == "white-balance")
+
+
+def test_pictures_of_whites_and_stains(phantom, tmp_path):
+    audit_folder(phantom, figures=tmp_path / "figures")
+    for name in ("whites.png", "stains.png"):
+        assert decode_full_size(tmp_path / "figures" / name).shape[0] == 3
+
+
+def test_the_white_point_of_real_images():
+    report = audit_folder(real("breakhis"))
+    found = scores(report, ("white point", "file"))
+    assert found[100] > 0.75
+    assert found[200] > 0.9
+    dark = {
+        outcome.method: outcome.dark_backgrounds / outcome.images for outcome in report.stains if outcome.label == 0
+    }
+    assert dark["published"] > 0.5
+    assert dark["white-balance"] <= 0.03
