@@ -126,9 +126,9 @@ def harness_register_models(register):
 
 def test_the_bare_model_of_the_docs_runs(harness, tiny, phantom, tmp_path):
     docs = (Path(__file__).parents[2] / "docs/plugins.md").read_text()
-    source = next(block.split("```")[0] for block in docs.split("```python\n") if "MeanColour" in block)
+    source = next(block.split("```")[0] for block in docs.split("```python\n") if "ColourSpread" in block)
     (tmp_path / "mean.py").write_text(source)
-    arguments = ("run", tiny, "--data", phantom, "--models", "mean-colour", "--plugin", tmp_path / "mean.py")
+    arguments = ("run", tiny, "--data", phantom, "--models", "colour-spread", "--plugin", tmp_path / "mean.py")
     assert harness(*arguments, "--out", tmp_path / "good")[0] == 0
     (tmp_path / "mean.py").write_text(source.replace("ModelCard(parameters=4)", "{'parameters': 4}"))
     code, _, err = harness(*arguments, "--out", tmp_path / "bad")
