@@ -64,7 +64,7 @@ def find_convergence(history: pd.DataFrame, *, single_class: bool) -> Convergenc
     values = history["validation_balanced_accuracy"].to_numpy(float)
     level = plateau(values)
     epochs = max(1.0, -np.log(1 - _SHARE_OF_RISE) * time_constant(values))
-    if level < NO_BETTER_THAN_CHANCE or epochs > len(values):
+    if not level >= NO_BETTER_THAN_CHANCE or epochs > len(values):  # a plateau that is no number is none either
         return None
     images = float(history["images_seen"].iloc[-1] / len(values) * epochs)
     seconds = float(history["train_seconds"].iloc[int(np.ceil(epochs)) - 1])

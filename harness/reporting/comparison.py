@@ -213,7 +213,7 @@ def _costs(label: str, base: Results, new: Results) -> pd.DataFrame:
 def _level(history: pd.DataFrame, cell: dict[str, Any]) -> float | None:
     """Return the plateau of a training curve; None where it is chance, or the network calls every image the same."""
     level = plateau(history["train_balanced_accuracy"].to_numpy(float))
-    return None if level < NO_BETTER_THAN_CHANCE or cell["single_class"] else level
+    return level if level >= NO_BETTER_THAN_CHANCE and not cell["single_class"] else None
 
 
 def _cost_of(history: pd.DataFrame, cell: dict[str, Any], level: float | None) -> tuple[float, float, bool]:

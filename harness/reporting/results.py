@@ -203,16 +203,16 @@ def upgraded(cell: dict[str, Any], history: pd.DataFrame) -> dict[str, Any]:
     Version 1 defined convergence otherwise, and told neither the cost of features, nor deviations from the paper's
     recipe, nor which models are shortcuts.
     """
+    told: dict[str, Any] = {"feature_images": None, "deviations": [], "is_shortcut": False, "inspection": {}}
     if cell.get("schema_version", 1) > 1:
-        return cell
+        return {**told, **cell}
     point = find_convergence(history[history["stage"] == FINAL_STAGE], single_class=cell["single_class"])
     return {
+        **told,
         **cell,
         "convergence": asdict(point) if point else None,
         "feature_images": None if _FEATURES_KEPT in cell["engine"] else 0,
         "deviations": ["recorded before deviations were"],
-        "is_shortcut": False,
-        "inspection": {},
     }
 
 
