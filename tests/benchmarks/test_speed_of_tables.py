@@ -14,7 +14,7 @@ from harness.data.manifest import COLUMNS, USED
 from harness.evaluation.convergence import Convergence
 from harness.execution.cells import Cell
 from harness.execution.records import HISTORY_COLUMNS
-from harness.execution.store import DONE, RunStore
+from harness.execution.store import DONE, SCHEMA_VERSION, RunStore
 from harness.protocol.protocols import TEST, TRAIN, VALIDATION
 from harness.reporting.results import Results, read_results
 from harness.reporting.tables import table_4, table_5
@@ -66,11 +66,17 @@ def record_of(cell: Cell) -> dict[str, Any]:
         "epochs": 20,
         "convergence": asdict(Convergence(7, 7000, 60.0 + cell.fold, 0.9)),
         "pretraining": [],
-        "metrics": dict.fromkeys(("p_img", "p_arp_slide", "balanced_accuracy"), 0.9),
+        "schema_version": SCHEMA_VERSION,
+        "deviations": [],
+        "is_shortcut": False,
+        "single_class": False,
+        "metrics": (metrics := dict.fromkeys(("p_img", "p_arp_slide", "balanced_accuracy", "auc"), 0.9)),
+        "validation_metrics": metrics,
         "timings": {
             "fit_seconds": 200.0,
             "cell_seconds": 210.0,
             "images_per_second_alone": 100.0,
+            "features_per_second_alone": None,
             "calibration_seconds": 0.5,
         },
         **asdict(card),

@@ -66,15 +66,6 @@ def history(values):
     )
 
 
-def test_convergence_is_the_first_epoch_near_the_best():
-    point = find_convergence(history([0.5, 0.6, 0.7, 0.8, 0.8, 0.8, 0.795]), single_class=False)
-    assert (point.epochs, point.images, point.train_seconds) == (4, 40, 2.0)
-
-
-def test_one_lucky_epoch_is_smoothed_away():
-    assert find_convergence(history([0.6, 0.6, 0.99, 0.6, 0.7, 0.7, 0.7]), single_class=False).balanced_accuracy == 0.7
-
-
 @pytest.mark.parametrize(("values", "single"), [([0.5] * 9, False), ([0.9] * 9, True), ([], False), ([np.nan], False)])
 def test_dead_networks_have_not_converged(values, single):
     assert find_convergence(history(values), single_class=single) is None

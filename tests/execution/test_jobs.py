@@ -6,6 +6,7 @@ from types import SimpleNamespace
 import pytest
 
 from harness.execution import jobs
+from harness.plugin_api.model import Throughput
 from harness.training.torch_model import TorchModel
 
 
@@ -28,7 +29,8 @@ class FakeRun:
 
 class Speed:
     def __init__(self, images_per_second, peak_memory_bytes=1):
-        self.images_per_second, self.peak_memory_bytes = images_per_second, peak_memory_bytes
+        self.throughput = images_per_second and Throughput(images_per_second, images_per_second)
+        self.peak_memory_bytes = peak_memory_bytes
 
 
 @pytest.mark.parametrize(

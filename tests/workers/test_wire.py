@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.errors import CellError
-from harness.plugin_api.model import EpochReport, ModelCard
+from harness.plugin_api.model import EpochReport, ModelCard, Throughput
 from harness.workers.tasks import Failure, Fitted, Measured
 from harness.workers.wire import FRAME_BYTES, Frames, decode, encode, ends_task, framed
 
@@ -21,7 +21,9 @@ def fields(answer):
     }
 
 
-@pytest.mark.parametrize("answer", [EPOCH, FITTED, Measured(1.5, None, 7), Failure("no", "where", "memory")])
+@pytest.mark.parametrize(
+    "answer", [EPOCH, FITTED, Measured(Throughput(1.5, 2.5), None, 7, {"a": 1.5}), Failure("no", "where", "memory")]
+)
 def test_what_is_sent_arrives(answer):
     arrived = decode(encode(answer))
     assert type(arrived) is type(answer)
@@ -85,5 +87,5 @@ def test_a_frame_that_would_fill_the_memory_is_refused():
 
 def test_nothing_but_text_and_numbers_is_sent():
     with pytest.raises(TypeError, match="a object where"):
-        encode(Measured(object(), None, 1))
-    assert json.loads(encode(Measured(1.0, 2.0, 3)).splitlines()[1])["peak_memory_bytes"] == 3
+        encode(Measured(Throughput(object(), 1.0), None, 1))
+    assert json.loads(encode(Measured(None, 2.0, 3)).splitlines()[1])["peak_memory_bytes"] == 3
