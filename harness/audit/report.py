@@ -31,6 +31,7 @@ _KINDS = {
     "identical": "identical groups",
     "near_duplicate": "near-duplicate pairs",
 }
+_STAIN_COUNTS = (("dark_backgrounds", "with_background"), ("swapped", "images"), ("unchanged", "images"))
 _LUNG_TREE = "lung_colon_image_set/lung_image_sets/"
 
 
@@ -322,7 +323,8 @@ def _strongest(report: AuditReport) -> str:
     as_filed = [score for score in report.properties if score.colours == AS_FILED and score.auc is not None]
     best = {score.magnification: score for score in sorted(as_filed, key=lambda score: score.auc or 0)}
     named = [f"{at}x {best[at].name}, AUC {best[at].auc:.2f}" for at in sorted(best)]
-    return f"The strongest property of the files: {'; '.join(named)}."
+    told = "; ".join(named) or "none can be told, since no magnification has both classes in enough folds"
+    return f"The strongest property of the files: {told}."
 
 
 def _stains(report: AuditReport) -> list[str]:
@@ -335,8 +337,12 @@ def _stains(report: AuditReport) -> list[str]:
         [
             method,
             *(
-                f"{100 * count / by_method[method, label].images:.1f} %"
-                for counts in ("dark_backgrounds", "swapped", "unchanged")
+                f"{100 * count / max(1, getattr(by_method[method, label], of)):.1f} %"
+                for counts, of in (
+                    ("dark_backgrounds", "with_background"),
+                    ("swapped", "images"),
+                    ("unchanged", "images"),
+                )
                 for label in labels
                 for count in [getattr(by_method[method, label], counts)]
             ),

@@ -79,7 +79,8 @@ class StainOutcome:
         method: As in a config.
         label: 0 is benign, 1 malignant.
         images: How many.
-        dark_backgrounds: How many have a background darker than 170 afterwards.
+        with_background: How many have any background.
+        dark_backgrounds: How many of these have one darker than 170 afterwards.
         swapped: In how many haematoxylin and eosin change places.
         unchanged: How many are left as they are, since their stains cannot be told.
     """
@@ -87,6 +88,7 @@ class StainOutcome:
     method: str
     label: int
     images: int
+    with_background: int
     dark_backgrounds: int
     swapped: int
     unchanged: int
@@ -169,9 +171,16 @@ def normalisers_of(
     found: list[list[StainNormaliser | None]] = []
     for fold in _PROTOCOL.folds:
         sides = images.assign(side=images["name"].map(splits[splits["fold"] == fold].set_index("image")["side"]))
-        by_digest = by_slide(sides) if method == "slide" else fitted_on_training(sides)
+        by_digest = by_slide(sides) if method == "slide" else _fitted(sides)
         found.append([by_digest.get(digest, Macenko()) for digest in sides["sha256"]])
     return found[:1] if method == "slide" else found  # accessions apart, a slide is whole on its side in every fold
+
+
+def _fitted(sides: pd.DataFrame) -> dict[str, StainNormaliser]:
+    try:
+        return fitted_on_training(sides)
+    except ValueError:
+        return {}  # no training picture shows stains: each is then painted by itself, or left as it is
 
 
 def _paint(pictures: NDArray[np.uint8], normalisers: list[StainNormaliser | None], *, swaps: bool) -> list[_Picture]:
@@ -207,6 +216,7 @@ def _outcomes(method: StainMethod, labels: NDArray[np.int64], views: list[list[_
             method,
             int(label),
             len(own),
+            with_background=sum(not math.isnan(picture.level) for picture in own),
             dark_backgrounds=sum(picture.level < DARK_LEVEL for picture in own),
             swapped=sum(picture.swapped for picture in own),
             unchanged=sum(picture.unchanged for picture in own),
@@ -217,6 +227,9 @@ def _scores(name: str, colours: str, table: pd.DataFrame, views: list[NDArray[np
     """Predict every accession from the others; ``views`` are the property's values (N, C), one or one a fold."""
     for magnification, at in table.groupby("magnification"):
         predictions = _predicted(at, views)
+        if predictions is None:
+            yield PropertyScore(name, colours, int(magnification), None, None, None, None)
+            continue
         patients = draw_patients(predictions)
         found = estimators(predictions, patients.accessions, cross_validated=True)
         auc, accuracy = (resampled_interval(found[metric], patients) for metric in ("auc", "balanced_accuracy"))
@@ -224,8 +237,8 @@ def _scores(name: str, colours: str, table: pd.DataFrame, views: list[NDArray[np
         yield PropertyScore(name, colours, int(magnification), *figures)
 
 
-def _predicted(at: pd.DataFrame, views: list[NDArray[np.float64]]) -> pd.DataFrame:
-    """Fit on four folds, classify the fifth."""
+def _predicted(at: pd.DataFrame, views: list[NDArray[np.float64]]) -> pd.DataFrame | None:
+    """Fit on four folds, classify the fifth; None where no four folds hold both classes."""
     parts, labels = [], at["label"].to_numpy()
     for fold in _PROTOCOL.folds:
         values = views[fold if len(views) > 1 else 0][at.index]
@@ -235,5 +248,7 @@ def _predicted(at: pd.DataFrame, views: list[NDArray[np.float64]]) -> pd.DataFra
         machine = make_pipeline(StandardScaler(), LogisticRegression(class_weight="balanced", max_iter=1000))
         machine.fit(values[~tested], labels[~tested])
         parts.append(at[tested].assign(p_malignant=machine.predict_proba(values[tested])[:, 1]))
+    if not parts:
+        return None
     predictions = pd.concat(parts)
     return predictions.assign(predicted=(predictions["p_malignant"] >= 0.5).astype(int))

@@ -84,7 +84,9 @@ def _audit_breakhis(root: Path, seed: int, on_progress: Progress | None, figures
     content = content[content.index.isin(used["name"])]
     named = seen[seen["image"].isin(used["name"])]
     properties, stains, no_shortcuts = _shortcuts(named, seed)
-    if figures is not None and not no_shortcuts:
+    if figures is not None and no_shortcuts:
+        raise DataError(f"no figures can be drawn of {root}: {no_shortcuts}")
+    if figures is not None:
         figures.mkdir(parents=True, exist_ok=True)
         draw_whites(named, figures / "whites.png")
         draw_stains(named, np.stack(list(named["picture"])), seed, figures / "stains.png")

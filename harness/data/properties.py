@@ -52,9 +52,11 @@ def sharpness(images: NDArray[np.uint8]) -> Properties:
     Returns:
         float64 (N, 1); 0 for an image without edges.
     """
-    grey = np.einsum("nchw,c->nhw", images.astype(np.float64), _LUMA)
-    inner = grey[:, 1:-1, 1:-1]
-    around = grey[:, :-2, 1:-1] + grey[:, 2:, 1:-1] + grey[:, 1:-1, :-2] + grey[:, 1:-1, 2:]
-    variance = (around - 4 * inner).reshape(len(images), -1).var(axis=1)
-    edges: Properties = np.log1p(variance)[:, None]
+    edges: Properties = np.log1p([[_edge_variance(image)] for image in images])
     return edges
+
+
+def _edge_variance(image: NDArray[np.uint8]) -> float:
+    grey = np.einsum("chw,c->hw", image.astype(np.float64), _LUMA)
+    around = grey[:-2, 1:-1] + grey[2:, 1:-1] + grey[1:-1, :-2] + grey[1:-1, 2:]
+    return float((around - 4 * grey[1:-1, 1:-1]).var())

@@ -60,7 +60,10 @@ class ModelEntry:
         Raises:
             PluginError: The plugin fails at that.
         """
-        return self._asked(lambda model: [str(words) for words in model.deviations()])
+        found: Any = self._asked(lambda model: model.deviations())
+        if not isinstance(found, tuple | list) or not all(isinstance(words, str) for words in found):
+            raise PluginError(f"model '{self.label}': deviations() must return a tuple of texts, not {found!r:.80}")
+        return list(found)
 
     def _asked(self, question: Callable[[Model], T]) -> T:
         try:

@@ -79,6 +79,8 @@ def prepare_run(
     """
     device = resolve_device(config.device)
     entries = model_entries(config, host)
+    for entry in entries:
+        entry.deviations()  # a plugin that fails at that must do so before anything is trained
     division = divide(config, cache, observer.progress)
     _note_unparsed(division, observer)
     refuse_empty_sides(division, config.magnifications)
@@ -127,7 +129,7 @@ def setting_of(run: Run, label: str, cache: Path, pixels: str, device: str | Non
         run: The prepared run.
         label: Of the model.
         cache: The cache folder.
-        pixels: Hash of the pixel recipe.
+        pixels: Hash of how the run's images became pixels.
         device: As torch names it; the run's first one by default.
     """
     entry = run.entry(label)

@@ -19,7 +19,7 @@ from harness.evaluation.changes import (
     pair_images,
     right_class,
 )
-from harness.evaluation.convergence import NO_BETTER_THAN_CHANCE, area_over_curve, plateau
+from harness.evaluation.convergence import CHANCE, NO_BETTER_THAN_CHANCE, area_over_curve, plateau
 from harness.evaluation.metrics import balanced_accuracy
 from harness.execution.prepare import first_difference
 from harness.reporting.cost import training_cost
@@ -200,12 +200,13 @@ def _costs(label: str, base: Results, new: Results) -> pd.DataFrame:
         if cell["model"] != label or other is None or not (cell["epochs"] and other["epochs"]):
             continue
         curves = [(results.final_history(name), results.cells[name]) for results in (base, new)]
+        budget = max(float(history["images_seen"].iloc[-1]) for history, _ in curves)
         levels = [_level(*curve) for curve in curves]
         level = levels[0] or levels[1]
         rows[name] = [
             figure
             for curve, own in zip(curves, levels, strict=True)
-            for figure in _cost_of(*curve, None if own is None else level)
+            for figure in _cost_of(*curve, None if own is None else level, budget)
         ]
     return pd.DataFrame.from_dict(rows, orient="index", columns=[*_COST, *(f"{name}_new" for name in _COST)])
 
@@ -216,18 +217,26 @@ def _level(history: pd.DataFrame, cell: dict[str, Any]) -> float | None:
     return level if level >= NO_BETTER_THAN_CHANCE and not cell["single_class"] else None
 
 
-def _cost_of(history: pd.DataFrame, cell: dict[str, Any], level: float | None) -> tuple[float, float, bool]:
+def _cost_of(
+    history: pd.DataFrame, cell: dict[str, Any], level: float | None, budget: float
+) -> tuple[float, float, bool]:
     """Return area over the training curve and images of features, their calibrated cost, and whether it converged.
 
     Args:
         history: Of the last stage.
         cell: The cell's record.
         level: That the curve is held against; None where the whole budget is the cost.
+        budget: Images that the longer of the two runs has seen; one that stopped early stays at its plateau.
     """
-    budget = float(history["images_seen"].iloc[-1])
-    # at the level from the start, chance decides on which side of nothing the area lies
-    cost = training_cost(cell, budget if level is None else max(1.0, area_over_curve(history, level)))
+    cost = training_cost(cell, budget if level is None else _images_to_learn(history, level, budget))
     return cost.images, math.nan if cost.calibrated is None else cost.calibrated, bool(cell["convergence"])
+
+
+def _images_to_learn(history: pd.DataFrame, level: float, budget: float) -> float:
+    """Return the area over the training curve to the end of the budget, an epoch's images at least."""
+    seen = float(history["images_seen"].iloc[-1])
+    short = max(0.0, level - plateau(history["train_balanced_accuracy"].to_numpy(float))) / (level - CHANCE)
+    return max(seen / len(history), area_over_curve(history, level) + short * (budget - seen))
 
 
 def _cost_rows(label: str, costs: pd.DataFrame, margins: Margins) -> list[ComparedRow]:

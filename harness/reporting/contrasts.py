@@ -89,7 +89,8 @@ def adjusted_contrasts(
     results: Results, pairs: Iterable[tuple[Tested, Tested]], metrics: Iterable[str]
 ) -> list[Contrast]:
     """Compare the first of each pair with the second; p-values are adjusted by Holm over the pairs, within a metric."""
-    found = [contrast for pair in pairs for contrast in _contrasts(*pair, results)]
+    metrics = tuple(metrics)
+    found = [contrast for pair in pairs for contrast in _contrasts(*pair, results, metrics)]
     return [
         contrast
         for metric in metrics
@@ -142,7 +143,7 @@ def _mcnemar(one: pd.DataFrame, other: pd.DataFrame) -> float:
     return mcnemar_test(patient_decisions(one), patient_decisions(other)).p_value
 
 
-def _contrasts(model: Tested, reference: Tested, results: Results) -> Iterator[Contrast]:
+def _contrasts(model: Tested, reference: Tested, results: Results, metrics: tuple[str, ...]) -> Iterator[Contrast]:
     """Compare on the images and cells that both have, in the metrics that these give."""
     one, other = common_images(model.at_half, reference.at_half)
     if one.empty:
@@ -151,7 +152,7 @@ def _contrasts(model: Tested, reference: Tested, results: Results) -> Iterator[C
     ours, theirs = (
         estimators(table, patients.accessions, cross_validated=results.cross_validated) for table in (one, other)
     )
-    for metric in CONTRASTED:
+    for metric in metrics:
         interval = resampled_interval(difference(ours[metric], theirs[metric]), patients)
         if not math.isnan(interval.value):
             low, high = (None if math.isnan(bound) else bound for bound in (interval.low, interval.high))

@@ -36,6 +36,8 @@ def recipe_deviations(config: dict[str, Any]) -> list[str]:
     schedule, stain = config["schedule"], config["pixels"]["stain"]
     return [
         *(f"{name} {schedule[name]} instead of {value}" for name, value in SCHEDULE.items() if schedule[name] != value),
+        *(["stopped early by patience"] if schedule["patience"] else []),
+        *([f"limited to {config['limit']} images per class and side"] if config["limit"] else []),
         *(["colours not normalised"] if stain == "none" else []),
     ]
 

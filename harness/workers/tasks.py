@@ -63,7 +63,7 @@ class Setting:
         sources: The source sets that the model asked for.
         cache: The cache folder.
         code: Hash of the plugin's source.
-        pixels: Hash of the pixel recipe.
+        pixels: Hash of how the run's images became pixels, and of which they are.
         engine: How training steps are to be executed.
     """
 
