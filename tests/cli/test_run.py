@@ -247,7 +247,7 @@ def test_transfer_stages_and_fitted_stain(harness, tiny, phantom, tmp_path):
     assert code == 0
     assert out.splitlines()[:3] == ["deep-transfer", "  1 cells", f"    {natural}"]
     assert json.loads(harness("status", tmp_path / "r", "--provenance", "--json")[1])["lbp-svm"] == [
-        {"steps": [], "cells": 1}
+        {"steps": [], "cells": 1, "inspection": {}}
     ]
 
 
