@@ -1,4 +1,4 @@
-"""What an audit found: for programs, and as text for people."""
+"""Report of an audit, for programs and as text for people."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What stain normalisation makes of the background, the part of a picture that shows no tissue."""
+"""Lightness of the background, the part of a picture that shows no tissue, after stain normalisation."""
 
 from __future__ import annotations
 
