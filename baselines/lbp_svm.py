@@ -13,20 +13,19 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import safetensors.numpy
 import torch
+from harness_baselines.arrays import ArrayModel
 from numpy.typing import NDArray
 from pydantic import Field
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 from sklearn.svm import SVC
 
-from harness import FitContext, LabeledImages, Model, ModelCard, Options, hookimpl
+from harness import FitContext, LabeledImages, Options, hookimpl
 from harness.data.texture import Channel, TextureRecipe, texture_features
 from harness.plugin_api.hookspecs import Register
 
 Array = NDArray[np.float64]
-_FILE = "model.safetensors"
 
 
 class LbpSvmOptions(Options):
@@ -47,12 +46,11 @@ class LbpSvmOptions(Options):
     gammas: tuple[float, ...] = Field((0.1, 0.3, 1.0, 3.0), min_length=1)
 
 
-class LbpSvm(Model):
+class LbpSvm(ArrayModel):
     """Uniform LBP histograms, RBF support vector machine."""
 
     name = "lbp-svm"
     Options = LbpSvmOptions
-    _arrays: dict[str, Array]
     _cache: Path | None = None
     _threads: int | None = None
 
@@ -82,20 +80,6 @@ class LbpSvm(Model):
         slope, intercept = arrays["sigmoid"]
         malignant = 1 / (1 + np.exp(-slope * self._decision(x) - intercept))
         return np.stack([1 - malignant, malignant], axis=1)
-
-    def describe(self) -> ModelCard:
-        """Count what the fitted machine stores."""
-        stored = sum(array.size for array in self._arrays.values())
-        return ModelCard(parameters=stored, weights_bytes=4 * stored)
-
-    def save(self, folder: Path) -> None:
-        """Write the arrays."""
-        safetensors.numpy.save_file(self._arrays, folder / _FILE)
-
-    def load(self, folder: Path, device: torch.device, n_classes: int) -> None:
-        """Read the arrays."""
-        del device, n_classes
-        self._arrays = safetensors.numpy.load_file(folder / _FILE)
 
     def _search(self, x: Array, y: Array, held: Array, held_y: Array) -> SVC:
         """Return the machine with the best AUC on validation; ties go to the smaller C, then gamma."""

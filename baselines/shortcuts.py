@@ -7,29 +7,25 @@ every other model gets.
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
-import safetensors.numpy
 import torch
+from harness_baselines.arrays import ArrayModel
 from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from harness import FitContext, LabeledImages, Model, ModelCard, hookimpl, mean_colour, sharpness, white_point
+from harness import FitContext, LabeledImages, hookimpl, mean_colour, sharpness, white_point
 from harness.plugin_api.hookspecs import Register
 
-_FILE = "model.safetensors"
 
-
-class _Shortcut(Model):
+class _Shortcut(ArrayModel):
     """Logistic regression on a property of the picture."""
 
     is_shortcut = True
     property_of: ClassVar[Callable[[NDArray[np.uint8]], NDArray[np.float64]]]
-    _arrays: dict[str, NDArray[np.float64]]
 
     def fit(self, train: LabeledImages, validation: LabeledImages, context: FitContext) -> None:
         """Fit on the training images; nothing is chosen, so validation is not looked at."""
@@ -45,20 +41,6 @@ class _Shortcut(Model):
         logits = self._properties(images) @ self._arrays["slope"] + self._arrays["intercept"]
         malignant = 1 / (1 + np.exp(-logits))
         return np.stack([1 - malignant, malignant], axis=1)
-
-    def describe(self) -> ModelCard:
-        """Count the weights and the intercept."""
-        stored = sum(array.size for array in self._arrays.values())
-        return ModelCard(parameters=stored, weights_bytes=4 * stored)
-
-    def save(self, folder: Path) -> None:
-        """Write the arrays."""
-        safetensors.numpy.save_file(self._arrays, folder / _FILE)
-
-    def load(self, folder: Path, device: torch.device, n_classes: int) -> None:
-        """Read the arrays."""
-        del device, n_classes
-        self._arrays = safetensors.numpy.load_file(folder / _FILE)
 
     def _properties(self, images: torch.Tensor) -> NDArray[np.float64]:
         return type(self).property_of(images.cpu().numpy())

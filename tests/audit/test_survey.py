@@ -284,8 +284,13 @@ def test_a_folder_of_something_else(tmp_path, harness):
     assert harness("data", "audit", tmp_path / "missing")[0] == 3
 
 
-def test_real_slides():
-    report = audit_folder(real("breakhis"))
+@pytest.fixture(scope="module")
+def real_slides():
+    return audit_folder(real("breakhis"))
+
+
+def test_real_slides(real_slides):
+    report = real_slides
     assert len(report.identical) == 15
     assert {group.origins for group in report.identical} == {("DC 14-13412", "LC 14-13412")}
     assert [slide.name for slide in report.double_slides] == ["14-13412"]
@@ -340,8 +345,8 @@ def test_pictures_of_whites_and_stains(phantom, tmp_path):
         assert decode_full_size(tmp_path / "figures" / name).shape[0] == 3
 
 
-def test_the_white_point_of_real_images():
-    report = audit_folder(real("breakhis"))
+def test_the_white_point_of_real_images(real_slides):
+    report = real_slides
     found = scores(report, ("white point", "file"))
     assert found[100] > 0.75
     assert found[200] > 0.9
