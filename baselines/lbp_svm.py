@@ -9,7 +9,6 @@ then where an image of either class is equally likely. The fitted model is kept 
 from __future__ import annotations
 
 from itertools import product
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -51,12 +50,11 @@ class LbpSvm(ArrayModel):
 
     name = "lbp-svm"
     Options = LbpSvmOptions
-    _cache: Path | None = None
     _threads: int | None = None
 
     def fit(self, train: LabeledImages, validation: LabeledImages, context: FitContext) -> None:
         """Compute features, search the grid on validation, calibrate on validation."""
-        self._cache, self._threads = context.cache / "lbp", context.threads
+        self._threads = context.threads
         x, y = self._features(train.images), train.labels.cpu().numpy()
         held_y = validation.labels.cpu().numpy()
         mean, scale = x.mean(0), x.std(0) + 1e-12
@@ -99,7 +97,7 @@ class LbpSvm(ArrayModel):
 
     def _features(self, images: torch.Tensor) -> Array:
         recipe = TextureRecipe(self.options.radii, self.options.channel)
-        return texture_features(images.cpu().numpy(), recipe, self._cache, self._threads)
+        return texture_features(images.cpu().numpy(), recipe, self._threads)
 
 
 @hookimpl

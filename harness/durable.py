@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import shutil
@@ -14,6 +15,9 @@ from typing import Any
 import pandas as pd
 
 from harness.errors import EnvironmentMissingError
+
+NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS})
+"""What the system says of a disk that is full or read-only."""
 
 
 def write_text(path: Path, text: str) -> None:

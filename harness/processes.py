@@ -6,6 +6,7 @@ import contextlib
 import ctypes
 import functools
 import multiprocessing
+import multiprocessing.forkserver
 import os
 import signal
 import stat
@@ -13,11 +14,15 @@ import sys
 import threading
 from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from multiprocessing.context import ForkServerContext
 from pathlib import Path
 from typing import TypeVar
 
+import psutil
 import torch
+
+from harness.errors import DataError
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -26,6 +31,7 @@ _HEAVY = [
     *("harness", "harness.workers.warden", "torch", "torchvision.io", "pandas", "pyarrow.parquet", "timm"),
     *("sklearn.svm", "skimage.feature"),
 ]
+_CHUNK = 16
 _PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36
 
 
@@ -55,8 +61,48 @@ def map_in_order(
     if len(items) < pool_from:
         yield from map(work, items)
         return
-    with ProcessPoolExecutor(os.cpu_count(), mp_context=forkserver(), initializer=_become_helper) as pool:
+    with _helpers(os.cpu_count() or 1) as pool:
         yield from pool.map(work, items, chunksize=chunksize)
+
+
+def map_strange(work: Callable[[Item], Result], items: Sequence[Item], name: Callable[[Item], str]) -> Iterator[Result]:
+    """Apply ``work``, in helper processes, to what comes from elsewhere and may end the process that looks at it.
+
+    Args:
+        work: A function that can be pickled.
+        items: Such as files that a decoder written in C is given.
+        name: What to call an item in an error.
+
+    Yields:
+        The results in order.
+
+    Raises:
+        DataError: An item has ended its process, alone as well.
+    """
+    done = 0
+    try:
+        with _helpers(min(os.cpu_count() or 1, -(-len(items) // _CHUNK))) as pool:
+            for result in pool.map(work, items, chunksize=_CHUNK):
+                yield result
+                done += 1
+    except BrokenProcessPool:
+        yield from _one_by_one(work, items[done:], name)
+
+
+def _one_by_one(work: Callable[[Item], Result], items: Sequence[Item], name: Callable[[Item], str]) -> Iterator[Result]:
+    with _helpers(1) as pool:
+        for item in items:
+            try:
+                yield pool.submit(work, item).result()
+            except BrokenProcessPool as error:
+                raise DataError(
+                    f"{name(item)} has ended the process that was reading it: a decoder has crashed on it, or there is "
+                    "too little memory - move it away, or get it again"
+                ) from error
+
+
+def _helpers(count: int) -> ProcessPoolExecutor:
+    return ProcessPoolExecutor(max(1, count), mp_context=forkserver(), initializer=_become_helper)
 
 
 @contextlib.contextmanager
@@ -80,12 +126,39 @@ def adopt_orphans() -> None:
     _prctl(_PR_SET_CHILD_SUBREAPER, 1)
 
 
+def end_descendants() -> None:
+    """Kill whatever this process has started, or has become the parent of, and that has not ended by itself.
+
+    The tracker of shared memory ends last and by itself: it tidies up behind the others.
+    """
+    for child in psutil.Process().children(recursive=True):
+        with contextlib.suppress(psutil.Error):
+            if not any("resource_tracker" in part for part in child.cmdline()):
+                child.kill()
+
+
 def die_with_parent() -> None:
     """Have the system kill this process when the one that forked it ends, whatever it is doing then (on Linux)."""
+    _let_server_go()
     parent = os.getppid()
     _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:  # it ended while this was said
         os.kill(os.getpid(), signal.SIGKILL)
+
+
+def wake_with_parent() -> None:
+    """Have the system continue this process, should it be stopped, when the one that forked it ends (on Linux)."""
+    _let_server_go()
+    _prctl(_PR_SET_PDEATHSIG, signal.SIGCONT)
+
+
+def _let_server_go() -> None:
+    """Let the server of forks end with the host: it does so once nobody holds a pipe that every child is given."""
+    held = getattr(multiprocessing.forkserver._forkserver, "_forkserver_alive_fd", None)  # noqa: SLF001
+    if held is not None:
+        nothing = os.open(os.devnull, os.O_RDWR)
+        os.dup2(nothing, held, inheritable=False)
+        os.close(nothing)
 
 
 def mute_output() -> None:
@@ -117,6 +190,7 @@ def _prctl(option: int, value: int) -> None:
 
 def _become_helper() -> None:
     """Work with one thread of torch, leave Ctrl-C to the host, and end when the host has."""
+    die_with_parent()
     torch.set_num_threads(1)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_host, daemon=True).start()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Literal
+from typing import Any, Literal
 
 from harness_plugins.densenet import (
     DenseNetOptions,
@@ -37,6 +37,7 @@ class DeepTransferOptions(DenseNetOptions):
         freeze: The same for stage 3. What no stage has trained yet is never frozen.
         layer_decay: Stage 3 multiplies the learning rate by this once for every block between a layer and the
             classifier.
+        fresh: Whether layers that no stage has trained may be frozen: ``allowed`` gives features at random.
     """
 
     reduction: int | None = Field(16, ge=1)
@@ -46,6 +47,7 @@ class DeepTransferOptions(DenseNetOptions):
     lung_freeze: FreezePoint = "denseblock2"
     freeze: FreezePoint = "denseblock2"
     layer_decay: float = Field(1.0, gt=0, le=1)
+    fresh: Literal["refused", "allowed"] = "refused"
 
 
 class DeepTransfer(TorchModel):
@@ -65,6 +67,10 @@ class DeepTransfer(TorchModel):
         if self.options.reduction is None:
             return network
         return add_squeeze_excitation(network, self.options.reduction, open_squeeze_excitation)
+
+    def stage_options(self) -> Mapping[str, Any]:
+        """Return what makes the network: the rest are settings of one stage or of the training on BreakHis."""
+        return self.options.model_dump(mode="json", include={"growth_rate", "block_config", "dropout", "reduction"})
 
     def initial_weights(self) -> str | None:
         """Stage 1, if it is not trained here."""

@@ -20,6 +20,7 @@ class TimmOptions(Options):
         weights: A file of its weights, ``hub`` for timm's own, ``hub:<another tag>``, or null for none.
         mode: ``finetune`` all layers, or train the classifier alone, a linear ``probe``.
         dropout: Before the classifier.
+        fresh: Whether the frozen layers of a probe may have no weights: ``allowed`` gives features at random.
         arguments: Further keyword arguments of ``timm.create_model``.
     """
 
@@ -27,6 +28,7 @@ class TimmOptions(Options):
     weights: str | None = None
     mode: Literal["finetune", "probe"] = "finetune"
     dropout: float = 0.0
+    fresh: Literal["refused", "allowed"] = "refused"
     arguments: dict[str, Any] = Field(default_factory=dict)
 
 

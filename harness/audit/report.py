@@ -17,7 +17,7 @@ from harness.data.names import CLASSES, parse_stem
 from harness.data.tissue import LOW_TISSUE_SHARE, OUTLYING_SCORE, TISSUE_DENSITY, LowTissue, StainOutlier
 from harness.text import markdown
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 N_EXAMPLES = 5
 """How many images of a kind the report for people names."""
 N_OFFENDERS = 3
@@ -86,6 +86,8 @@ class AuditReport:
         n_accessions: Accessions; 0 for LC25000.
         repeated: Files that repeat another of the same name, byte for byte; not looked at.
         unparsed: Images without an official name; compared with the others, but in no protocol.
+        misplaced: Files whose folders say another class, type, slide or magnification than their official names.
+        unread: Pictures in formats that are not read.
         damaged: Images that do not decode, each with the reason.
         identical: Groups of pixel-identical images, those across slides or tiles first.
         near_duplicates: Pairs of images that show the same, those across slides or tiles first.
@@ -108,6 +110,8 @@ class AuditReport:
     n_accessions: int
     repeated: tuple[str, ...]
     unparsed: tuple[str, ...]
+    misplaced: tuple[str, ...]
+    unread: tuple[str, ...]
     damaged: tuple[tuple[str, str], ...]
     identical: tuple[IdenticalImages, ...]
     near_duplicates: tuple[NearDuplicate, ...]
@@ -223,6 +227,10 @@ def _filing(report: AuditReport) -> Iterator[_Finding]:
         [_related(accession) for accession in report.divided_accessions],
     )
     yield _Finding("other images", len(report.unparsed), "no official name", "In no split.", report.unparsed)
+    yield _Finding(
+        "misplaced files", len(report.misplaced), "folder against name", "The name counts.", report.misplaced
+    )
+    yield _Finding("pictures not read", len(report.unread), "neither PNG nor JPEG", "Convert them.", report.unread)
     yield _Finding("repeated files", len(report.repeated), "same name and bytes", "Counted once.", report.repeated)
 
 

@@ -7,7 +7,7 @@ tried on them.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -20,20 +20,19 @@ from harness.audit.figures import draw_stains, draw_whites
 from harness.audit.report import AuditReport, DivisionFinding, ImageSize, RelatedSlides
 from harness.audit.shortcuts import PICTURE_SIZE, PropertyScore, StainOutcome, file_properties, measure_shortcuts
 from harness.data.decode import content_digest, decode_full_size, resize_square
+from harness.data.layout import misplaced_files, unread_pictures
 from harness.data.likeness import THUMBNAIL_SIZE, NearDuplicate, find_near_duplicates, group_identical, thumbnail
 from harness.data.manifest import REPEATED, UNPARSED, image_files, scan_folder, used_images
 from harness.data.names import CLASSES, parse_stem
 from harness.data.sources import COPIES, scan_source
 from harness.data.tissue import low_tissue, measure_tissue, stain_outliers
 from harness.errors import DataError, SplitError
-from harness.processes import map_in_order
+from harness.processes import map_strange
 from harness.protocol.gate import Leak, find_leak, find_picture_leak
 from harness.protocol.protocols import PROTOCOLS, deal_tenths, split_images
 
 Progress = Callable[[int, int], None]
 
-_CHUNK = 16
-_CHUNKS_WORTH_A_POOL = 16
 _NO_SLIDE = "images without an official name"
 
 
@@ -98,6 +97,8 @@ def _audit_breakhis(root: Path, seed: int, on_progress: Progress | None, figures
         n_accessions=used["accession"].nunique(),
         repeated=tuple(manifest.loc[repeated, "file"]),
         unparsed=tuple(manifest.loc[unparsed, "file"]),
+        misplaced=misplaced_files(manifest["file"]),
+        unread=unread_pictures(root),
         near_duplicates=near,
         double_slides=_related_slides(used, "slide", "type"),
         divided_accessions=_related_slides(used, "accession", "slide"),
@@ -130,6 +131,8 @@ def _audit_lung(root: Path, seed: int, on_progress: Progress | None) -> AuditRep
         n_accessions=0,
         repeated=(),
         unparsed=(),
+        misplaced=(),
+        unread=unread_pictures(root),
         near_duplicates=near,
         double_slides=(),
         divided_accessions=(),
@@ -146,12 +149,12 @@ def _look(
 ) -> tuple[pd.DataFrame, NDArray[np.uint8], dict[str, Any]]:
     """Look at ``images`` (file, image, origin): what decoded, its thumbnails, and findings that need no pairs."""
     rows: list[dict[str, Any]] = []
-    for chunk in _facts([root / file for file in images["file"]]):
-        rows += chunk
+    for facts in map_strange(_facts_of, [root / file for file in images["file"]], str):
+        rows.append(facts)
         if on_progress:
             on_progress(len(rows), len(images))
-    facts = pd.DataFrame(rows, columns=[*_FACTS, "properties", "picture", "thumbnail", "error"])
-    table = pd.concat([images.reset_index(drop=True), facts], axis=1)
+    found = pd.DataFrame(rows, columns=[*_FACTS, "properties", "picture", "thumbnail", "error"])
+    table = pd.concat([images.reset_index(drop=True), found], axis=1)
     seen = table[table["error"].isna()].reset_index(drop=True)
     damaged = table[table["error"].notna()]
     common = {
@@ -164,16 +167,6 @@ def _look(
     }
     thumbnails = np.array(list(seen.pop("thumbnail")), np.uint8).reshape(-1, 3, THUMBNAIL_SIZE, THUMBNAIL_SIZE)
     return seen, thumbnails, common
-
-
-def _facts(paths: list[Path]) -> Iterator[list[dict[str, Any]]]:
-    """Look at images in chunks, in order; in parallel where that is worth starting processes for."""
-    chunks = [paths[start : start + _CHUNK] for start in range(0, len(paths), _CHUNK)]
-    yield from map_in_order(_facts_of_chunk, chunks, _CHUNKS_WORTH_A_POOL)
-
-
-def _facts_of_chunk(paths: list[Path]) -> list[dict[str, Any]]:
-    return [_facts_of(path) for path in paths]
 
 
 def _shortcuts(seen: pd.DataFrame, seed: int) -> tuple[tuple[PropertyScore, ...], tuple[StainOutcome, ...], str]:

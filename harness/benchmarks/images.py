@@ -18,6 +18,7 @@ from torchvision.io import decode_image
 from torchvision.transforms.v2 import functional as transforms
 
 from harness.benchmarks.contest import Contestant, Placing, hold
+from harness.cache import Cache
 from harness.data.augment import VIEWS, view_images
 from harness.data.decode import PixelRecipe
 from harness.data.manifest import image_files, sha256_of_files
@@ -67,8 +68,7 @@ def measure_images(n: int, size: int, rounds: int, seconds: float) -> list[Image
             "decode to uint8": _decoding(files, size, None, Path(scratch)),
             "decode and normalise stain": _decoding(files, size, Macenko(), Path(scratch)),
             "augment and normalise": _augmenting(pixels),
-            "LBP features": _textures(pixels, None),
-            "LBP features, computed before": _textures(pixels, Path(scratch, "lbp")),
+            "LBP features": _textures(pixels),
         }
         return [
             ImagesResult(work, hold([_contestant(*one, len(files)) for one in ways.items()], rounds, seconds))
@@ -91,7 +91,7 @@ def _decoding(files: list[Path], size: int, stain: StainNormaliser | None, scrat
 
     def ours() -> None:
         with _empty_folder(scratch) as cache:
-            pixel_store(paths, digests, PixelRecipe(size, "squash", stain), cache)
+            pixel_store(paths, digests, PixelRecipe(size, "squash", stain), Cache(cache, print))
 
     return {"naive loop": naive, "harness, first run": ours}
 
@@ -112,11 +112,11 @@ def _augmenting(pixels: NDArray[np.uint8]) -> Ways:
     return {"naive loop": naive, "harness": ours}
 
 
-def _textures(pixels: NDArray[np.uint8], cache: Path | None) -> Ways:
+def _textures(pixels: NDArray[np.uint8]) -> Ways:
     def naive() -> NDArray[np.float64]:
         return np.stack([lbp_histograms(grey(image), _TEXTURE.radii) for image in pixels])
 
-    return {"naive loop": naive, "harness": lambda: texture_features(pixels, _TEXTURE, cache)}
+    return {"naive loop": naive, "harness": lambda: texture_features(pixels, _TEXTURE)}
 
 
 def _decode_naively(file: Path, size: int) -> NDArray[np.uint8]:

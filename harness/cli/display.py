@@ -6,6 +6,7 @@ import time
 from collections.abc import Sequence
 from typing import Self
 
+import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.text import Text
@@ -16,6 +17,11 @@ from harness.text import duration, printable
 from harness.training.torch_model import FINAL_STAGE
 
 _PLAIN_SECONDS = 30.0
+
+
+def note(message: str) -> None:
+    """Print what a person should know, where no display is at work."""
+    click.echo(printable(f"note: {message}"), err=True)
 
 
 class Display:

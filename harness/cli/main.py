@@ -11,9 +11,11 @@ from typing import Any
 
 import click
 
+from harness.cli.streams import steady_streams
 from harness.errors import HarnessError
 from harness.text import printable
 
+_SYSTEMS = ("linux", "darwin")
 _COMMANDS = {
     "run": "Train and evaluate models under one protocol, and keep every prediction.",
     "status": "Say what of a run is done, running, failed or stale.",
@@ -59,8 +61,14 @@ def cli() -> None:
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line; ends the process with the exit code that the README lists."""
+    steady_streams()
+    if sys.platform not in _SYSTEMS:
+        click.echo("harness: only Linux and macOS are supported - on Windows, use it in WSL 2", err=True)
+        sys.exit(3)
     warnings.filterwarnings("ignore", message="The image decoding and encoding", category=DeprecationWarning)
     code = _exit_code(arguments)
+    if "harness.processes" in sys.modules:
+        importlib.import_module("harness.processes").end_descendants()
     gc.freeze()  # or Python looks through all of torch for garbage once more, for two seconds
     sys.exit(code)
 

@@ -23,13 +23,12 @@ def command() -> None:
     "--plugin", "files", multiple=True, type=click.Path(path_type=Path), help="A plugin file to load as well."
 )
 def list_plugins(files: tuple[Path, ...]) -> None:
-    """List every model, where it comes from, and the plugins that could not be loaded and why."""
+    """List every model, where it comes from, the plugins that could not be loaded and why, and names claimed twice."""
     host = discover(files)
     rows = [
         [*map(printable, (name, registered.distribution, (inspect.getdoc(registered.model) or "").partition("\n")[0]))]
         for name, registered in host.models.items()
     ]
     click.echo(tabulate(rows, headers=["model", "from", ""], tablefmt="simple", disable_numparse=True))
-    if host.failures:
-        lines = "; ".join(f"{name}: {reason}" for name, reason in host.failures.items())
-        raise PluginError(f"could not be loaded: {lines}")
+    if troubles := host.troubles():
+        raise PluginError("; ".join(troubles))

@@ -8,7 +8,8 @@ from typing import Any
 
 import click
 
-from harness.cli.display import Display
+from harness.cache import Cache
+from harness.cli.display import Display, note
 from harness.execution.config import RunConfig, StudyKind, load_config, parse_config
 from harness.execution.estimate import estimate_run, render_estimate
 from harness.execution.plan import prepare_run
@@ -54,9 +55,12 @@ def command(config: str, overrides: tuple[str, ...], out: Path | None, models: s
     An interrupted run goes on where it stopped. Tables go to standard output, progress to standard error.
     """
     name, settings = load_config(config, overrides)
+    out, data = (path and path.absolute() for path in (out, flags["data"]))  # before a plugin's code runs
     host = discover(flags["plugins"])
-    settings = _settled(settings, host, flags)
-    folder = out or results_folder() / name
+    for trouble in host.troubles():
+        note(trouble)
+    settings = _settled(settings, host, {**flags, "data": data})
+    folder = out or (results_folder() / name).absolute()
     runs = settings.runs() or {".": settings}
     orders = {
         run: _Order(name, _with_models(config, models), host, RunStore(folder / run), flags)
@@ -84,8 +88,9 @@ class _Order:
 def _print_estimate(order: _Order) -> None:
     with Display() as display:
         config = _with_stand_ins(order.config, display)
-        run = prepare_run(order.name, config, order.host, order.store, cache_folder(), display)
-        estimate = estimate_run(run, order.store, cache_folder(), order.flags["jobs"] or 1)
+        cache = Cache(cache_folder(), display.note)
+        run = prepare_run(order.name, config, order.host, order.store, cache, display)
+        estimate = estimate_run(run, order.store, cache, order.flags["jobs"] or 1)
     click.echo(render_estimate(estimate), nl=False)
 
 
@@ -99,7 +104,8 @@ def _make_run(order: _Order) -> int:
 
 def _make_study(folder: Path, kind: StudyKind, orders: dict[str, _Order]) -> int:
     for order in orders.values():
-        divide(order.config, cache_folder())  # a refusal must not come after hours of training of another run
+        # a refusal must not come after hours of training of another run
+        divide(order.config, Cache(cache_folder(), note))
     study = begin_study(folder, kind, orders)
     outcomes = {order.store.folder: _compute(order) for order in orders.values()}
     if all(outcome.computed or outcome.kept for outcome in outcomes.values()):
@@ -110,21 +116,21 @@ def _make_study(folder: Path, kind: StudyKind, orders: dict[str, _Order]) -> int
 
 def _compute(order: _Order) -> Outcome:
     """Compute what a run lacks."""
-    on_wait = (lambda told: click.echo(f"note: {told}", err=True)) if order.flags["wait"] else None
+    on_wait = note if order.flags["wait"] else None
     with order.store.open_for_writing(on_wait):
         if order.flags["fresh"]:
             order.store.move_cells_aside()
         with Display() as display:
-            run = prepare_run(order.name, order.config, order.host, order.store, cache_folder(), display)
-            return execute(run, order.store, cache_folder(), order.flags["jobs"], display)
+            cache = Cache(cache_folder(), display.note)
+            run = prepare_run(order.name, order.config, order.host, order.store, cache, display)
+            return execute(run, order.store, cache, order.flags["jobs"], display)
 
 
 def _settled(config: RunConfig, host: PluginHost, flags: dict[str, Any]) -> RunConfig:
     """Apply the flags that stand for config keys."""
     values = config.model_dump(mode="json")
-    for reference in host.models.values():
-        if reference.plugin.file is not None:
-            values["models"].setdefault(reference.model.name, {})
+    for label, row in host.rows_of_files().items():
+        values["models"].setdefault(label, row)
     values["data"]["folder"] = str(flags["data"]) if flags["data"] else values["data"]["folder"]
     values["device"] = flags["device"] or values["device"]
     values["limit"] = flags["limit"] or values["limit"]
@@ -156,6 +162,6 @@ def _report(folder: Path, outcome: Outcome) -> int:
         click.echo(f"tables and figures: {folder / 'tables'}, {folder / 'figures'}", err=True)
     if outcome.failures:
         click.echo(f"what went wrong, line by line: {folder}/cells/CELL/{TRACEBACK}", err=True)
-    for cell, reason in outcome.failures.items():
-        click.echo(printable(f"failed: {cell}: {reason}"), err=True)
+    for told in outcome.told_failures():
+        click.echo(printable(f"failed: {told}"), err=True)
     return 1 if outcome.failures else 0

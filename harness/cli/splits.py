@@ -9,6 +9,9 @@ from typing import Any
 import click
 from tabulate import tabulate
 
+from harness.cache import Cache
+from harness.cli.display import note
+from harness.data.layout import layout_notes
 from harness.execution.config import load_config, parse_config
 from harness.execution.prepare import Division, divide
 from harness.locations import cache_folder
@@ -25,16 +28,20 @@ def command(config: str, overrides: tuple[str, ...], data: Path | None, *, as_js
     """Say who is where under CONFIG, and the fingerprint of it. Leaks are shown, not refused."""
     name, settings = load_config(config, overrides)
     answers: list[dict[str, Any]] = []
+    notes: dict[str, None] = {}
     for run in settings.runs().values() or (settings,):
         values = run.model_dump(mode="json") | {"allow_leak": True}
         values["data"]["folder"] = str(data) if data else values["data"]["folder"]
-        division = divide(parse_config(values, f"config '{name}'"), cache_folder())
+        division = divide(parse_config(values, f"config '{name}'"), Cache(cache_folder(), note))
+        notes.update(dict.fromkeys(layout_notes(division.folder, division.manifest["file"])))
         answer = _answer(division, with_images=as_json)
         if answer in answers:
             continue  # variants that differ in something else share their sides
         answers.append(answer)
         if not as_json:
             _print(division, answer)
+    for told in notes:
+        note(told)
     if as_json:
         click.echo(json.dumps(answers[0] if len(answers) == 1 else answers, indent=1))
 

@@ -15,7 +15,9 @@ from torchvision.io import ImageReadMode, decode_image
 from torchvision.transforms.v2 import functional as transforms
 
 from harness.data.encoded import MAX_FILE_BYTES, encoded_fault
+from harness.data.jpeg import jpeg_warnings
 from harness.data.stain import StainNormaliser
+from harness.errors import DataError
 
 Resize = Literal["squash", "crop"]
 
@@ -50,14 +52,14 @@ class DecodedImage:
     stained: bool
 
 
-def decode(path: Path, recipe: PixelRecipe) -> DecodedImage:
-    """Decode, resize and stain-normalise one file.
+def decode(content: bytes, recipe: PixelRecipe) -> DecodedImage:
+    """Decode, resize and stain-normalise the bytes of one file.
 
     Raises:
-        RuntimeError: The file is no image that can be decoded.
-        OSError: The file cannot be read.
+        RuntimeError: It is no image that can be decoded.
+        DataError: There is not enough memory for it.
     """
-    image = decode_full_size(path)
+    image = decode_bytes(content)
     pixels = resize_square(image, recipe.size, recipe.resize).numpy()
     painted = recipe.stain(pixels) if recipe.stain else pixels
     return DecodedImage(pixels if painted is None else painted, content_digest(image), painted is not None)
@@ -68,11 +70,24 @@ def decode_full_size(path: Path) -> torch.Tensor:
 
     Raises:
         RuntimeError: The file is no image that can be decoded.
-        OSError: The file cannot be read.
+        DataError: The file cannot be read, or there is not enough memory for it.
     """
-    if (size := path.stat().st_size) > MAX_FILE_BYTES:
-        raise RuntimeError(f"the file has {size:,} bytes; at most {MAX_FILE_BYTES:,} are read")
-    return decode_bytes(path.read_bytes())
+    return decode_bytes(read_image_file(path))
+
+
+def read_image_file(path: Path) -> bytes:
+    """Return the bytes of a file that is small enough for an image.
+
+    Raises:
+        RuntimeError: It is too large.
+        DataError: It cannot be read, which says nothing of what is in it.
+    """
+    try:
+        if (size := path.stat().st_size) > MAX_FILE_BYTES:
+            raise RuntimeError(f"the file has {size:,} bytes; at most {MAX_FILE_BYTES:,} are read")
+        return path.read_bytes()
+    except OSError as error:
+        raise DataError(f"cannot read {path}: {error.strerror or error} - is somebody moving files there?") from error
 
 
 def decode_bytes(content: bytes) -> torch.Tensor:
@@ -83,16 +98,23 @@ def decode_bytes(content: bytes) -> torch.Tensor:
     viewers show it; no file of BreakHis or LC25000 says so.
 
     Raises:
-        RuntimeError: It is no image that can be decoded; the reason is one line.
+        RuntimeError: It is no image that can be decoded; the reason is one line. What a decoder only warns of, such as
+            compressed pixels that end too early, counts: it has made up what it could not read.
+        DataError: There is not enough memory for it.
     """
     # torchvision's PNG decoder crashes the whole process on some corrupted streams, and no decoder asks for the size
     if fault := encoded_fault(content):
         raise RuntimeError(fault)
     encoded = torch.frombuffer(bytearray(content), dtype=torch.uint8)
     try:
-        image: torch.Tensor = decode_image(encoded, mode=ImageReadMode.RGB, apply_exif_orientation=True)
+        with jpeg_warnings(content) as warned:
+            image: torch.Tensor = decode_image(encoded, mode=ImageReadMode.RGB, apply_exif_orientation=True)
     except RuntimeError as error:
+        if "allocate" in str(error):  # says nothing of the image
+            raise DataError(f"not enough memory to decode an image of {len(content):,} bytes") from error
         raise RuntimeError(_own_words(str(error))) from error
+    if warned:
+        raise RuntimeError(f"the JPEG is damaged inside: {warned[0]}")
     return image if image.dtype == torch.uint8 else _eight_bits(image)
 
 

@@ -19,6 +19,9 @@ from harness.errors import DataError, UsageError
 Progress = Callable[[int, int | None], None]
 """Called with the bytes that are here and the bytes of the whole file, None where the server does not say."""
 
+MAX_BYTES = 60_000_000_000
+"""Of a download, whether or not the server says how long it is; BreakHis has four thousand million."""
+
 RETRIES = 3
 RETRY_PAUSE_SECONDS = 2.0
 TIMEOUT_SECONDS = 60.0
@@ -105,6 +108,11 @@ class _Download:
                 for chunk in _chunks(response):
                     file.write(chunk)
                     done += len(chunk)
+                    if done > MAX_BYTES:
+                        raise DataError(
+                            f"{self.url} sends more than {MAX_BYTES:,} bytes, more than any data set that is "
+                            f"known here - check the address, and delete {self.part}"
+                        )
                     if on_progress is not None:
                         on_progress(done, total)
                 file.flush()

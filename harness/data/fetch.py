@@ -14,14 +14,13 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal
 
-from filelock import FileLock, Timeout
-
 from harness.data.download import Progress, download
 from harness.data.manifest import image_files
 from harness.data.names import CLASSES
 from harness.data.unpack import SCRATCH_PREFIX, unpack
 from harness.data.verify import VerifyReport, verify_folder
 from harness.errors import DataError, UsageError, did_you_mean
+from harness.locks import locked
 from harness.text import printable
 
 Dataset = Literal["breakhis", "lc25000"]
@@ -97,14 +96,14 @@ def fetch(dataset: Dataset, folder: Path, url: str | None = None, on_progress: P
     store = folder / DOWNLOAD_FOLDER
     try:
         store.mkdir(parents=True, exist_ok=True)
-        with FileLock(store / ".lock", timeout=0):
+        with locked(store / ".lock", seconds=0):
             for left_over in store.glob(f"{SCRATCH_PREFIX}*"):
                 shutil.rmtree(left_over)
             archive = store / _archive_name(address)
             download(address, archive, on_progress)
             images = unpack(archive, folder)
             report = _check(dataset, address, images, archive)
-    except Timeout:
+    except TimeoutError:
         raise UsageError(f"another fetch is at work in {folder} - wait for it, or choose another folder") from None
     except OSError as error:
         raise DataError(f"cannot write below {folder}: {error} - free the space or choose another folder") from error

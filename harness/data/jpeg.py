@@ -1,8 +1,13 @@
-"""A check of JPEG files before a decoder sees them."""
+"""JPEG files checked: their segments before a decoder sees them, and what it says of their pixels."""
 
 from __future__ import annotations
 
+import contextlib
+import os
 import re
+import tempfile
+import threading
+from collections.abc import Iterator
 
 from harness.data.picture_size import size_fault
 
@@ -12,6 +17,8 @@ _MARKER = re.compile(rb"\xff([^\x00\x01\xd0-\xd7\xff])")
 _END, _SCAN = 0xD9, 0xDA
 _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 """Markers of a frame header (ITU T.81, table B.1)."""
+_STDERR = 2
+_listening = threading.Lock()
 _MAX_SCANS = 64
 """A progressive picture has about ten. Each takes another pass over all pixels, so thousands keep a decoder busy."""
 
@@ -20,7 +27,7 @@ def jpeg_fault(content: bytes) -> str | None:
     """Say what is wrong with the bytes of a JPEG, or return None for a sound one and for any other format.
 
     Segments are walked from the first to the end of the image, so that a cut is found and the size is known before
-    anything is decoded. Damage inside the compressed pixels has no checksum and is left to the decoder.
+    anything is decoded. Compressed pixels have no checksum; of damage there the decoder warns (:func:`jpeg_warnings`).
     """
     if not content.startswith(_SIGNATURE):
         return None
@@ -41,6 +48,29 @@ def jpeg_fault(content: bytes) -> str | None:
     if found is None:
         return f"the JPEG is cut short after {len(content):,} bytes"
     return None if framed and scans else "the JPEG holds no picture"
+
+
+@contextlib.contextmanager
+def jpeg_warnings(content: bytes) -> Iterator[list[str]]:
+    """Collect what libjpeg says while it decodes; the list is filled at the end, and stays empty for other formats.
+
+    libjpeg paints over what it cannot read and tells standard error, without the name of the file. Meanwhile nothing
+    else of this process should print there, which holds in a helper process.
+    """
+    warned: list[str] = []
+    if not content.startswith(_SIGNATURE):
+        yield warned
+        return
+    with _listening, tempfile.TemporaryFile() as heard:
+        spoken_to = os.dup(_STDERR)
+        os.dup2(heard.fileno(), _STDERR)
+        try:
+            yield warned
+        finally:
+            os.dup2(spoken_to, _STDERR)
+            os.close(spoken_to)
+            heard.seek(0)
+            warned += heard.read().decode(errors="replace").splitlines()
 
 
 def _frame_fault(header: bytes) -> str | None:

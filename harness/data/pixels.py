@@ -8,21 +8,22 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-import filelock
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from harness.data.decode import PixelRecipe, decode
+from harness.cache import Cache
+from harness.data.decode import PixelRecipe, decode, read_image_file
 from harness.data.stain import StainNormaliser, StainProfile, estimate_profile
-from harness.durable import whole_folder
 from harness.errors import DataError
-from harness.processes import map_in_order
+from harness.processes import map_in_order, map_strange
 
 Progress = Callable[[int, int], None]
 PIXEL_VERSION = 3
@@ -69,31 +70,35 @@ def pixel_store(
     files: pd.Series[str],
     digests: pd.Series[str],
     recipe: PixelRecipe,
-    cache: Path,
+    cache: Cache,
     on_progress: Progress | None = None,
 ) -> PixelStore:
     """Return the decoded array of these files, building it if the cache does not hold it.
-
-    Two processes that ask at once build it once: the second waits for the first.
 
     Args:
         files: Paths of the images.
         digests: Their sha256, in the same order; files of equal content share a row.
         recipe: How a file becomes pixels.
-        cache: The cache folder.
+        cache: The cache.
         on_progress: Called with (images done, images in all).
 
     Raises:
-        DataError: The cache cannot be written. A damaged image raises nothing here; the index names it.
+        DataError: The cache cannot be written; or a file cannot be read, is not what was hashed any more, or ends the
+            process that decodes it. A damaged image raises nothing here; the index names it.
     """
     wanted = pd.Series(files.to_numpy(), index=digests.to_numpy())
     wanted = wanted[~wanted.index.duplicated()].sort_index()
-    paths = [str(path) for path in wanted]
-    shape = (len(paths), 3, recipe.size, recipe.size)
+    found = list(zip(map(Path, wanted), wanted.index, strict=True))
+    shape = (len(found), 3, recipe.size, recipe.size)
 
     def decode_into(array_file: Path) -> pd.DataFrame:
-        chunks = [(array_file, start, paths[start : start + _CHUNK], recipe) for start in range(0, len(paths), _CHUNK)]
-        index = pd.DataFrame(_rows(_decode_chunk, chunks, len(paths), on_progress), columns=list(_FACTS))
+        images = [(array_file, row, path, digest, recipe) for row, (path, digest) in enumerate(found)]
+        facts = []
+        for fact in map_strange(_decode_row, images, lambda image: str(image[2])):
+            facts.append(fact)
+            if on_progress:
+                on_progress(len(facts), len(found))
+        index = pd.DataFrame(facts, columns=list(_FACTS))
         index.insert(0, "sha256", wanted.index)
         return index
 
@@ -101,14 +106,14 @@ def pixel_store(
 
 
 def painted_store(
-    plain: PixelStore, normalisers: Sequence[StainNormaliser], cache: Path, on_progress: Progress | None = None
+    plain: PixelStore, normalisers: Sequence[StainNormaliser], cache: Cache, on_progress: Progress | None = None
 ) -> PixelStore:
     """Return a decoded array with colours normalised, each image by a normaliser of its own.
 
     Args:
         plain: The array as decoded.
         normalisers: One for each of its rows.
-        cache: The cache folder.
+        cache: The cache.
         on_progress: Called with (images done, images in all).
 
     Raises:
@@ -132,22 +137,25 @@ def stain_profiles(plain: PixelStore) -> list[StainProfile | None]:
 
 
 def _store(
-    cache: Path, ingredients: list[str], shape: tuple[int, ...], fill: Callable[[Path], pd.DataFrame]
+    cache: Cache, ingredients: list[str], shape: tuple[int, ...], fill: Callable[[Path], pd.DataFrame]
 ) -> PixelStore:
     """Return the cached array that these ingredients make; ``fill`` writes it and returns its index."""
+
+    def make(building: Path) -> None:
+        fill(_new_array(building / "pixels.npy", shape)).to_parquet(building / "index.parquet")
+
     content = json.dumps([PIXEL_VERSION, *ingredients])
-    folder = cache / "pixels" / hashlib.sha256(content.encode()).hexdigest()[:32]
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        with filelock.FileLock(f"{folder}.lock"):
-            if not folder.exists():
-                with whole_folder(folder) as building:
-                    array_file = building / "pixels.npy"
-                    np.lib.format.open_memmap(array_file, mode="w+", dtype=np.uint8, shape=shape).flush()
-                    fill(array_file).to_parquet(building / "index.parquet")
-    except OSError as error:
-        raise DataError(f"cannot write the pixel cache {cache}: {error.strerror} - set HARNESS_CACHE") from error
+    folder = cache.get("pixels", hashlib.sha256(content.encode()).hexdigest()[:32], make)
     return PixelStore(folder, pd.read_parquet(folder / "index.parquet"))
+
+
+def _new_array(file: Path, shape: tuple[int, ...]) -> Path:
+    """Make the file of an array, with all its room taken: a full disk would kill whoever writes to a mapped page."""
+    np.lib.format.open_memmap(file, mode="w+", dtype=np.uint8, shape=shape).flush()
+    if sys.platform == "linux":
+        with file.open("r+b") as opened:
+            os.posix_fallocate(opened.fileno(), 0, file.stat().st_size)
+    return file
 
 
 def _rows(work: Callable[[T], list[R]], chunks: list[T], total: int, on_progress: Progress | None) -> list[R]:
@@ -176,16 +184,15 @@ def _profile_chunk(chunk: tuple[Path, int]) -> list[StainProfile | None]:
     return [estimate_profile(image) for image in open_array(file)[start : start + _CHUNK]]
 
 
-def _decode_chunk(chunk: tuple[Path, int, list[str], PixelRecipe]) -> list[dict[str, Any]]:
-    array_file, start, paths, recipe = chunk
-    array = np.lib.format.open_memmap(array_file, mode="r+")
-    return [_decode_row(array[row], Path(path), recipe) for row, path in enumerate(paths, start)]
-
-
-def _decode_row(row: NDArray[np.uint8], path: Path, recipe: PixelRecipe) -> dict[str, Any]:
+def _decode_row(image: tuple[Path, int, Path, str, PixelRecipe]) -> dict[str, Any]:
+    """Decode one file into a row of the array, if it still is what was hashed."""
+    array_file, row, path, digest, recipe = image
     try:
-        decoded = decode(path, recipe)
-    except (RuntimeError, OSError) as error:
-        return {"content": "", "stained": False, "error": str(error).splitlines()[0]}
-    row[:] = decoded.pixels
+        content = read_image_file(path)
+        if hashlib.sha256(content).hexdigest() != digest:
+            raise DataError(f"{path} has changed since the run began to read it - run again when nobody writes there")
+        decoded = decode(content, recipe)
+    except RuntimeError as error:
+        return {"content": "", "stained": False, "error": str(error)}
+    np.lib.format.open_memmap(array_file, mode="r+")[row] = decoded.pixels
     return {"content": decoded.content, "stained": decoded.stained, "error": ""}

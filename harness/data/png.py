@@ -26,7 +26,7 @@ def png_fault(content: bytes) -> str | None:
     if not content.startswith(_PNG_SIGNATURE):
         return None
     chunks: dict[bytes, bytearray] = {}
-    position = len(_PNG_SIGNATURE)
+    position, before = len(_PNG_SIGNATURE), b""
     while b"IEND" not in chunks:
         header = content[position : position + 8]
         size, kind = struct.unpack(">I4s", header) if len(header) == 8 else (0, b"")
@@ -35,8 +35,10 @@ def png_fault(content: bytes) -> str | None:
             return f"the PNG is cut short after {len(content):,} bytes"
         if zlib.crc32(content[position + 4 : body_end]) != int.from_bytes(content[body_end : body_end + 4], "big"):
             return f"the PNG fails its checksum near byte {position:,}"
+        if kind == b"IDAT" in chunks and before != kind:
+            return f"the pixels of the PNG are split by another chunk near byte {position:,}"
         chunks.setdefault(kind, bytearray()).extend(content[position + 8 : body_end])
-        position = body_end + 4
+        position, before = body_end + 4, kind
     return _pixel_fault(bytes(chunks.get(b"IHDR", b"")), bytes(chunks.get(b"IDAT", b"")))
 
 

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
-import tempfile
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -38,15 +35,12 @@ class TextureRecipe:
     channel: Channel
 
 
-def texture_features(
-    images: NDArray[np.uint8], recipe: TextureRecipe, cache: Path | None = None, threads: int | None = None
-) -> Features:
+def texture_features(images: NDArray[np.uint8], recipe: TextureRecipe, threads: int | None = None) -> Features:
     """Describe images by histograms of their patterns.
 
     Args:
         images: uint8 (N, 3, H, W), RGB.
         recipe: Which patterns.
-        cache: A folder where the features of each image are kept, by its pixels.
         threads: How many; one a core by default.
 
     Returns:
@@ -54,7 +48,7 @@ def texture_features(
     """
     # threads serve: skimage lets go of the interpreter's lock
     with ThreadPoolExecutor(threads or os.cpu_count()) as pool:
-        return np.stack(list(pool.map(lambda image: _features(image, recipe, cache), images)))
+        return np.stack(list(pool.map(lambda image: _features(image, recipe), images)))
 
 
 def lbp_histograms(channel: NDArray[Any], radii: tuple[int, ...]) -> Features:
@@ -89,22 +83,5 @@ _PLANES: dict[Channel, Callable[[NDArray[np.uint8]], Iterable[NDArray[Any]]]] = 
 }
 
 
-def _features(image: NDArray[np.uint8], recipe: TextureRecipe, cache: Path | None) -> Features:
-    if cache is None:
-        return _compute(image, recipe)
-    told = f"{_VERSION} {recipe.channel} {recipe.radii} {image.shape}"
-    key = hashlib.sha256(told.encode() + image.tobytes()).hexdigest()
-    file = cache / key[:2] / f"{key}.npy"
-    if file.exists():
-        stored: Features = np.load(file, allow_pickle=False)
-        return stored
-    value = _compute(image, recipe)
-    file.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(dir=file.parent, suffix=".npy", delete=False) as unfinished:
-        np.save(unfinished, value)
-    Path(unfinished.name).replace(file)
-    return value
-
-
-def _compute(image: NDArray[np.uint8], recipe: TextureRecipe) -> Features:
+def _features(image: NDArray[np.uint8], recipe: TextureRecipe) -> Features:
     return np.concatenate([lbp_histograms(plane, recipe.radii) for plane in _PLANES[recipe.channel](image)])

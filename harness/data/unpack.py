@@ -23,8 +23,13 @@ MAX_UNPACKED_BYTES = 60_000_000_000
 MAX_UNPACKED_RATIO = 200
 """How many bytes a byte of the archive may become: images hardly compress, so anything near this is an attack."""
 MAX_MEMBERS = 200_000
+MAX_FOLDERS = 20_000
+"""BreakHis has about 550; every one takes a block of the disk, which no count of bytes shows."""
 SCRATCH_PREFIX = ".unpack-"
 """What the folder beside the archive begins with that content lies in until it is whole; a killed process leaves it."""
+
+_ZIP_METHODS = frozenset({zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED})
+"""Those that Python unpacks a bounded piece at a time; a piece of bzip2 or LZMA may become gigabytes in memory."""
 
 _CHUNK_BYTES = 1 << 20
 _MAX_HEADER_BYTES = 8 << 20
@@ -76,6 +81,7 @@ def unpack(archive: Path, folder: Path) -> Path:
 
 
 def _extract(archive: Path, target: Path) -> None:
+    folders: set[PureWindowsPath] = set()
     allowance = min(MAX_UNPACKED_BYTES, MAX_UNPACKED_RATIO * archive.stat().st_size)
     for number, (name, source) in enumerate(_entries(archive), start=1):
         if number > MAX_MEMBERS:
@@ -85,12 +91,15 @@ def _extract(archive: Path, target: Path) -> None:
             raise _refused(archive, f"the entry {name!r} leads out of it")
         if len(path.parts) > _MAX_DEPTH or any(len(os.fsencode(part)) > _MAX_NAME_BYTES for part in path.parts):
             raise _refused(archive, f"the entry {name[:60]!r}... has too long a name or lies too deep")
+        folders.update(path.parents)  # a file makes the folders on its way too
         try:
             allowance -= _write_entry(source, target.joinpath(*path.parts), allowance)
         except (FileExistsError, NotADirectoryError):
             raise _refused(archive, f"it holds {name!r} twice") from None
         if allowance < 0:
             raise _refused(archive, f"it unpacks to more than {MAX_UNPACKED_RATIO} times its size, or fills the disk")
+        if len(folders) > MAX_FOLDERS:
+            raise _refused(archive, f"it makes more than {MAX_FOLDERS:,} folders")
 
 
 def _write_entry(source: IO[bytes] | None, path: Path, allowance: int) -> int:
@@ -146,6 +155,8 @@ def _zip_entries(archive: Path) -> Iterator[tuple[str, IO[bytes] | None]]:
         for member in packed.infolist():
             if stat.S_IFMT(member.external_attr >> 16) not in {0, stat.S_IFREG, stat.S_IFDIR}:
                 raise _refused(archive, f"the entry {member.filename!r} is a link or a device")
+            if member.compress_type not in _ZIP_METHODS:
+                raise _refused(archive, f"the entry {member.filename!r} is packed otherwise than by deflating")
             yield member.filename, None if member.is_dir() else packed.open(member)
 
 

@@ -6,9 +6,7 @@ neither is official the file is listed as unknown and never guessed at.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,12 +15,14 @@ import pandas as pd
 from tabulate import tabulate
 
 from harness.data.decode import decode_full_size
+from harness.data.layout import misplaced_files, unread_pictures
 from harness.data.manifest import count_table, image_files, sha256_of_files
 from harness.data.official import N_OFFICIAL_IMAGES, official_list
 from harness.errors import DataError
+from harness.processes import map_strange
 from harness.text import printable
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 N_EXAMPLES = 10
 """How many files of a category a report for people names."""
 
@@ -39,6 +39,8 @@ class VerifyReport:
         reencoded: Files with an official name and other bytes that decode as an image.
         damaged: Files with an official name that do not decode, each with the reason.
         renamed: Files that are official by their sha256 under a name that is not theirs, each with the official name.
+        misplaced: Files with an official name whose folders say another class, type, slide or magnification.
+        unread: Pictures in formats that are not read.
         unknown: Files of which neither the name nor the sha256 is official.
         held: Stems of the official images that are here: intact, re-encoded or renamed.
         missing: Stems of the official images that are not here, not even damaged.
@@ -49,6 +51,8 @@ class VerifyReport:
     reencoded: tuple[str, ...]
     damaged: tuple[tuple[str, str], ...]
     renamed: tuple[tuple[str, str], ...]
+    misplaced: tuple[str, ...]
+    unread: tuple[str, ...]
     unknown: tuple[str, ...]
     held: tuple[str, ...]
     missing: tuple[str, ...]
@@ -80,6 +84,8 @@ class VerifyReport:
             "reencoded": list(self.reencoded),
             "damaged": [{"file": file, "reason": reason} for file, reason in self.damaged],
             "renamed": [{"file": file, "official_name": name} for file, name in self.renamed],
+            "misplaced": list(self.misplaced),
+            "unread": list(self.unread),
             "unknown": list(self.unknown),
             "held": list(self.held),
             "missing": list(self.missing),
@@ -103,14 +109,13 @@ def verify_folder(root: Path, on_progress: Callable[[int, int], None] | None = N
     paths = list(image_files(root))
     if not paths:
         raise DataError(f"no image files in {root} (looked for .png, .jpg and .jpeg) - pass the folder of the images")
+    report = on_progress or (lambda _done, _total: None)
     findings = _Findings(root, {sha: str(stem) for stem, sha in official_list()["sha256"].items()})
-    with ThreadPoolExecutor(max_workers=min(8, os.cpu_count() or 1)) as pool:
-        for start in range(0, len(paths), _BATCH):
-            batch = paths[start : start + _BATCH]
-            altered = findings.sort_by_digest(batch)
-            findings.sort_by_decoding(altered, list(pool.map(decoding_fault, altered)))
-            if on_progress is not None:
-                on_progress(start + len(batch), len(paths))
+    altered: list[Path] = []
+    for start in range(0, len(paths), _BATCH):
+        altered += findings.sort_by_digest(paths[start : start + _BATCH])
+        report(min(start + _BATCH, len(paths)), len(paths))
+    findings.sort_by_decoding(altered, list(map_strange(decoding_fault, altered, str)))
     return findings.report()
 
 
@@ -129,6 +134,8 @@ def render_report(report: VerifyReport) -> str:
         ("re-encoded (official name, other bytes, decodes)", report.reencoded),
         ("damaged (does not decode; get these again)", [f"{file}: {reason}" for file, reason in report.damaged]),
         ("renamed (rename them back)", [f"{file} is {name}" for file, name in report.renamed]),
+        ("misplaced (their folders contradict their names, which count)", report.misplaced),
+        ("not read (neither PNG nor JPEG)", report.unread),
         ("unknown (neither name nor content is official)", report.unknown),
         ("missing", report.missing),
     )
@@ -187,6 +194,8 @@ class _Findings:
             reencoded=tuple(sorted(self.reencoded)),
             damaged=tuple(sorted(self.damaged)),
             renamed=tuple(sorted(self.renamed)),
+            misplaced=misplaced_files([*sorted(self.intact), *sorted(self.reencoded)]),
+            unread=unread_pictures(self.root),
             unknown=tuple(sorted(self.unknown)),
             held=tuple(sorted(self.held)),
             missing=tuple(sorted(str(stem) for stem in official_list().index if stem not in found)),

@@ -4,28 +4,47 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from harness.cache import Cache
 from harness.execution.cells import slug
 from harness.execution.observer import Observer
 from harness.execution.plan import Run, setting_of
 from harness.execution.store import RunStore
 from harness.processes import uninterrupted
 from harness.workers.crew import Worker, ask
-from harness.workers.tasks import Measured, MeasureTask
+from harness.workers.tasks import Answer, Failure, Measured, MeasureTask
 
 
-def measure_alone(run: Run, labels: set[str], store: RunStore, cache: Path, observer: Observer) -> dict[str, Measured]:
-    """Time each of these models, one after the other, each beside the calibration workload."""
+def measure_alone(
+    run: Run, labels: set[str], store: RunStore, cache: Cache, observer: Observer
+) -> tuple[dict[str, Measured], dict[str, Failure]]:
+    """Time each of these models, one after the other, each beside the calibration workload.
+
+    Returns:
+        What was measured, and the models of which every cell would fail for the same reason.
+    """
     speeds: dict[str, Measured] = {}
+    hopeless: dict[str, Failure] = {}
     for place, label in enumerate(sorted(labels), 1):
-        speeds[label] = measure_speed(run, label, cache, store.log_file(slug(label)))
+        answer = measure_speed(run, label, cache, store.log_file(slug(label)))
+        if isinstance(answer, Failure) and answer.cause == "certain":
+            hopeless[label] = answer
+        else:
+            speeds[label] = _measured(label, answer, observer)
         observer.progress("timing models alone", place, len(labels))
-    return speeds
+    return speeds, hopeless
 
 
-def measure_speed(run: Run, label: str, cache: Path, log: Path, *, with_pretraining: bool = False) -> Measured:
-    """Time a model's training steps, alone on the device; a model that fails here fails again in its cells."""
+def _measured(label: str, answer: Answer, observer: Observer) -> Measured:
+    if isinstance(answer, Measured):
+        return answer
+    reason = answer.reason if isinstance(answer, Failure) else "it gave no answer"
+    observer.note(f"{label} could not be timed alone ({reason}); table 5 will lack its minutes")
+    return Measured(None, None, 0)
+
+
+def measure_speed(run: Run, label: str, cache: Cache, log: Path, *, with_pretraining: bool = False) -> Answer:
+    """See that a model can be made, and time its training steps, alone on the device."""
     task = MeasureTask(setting_of(run, label, cache, ""), with_pretraining)
     with uninterrupted():
         worker = Worker(label, run.entry(label).registered, log)
-    answer = ask(worker, task, run.config.cell_seconds)
-    return answer if isinstance(answer, Measured) else Measured(None, None, 0)
+    return ask(worker, task, cache.note, run.config.cell_seconds)

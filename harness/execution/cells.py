@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, TypeVar
 
 import pandas as pd
@@ -20,6 +22,8 @@ from harness.settings import parse_settings
 from harness.training.version import TRAINING_VERSION
 
 T = TypeVar("T")
+_MAX_SLUG = 150
+"""A file's name has at most 255 bytes, and a cell's has its magnification, fold and seed as well."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +71,8 @@ class ModelEntry:
 
     def _asked(self, question: Callable[[Model], T]) -> T:
         try:
-            return question(self.make())
+            with contextlib.chdir(Path.cwd()):  # the plugin's code may change the folder that paths are relative to
+                return question(self.make())
         except HarnessError:
             raise
         except (Exception, SystemExit) as error:
@@ -99,17 +104,19 @@ def model_entries(config: RunConfig, host: PluginHost) -> list[ModelEntry]:
     """Find the config's models and check their options.
 
     Raises:
-        ConfigError: Options that a model does not have, or two labels that cannot be told apart in file names.
+        ConfigError: Options that a model does not have, or labels that are too long for file names or cannot be told
+            apart in them.
         UsageError: A model that no plugin offers.
-        PluginError: The plugin of a model could not be loaded.
+        PluginError: The plugin of a model could not be loaded, or shares the model's name with another.
     """
     entries = []
     for label in config.models:
         name, given = config.model_of(label)
         registered = host.find(name)
-        options = parse_settings(registered.model.Options, given, f"options of model '{label}'")
+        with contextlib.chdir(Path.cwd()):
+            options = parse_settings(registered.model.Options, given, f"options of model '{label}'")
         entries.append(ModelEntry(label, registered, options.model_dump(mode="json")))
-    _refuse_equal_slugs([entry.label for entry in entries])
+    _refuse_folders_that_cannot_be([entry.label for entry in entries])
     return entries
 
 
@@ -172,9 +179,14 @@ def what_changed(stored: Mapping[str, str], wanted: Mapping[str, str]) -> list[s
     return [name for name in wanted if stored.get(name) != wanted[name]]
 
 
-def _refuse_equal_slugs(labels: list[str]) -> None:
+def _refuse_folders_that_cannot_be(labels: list[str]) -> None:
     first: dict[str, str] = {}
     for label in labels:
+        if len(slug(label)) > _MAX_SLUG:
+            raise ConfigError(
+                f"model '{label[:40]}...' has {len(label)} characters, more than a folder's name can hold - give it a "
+                f"label of at most {_MAX_SLUG}"
+            )
         other = first.setdefault(slug(label).lower(), label)
         if other != label:
             raise ConfigError(f"models '{other}' and '{label}' would share a folder; rename one")

@@ -21,6 +21,7 @@ from harness.training.engine import EngineWish
 _SHIPPED = "harness_configs"
 _TAKES_THE_PLACE_OF = {"protocol": ("protocols",), "protocols": ("protocol", VARIANTS), VARIANTS: ("protocols",)}
 _TABLES_FOLDER = "tables"
+_MOST_SECONDS = 1e8  # three years; what the system can wait for has an end
 StudyKind = Literal["protocols", "variants"]
 T = TypeVar("T")
 
@@ -66,7 +67,7 @@ class RunConfig(Settings):
         variants: Name to overrides by dotted key, such as ``{stained: {}, unstained: {pixels.stain: none}}``: a run
             each, and a table of what each adds; the first is what the others are compared with.
         allow_leak: Compute figures although patients or pictures stand on two sides; tables are then headed LEAKY.
-        seeds: Of splits and training; one whole comparison a seed.
+        seeds: Of splits and training, 0 to 2**32 - 1; one whole comparison a seed.
         magnifications: Which to train and test on, each by itself.
         device: ``auto`` takes CUDA where there is any.
         engine: How training steps are executed: ``eager``; ``captured`` as CUDA graphs; ``compiled`` by torch.compile,
@@ -89,15 +90,17 @@ class RunConfig(Settings):
         None
     )
     allow_leak: bool = False
-    seeds: Annotated[tuple[int, ...], Field(min_length=1), AfterValidator(_distinct)] = (0,)
+    seeds: Annotated[
+        tuple[Annotated[int, Field(ge=0, lt=1 << 32)], ...], Field(min_length=1), AfterValidator(_distinct)
+    ] = (0,)
     magnifications: Annotated[
         tuple[Literal[40, 100, 200, 400], ...], Field(min_length=1), AfterValidator(_distinct)
     ] = (40, 100, 200, 400)
     device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:[0-9]{1,3})?)$")] = "auto"
     engine: EngineWish = "auto"
     threads: int = Field(1, ge=1, le=1024)
-    checkpoint_minutes: float = Field(10.0, gt=0)
-    cell_seconds: float | None = Field(None, gt=0)
+    checkpoint_minutes: float = Field(10.0, gt=0, le=1e6)
+    cell_seconds: float | None = Field(None, gt=0, le=_MOST_SECONDS)
     limit: int | None = Field(None, ge=1)
     data: DataSettings = DataSettings()
     pixels: PixelSettings = PixelSettings()

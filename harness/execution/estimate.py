@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 from tabulate import tabulate
 
+from harness.cache import Cache
+from harness.errors import CellError
 from harness.execution.alone import measure_speed
 from harness.execution.cells import Cell, cell_rows
 from harness.execution.plan import Run, pending_cells
@@ -18,6 +19,7 @@ from harness.protocol.fingerprint import split_fingerprint
 from harness.protocol.protocols import SIDES
 from harness.text import duration
 from harness.training.cost import training_seconds
+from harness.workers.tasks import Failure, Measured
 
 
 @dataclass(frozen=True)
@@ -71,8 +73,12 @@ class Estimate:
         return cells + sum(stages.values())
 
 
-def estimate_run(run: Run, store: RunStore, cache: Path, jobs: int) -> Estimate:
-    """Time each model's training steps and extrapolate; nothing is trained or written."""
+def estimate_run(run: Run, store: RunStore, cache: Cache, jobs: int) -> Estimate:
+    """Time each model's training steps and extrapolate; nothing is trained or written.
+
+    Raises:
+        CellError: A model cannot be made or timed.
+    """
     todo = pending_cells(run.keys, store.read_cells())
     sizes = {cell: _sizes(run, cell) for cell in todo}
     pixels = 3 * run.config.pixels.size**2
@@ -113,8 +119,12 @@ def _number(value: float | None) -> str:
     return "-" if value is None else f"{value:,.1f}"
 
 
-def _estimate_model(run: Run, label: str, sizes: dict[Cell, tuple[int, ...]], cache: Path) -> ModelEstimate:
-    measured = measure_speed(run, label, cache, cache / "logs" / "dry-run.log", with_pretraining=True)
+def _estimate_model(run: Run, label: str, sizes: dict[Cell, tuple[int, ...]], cache: Cache) -> ModelEstimate:
+    log = cache.folder / "logs" / "dry-run.log"
+    measured = measure_speed(run, label, cache, log, with_pretraining=True)
+    if not isinstance(measured, Measured):
+        reason = measured.reason if isinstance(measured, Failure) else "no answer"
+        raise CellError(f"model '{label}' cannot be trained: {reason} - leave it out with --models, or see {log}")
     speed, schedule = measured.throughput, run.config.schedule
     memory = measured.peak_memory_bytes / 1e6
     if speed is None:

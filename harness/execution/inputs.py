@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from harness.cache import Cache
 from harness.data.decode import PixelRecipe
 from harness.data.manifest import DAMAGED
 from harness.data.phantom_sources import write_lung_phantom, write_natural_phantom
@@ -20,7 +21,7 @@ from harness.data.stain import PER_IMAGE, Macenko, StainMethod, StainNormaliser
 from harness.errors import DataError
 from harness.execution.cells import ModelEntry
 from harness.execution.config import RunConfig
-from harness.execution.prepare import Division, Progress, hash_of, make_once, named_progress
+from harness.execution.prepare import Division, Progress, hash_of, named_progress
 from harness.locations import data_folder
 from harness.protocol.gate import find_picture_leak, pass_gate
 from harness.protocol.stains import by_slide, fitted_on_training
@@ -55,7 +56,7 @@ class DecodedRun:
 
 
 def decode_run(
-    config: RunConfig, division: Division, cache: Path, on_progress: Progress | None = None
+    config: RunConfig, division: Division, cache: Cache, on_progress: Progress | None = None
 ) -> tuple[Division, DecodedRun]:
     """Decode a run's images; then the rest of the gate: damaged images, and pictures on two sides.
 
@@ -83,7 +84,7 @@ def decode_run(
 
 
 def decode_sources(
-    config: RunConfig, entries: list[ModelEntry], cache: Path, on_progress: Progress | None = None
+    config: RunConfig, entries: list[ModelEntry], cache: Cache, on_progress: Progress | None = None
 ) -> dict[str, SourceRows]:
     """Find and decode the source sets that the models ask for.
 
@@ -117,7 +118,7 @@ def _recipe(settings: PixelSettings, stain: StainNormaliser | None) -> PixelReci
 
 
 def _decode(
-    folder: Path, images: pd.DataFrame, recipe: PixelRecipe, cache: Path, on_progress: Progress | None
+    folder: Path, images: pd.DataFrame, recipe: PixelRecipe, cache: Cache, on_progress: Progress | None
 ) -> PixelStore:
     files = images["file"].map(lambda file: str(folder / file))
     return pixel_store(files, images["sha256"], recipe, cache, named_progress(on_progress, "decoding images"))
@@ -147,7 +148,7 @@ def _settle_damaged(config: RunConfig, division: Division, images: pd.DataFrame,
 
 
 def _normalised_by_fold(
-    method: StainMethod, division: Division, plain: PixelStore, folds: list[tuple[int, int]], cache: Path
+    method: StainMethod, division: Division, plain: PixelStore, folds: list[tuple[int, int]], cache: Cache
 ) -> DecodedRun:
     """Normalise colours by what stands on the sides of each fold; what is equal in several folds is painted once."""
     profiles = pd.Series(stain_profiles(plain), index=plain.index["sha256"], dtype=object)
@@ -165,7 +166,7 @@ def _normalised_by_fold(
     return DecodedRun(stores)
 
 
-def _decode_source(name: str, label: str, config: RunConfig, cache: Path, on_progress: Progress | None) -> SourceRows:
+def _decode_source(name: str, label: str, config: RunConfig, cache: Cache, on_progress: Progress | None) -> SourceRows:
     if name not in config.sources:
         raise DataError(f"model '{label}' is pre-trained on source '{name}', which the config does not have")
     folders = _locate_source(name, label, config, cache, on_progress)
@@ -199,7 +200,7 @@ def _source_side(manifest: SourceManifest, store: PixelStore, side: str) -> Labe
 
 
 def _locate_source(
-    name: str, label: str, config: RunConfig, cache: Path, on_progress: Progress | None
+    name: str, label: str, config: RunConfig, cache: Cache, on_progress: Progress | None
 ) -> tuple[Path, ...]:
     """Return the folders of a source set, generating it first if the config asks for that."""
     settings = config.sources[name]
@@ -216,10 +217,10 @@ def _locate_source(
     return folders
 
 
-def _phantom_source(settings: SourceSettings, cache: Path, on_progress: Progress | None) -> Path:
+def _phantom_source(settings: SourceSettings, cache: Cache, on_progress: Progress | None) -> Path:
     def make(folder: Path) -> None:
         if on_progress:
             on_progress(f"generating {settings.kind} images", 0, 1)
         (write_lung_phantom if settings.kind == "lc25000" else write_natural_phantom)(folder)
 
-    return make_once(cache / "phantom" / settings.kind, make)
+    return cache.get("phantom", settings.kind, make)

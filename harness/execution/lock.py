@@ -10,11 +10,9 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
-import filelock
+from harness.errors import UsageError
+from harness.locks import locked
 
-from harness.errors import EnvironmentMissingError, UsageError
-
-_POLL_SECONDS = 0.5
 OnWait = Callable[[str], None]
 
 
@@ -30,31 +28,25 @@ def hold(folder: Path, on_wait: OnWait | None = None) -> Iterator[None]:
         UsageError: Another process holds it.
         EnvironmentMissingError: The file system knows no locks.
     """
-    lock = filelock.FileLock(folder / ".lock")
-    try:
-        _acquire(lock, folder, on_wait)
-    except NotImplementedError:
-        raise EnvironmentMissingError(
-            f"the file system of {folder} knows no locks - choose another --out, and copy the run there when it is done"
-        ) from None
     holder = folder / ".lock.json"
-    try:
-        holder.write_text(json.dumps(_oneself()) + "\n", encoding="utf-8")
-        yield
-    finally:
-        holder.unlink(missing_ok=True)
-        lock.release()
+    with contextlib.ExitStack() as held:
+        _acquire(held, folder, on_wait)
+        try:
+            holder.write_text(json.dumps(_oneself()) + "\n", encoding="utf-8")
+            yield
+        finally:
+            holder.unlink(missing_ok=True)
 
 
-def _acquire(lock: filelock.BaseFileLock, folder: Path, on_wait: OnWait | None) -> None:
-    with contextlib.suppress(filelock.Timeout):
-        lock.acquire(timeout=0)
+def _acquire(held: contextlib.ExitStack, folder: Path, on_wait: OnWait | None) -> None:
+    with contextlib.suppress(TimeoutError):
+        held.enter_context(locked(folder / ".lock", seconds=0))
         return
     told = f"another 'harness run' ({_holder(folder)}) is at work in {folder}"
     if on_wait is None:
         raise UsageError(f"{told} - wait for it (--wait does), or choose another --out")
     on_wait(f"{told} - waiting for it")
-    lock.acquire(timeout=-1, poll_interval=_POLL_SECONDS)
+    held.enter_context(locked(folder / ".lock"))
 
 
 def _oneself() -> dict[str, str | int]:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
 
+from harness.cache import Cache
+from harness.data.layout import layout_notes
 from harness.data.manifest import UNPARSED
 from harness.data.names import CLASSES
 from harness.execution.cells import (
@@ -70,7 +71,7 @@ class Run:
 
 
 def prepare_run(
-    name: str, config: RunConfig, host: PluginHost, store: RunStore, cache: Path, observer: Observer
+    name: str, config: RunConfig, host: PluginHost, store: RunStore, cache: Cache, observer: Observer
 ) -> Run:
     """Check and prepare everything that can fail before training: images, sides, models, weights, the run folder.
 
@@ -82,7 +83,7 @@ def prepare_run(
     for entry in entries:
         entry.deviations()  # a plugin that fails at that must do so before anything is trained
     division = divide(config, cache, observer.progress)
-    _note_unparsed(division, observer)
+    _note_files(division, observer)
     refuse_empty_sides(division, config.magnifications)
     precision = resolve_precision(config.schedule, device)
     comparison = comparison_parts(config, division, device.type, precision)
@@ -122,13 +123,13 @@ def pending_cells(keys: Mapping[Cell, Mapping[str, str]], stored: Mapping[str, d
     ]
 
 
-def setting_of(run: Run, label: str, cache: Path, pixels: str, device: str | None = None) -> Setting:
+def setting_of(run: Run, label: str, cache: Cache, pixels: str, device: str | None = None) -> Setting:
     """Collect what all cells of a model have in common.
 
     Args:
         run: The prepared run.
         label: Of the model.
-        cache: The cache folder.
+        cache: The cache.
         pixels: Hash of how the run's images became pixels.
         device: As torch names it; the run's first one by default.
     """
@@ -142,14 +143,16 @@ def setting_of(run: Run, label: str, cache: Path, pixels: str, device: str | Non
         threads=run.config.threads,
         schedule=run.config.schedule,
         sources={name: run.sources[name] for name in wanted},
-        cache=cache,
+        cache=cache.folder,
         code=entry.registered.source,
         pixels=pixels,
         engine=resolve_engine(run.config.engine, run.device),
     )
 
 
-def _note_unparsed(division: Division, observer: Observer) -> None:
+def _note_files(division: Division, observer: Observer) -> None:
+    for note in layout_notes(division.folder, division.manifest["file"]):
+        observer.note(note)
     unparsed = division.manifest[division.manifest["state"] == UNPARSED]
     if len(unparsed):
         named = ", ".join(unparsed["file"][:3]) + (", ..." if len(unparsed) > 3 else "")

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import filelock
 import pandas as pd
 
+from harness.cache import Cache
 from harness.data.manifest import scan_folder, used_images
 from harness.data.names import CLASSES, MAGNIFICATIONS
 from harness.data.phantom import PhantomSettings, write_breakhis_phantom
@@ -52,7 +52,7 @@ class Division:
         return used_images(self.manifest)
 
 
-def divide(config: RunConfig, cache: Path, on_progress: Progress | None = None) -> Division:
+def divide(config: RunConfig, cache: Cache, on_progress: Progress | None = None) -> Division:
     """Find the images and divide them; the group gate stands at the end.
 
     Raises:
@@ -78,7 +78,7 @@ def divide(config: RunConfig, cache: Path, on_progress: Progress | None = None) 
     return Division(protocol, folder, manifest, splits, leaks, accessions_on_two_sides(splits, images))
 
 
-def find_images(config: RunConfig, cache: Path, on_progress: Progress | None = None) -> Path:
+def find_images(config: RunConfig, cache: Cache, on_progress: Progress | None = None) -> Path:
     """Return the folder of the config's images, generating them first if it asks for a phantom."""
     if config.data.folder is None and config.data.phantom is not None:
         return phantom_folder(config.data.phantom, cache, on_progress)
@@ -91,28 +91,11 @@ def find_images(config: RunConfig, cache: Path, on_progress: Progress | None = N
     return folder
 
 
-def phantom_folder(settings: PhantomSettings, cache: Path, on_progress: Progress | None = None) -> Path:
+def phantom_folder(settings: PhantomSettings, cache: Cache, on_progress: Progress | None = None) -> Path:
     """Return the cached folder of these generated images, making it first if need be."""
     key = hashlib.sha256(settings.model_dump_json().encode()).hexdigest()[:16]
     progress = named_progress(on_progress, "generating images")
-    return make_once(cache / "phantom" / key, lambda folder: write_breakhis_phantom(folder, settings, progress))
-
-
-def make_once(folder: Path, make: Callable[[Path], object]) -> Path:
-    """Make a folder of the cache if it is not there; of two processes at once the second waits for the first.
-
-    Args:
-        folder: Appears whole or not at all; ``make`` sees to that.
-        make: Writes it.
-
-    Returns:
-        The folder.
-    """
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with filelock.FileLock(f"{folder}.lock"):
-        if not folder.exists():
-            make(folder)
-    return folder
+    return cache.get("phantom", key, lambda folder: write_breakhis_phantom(folder, settings, progress))
 
 
 def limit_splits(splits: pd.DataFrame, images: pd.DataFrame, limit: int) -> pd.DataFrame:

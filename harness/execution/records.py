@@ -19,6 +19,7 @@ from harness.protocol.protocols import TEST, VALIDATION
 from harness.training.torch_model import FINAL_STAGE
 from harness.workers.tasks import Fitted
 
+_TOLERANCE = 1e-3
 HISTORY_COLUMNS = tuple(EpochReport.__dataclass_fields__)
 _IDENTITY = ["side", "name", "slide", "accession", "type", "magnification", "model", "fold", "seed", "label"]
 
@@ -76,6 +77,7 @@ def finished_record(
 
 def _side(side: str, images: pd.DataFrame, probabilities: NDArray[np.float64]) -> pd.DataFrame:
     _check(probabilities, len(images), len(CLASSES))
+    probabilities = probabilities.clip(0, 1)  # float32 rounds a probability of one to a little more
     columns = dict(zip(_probability_columns(), probabilities.T, strict=True))
     return images.assign(side=side, predicted=probabilities.argmax(1), **columns)
 
@@ -85,7 +87,7 @@ def _check(probabilities: NDArray[np.float64], n: int, n_classes: int) -> None:
         raise CellError(f"predict_proba returned shape {probabilities.shape} for {n} images and {n_classes} classes")
     if not np.isfinite(probabilities).all():
         raise CellError("predict_proba returned values that are not finite")
-    if (probabilities < 0).any() or (abs(probabilities.sum(1) - 1) > 1e-3).any():
+    if (probabilities < -_TOLERANCE).any() or (abs(probabilities.sum(1) - 1) > _TOLERANCE).any():
         raise CellError("predict_proba returned rows that are no probabilities: each must sum to 1, none be negative")
 
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
+from harness.cache import Cache
 from harness.execution.alone import measure_alone
 from harness.execution.cells import what_changed
 from harness.execution.config import parse_config
@@ -13,26 +13,26 @@ from harness.execution.environment import describe_device, git_commit, versions
 from harness.execution.jobs import choose_jobs
 from harness.execution.observer import Observer
 from harness.execution.plan import Run, pending_cells
-from harness.execution.prepare import (
-    hash_of,
-)
+from harness.execution.prepare import hash_of
 from harness.execution.shift import Outcome, Shift
 from harness.execution.store import DONE, RunStore
+from harness.processes import adopt_orphans
 
 
-def execute(run: Run, store: RunStore, cache: Path, jobs: int | None, observer: Observer) -> Outcome:
+def execute(run: Run, store: RunStore, cache: Cache, jobs: int | None, observer: Observer) -> Outcome:
     """Compute the cells that are not done and valid, and keep each as it comes.
 
     Args:
         run: The prepared run.
         store: Its folder, open for writing.
-        cache: The cache folder.
+        cache: The cache.
         jobs: Cells at once; None for as many as pay.
         observer: Is told of every step.
 
     Returns:
         How it ended. Failed cells are recorded and named; they raise nothing.
     """
+    adopt_orphans()  # so that what a plugin has started ends with the run, even if the process between is killed
     store.sweep()
     store.write_run(_run_record(run, store.read_run()), run.division.manifest, run.division.splits)
     damage = store.find_damage(thorough=True)
@@ -46,10 +46,13 @@ def execute(run: Run, store: RunStore, cache: Path, jobs: int | None, observer: 
     observer.planned(todo, kept, run.config.schedule.epochs)
     if not todo:
         return Outcome(kept=kept)
-    speeds = measure_alone(run, {cell.label for cell in todo}, store, cache, observer)
+    speeds, hopeless = measure_alone(run, {cell.label for cell in todo}, store, cache, observer)
     if jobs is None:
         jobs = choose_jobs(run, len(todo), speeds, observer)
-    return replace(Shift(run, store, cache, jobs, speeds, observer).work(todo), kept=kept)
+    shift = Shift(run, store, cache, jobs, speeds, observer)
+    for label, failure in hopeless.items():
+        shift.give_up([cell for cell in todo if cell.label == label], failure)
+    return replace(shift.work([cell for cell in todo if cell.label not in hopeless]), kept=kept)
 
 
 def _note_stale(run: Run, stored: dict[str, dict[str, Any]], observer: Observer) -> None:

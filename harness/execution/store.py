@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import shutil
 import tempfile
 from collections.abc import Container, Iterable, Iterator, Mapping
@@ -14,7 +15,7 @@ import pandas as pd
 import pyarrow as pa
 
 from harness.durable import cannot_write, flush, write_json, write_parquet, write_text
-from harness.errors import DataError
+from harness.errors import CellError, DataError
 from harness.execution.lock import OnWait, hold
 from harness.execution.readback import (
     MAX_JSON_BYTES,
@@ -25,7 +26,7 @@ from harness.execution.readback import (
     parse_json,
     read_file,
 )
-from harness.execution.saved import adopt
+from harness.execution.saved import SavingFolder, adopt
 from harness.execution.seals import RECORD, TABLES, find_fault, sealed
 from harness.execution.table_columns import (
     HISTORY,
@@ -161,7 +162,9 @@ class RunStore:
             )
 
     def _names(self) -> list[str]:
-        return sorted(path.name for path in self._cells.glob("*") if not path.name.startswith("."))
+        """List what may be a cell: stray files and empty folders are none."""
+        found = (path for path in self._cells.glob("*") if not path.name.startswith(".") and path.is_dir())
+        return sorted(path.name for path in found if any(path.iterdir()))
 
     def _fault(self, cell: str, *, thorough: bool) -> str | None:
         try:
@@ -190,39 +193,56 @@ class RunStore:
         """Make a folder beside the cells in which one is put together."""
         return Path(tempfile.mkdtemp(prefix=f".{cell}.", dir=self._cells))
 
-    def saving_folder(self, working: Path) -> Path:
+    def saving_folder(self, working: Path) -> SavingFolder:
         """Make the folder in a working folder that is the model's to write to."""
-        saved = working / SAVED
-        saved.mkdir()
-        return saved
+        return SavingFolder.make(working / SAVED)
 
     def checkpoint_folder(self, cell: str, key: str) -> Path:
         """Return the folder for a cell's checkpoint, as an interruption has left it; other keys' are removed."""
         wanted = self._checkpoints / cell / key[:16]
+        for place in (wanted.parent, wanted):
+            if place.is_symlink() or (place.exists() and not place.is_dir()):
+                _remove(place)
         for stale in self._checkpoints.glob(f"{cell}/*"):
             if stale != wanted:
-                shutil.rmtree(stale)
+                _remove(stale)
         wanted.mkdir(parents=True, exist_ok=True)
         return wanted
 
     def drop_checkpoint(self, cell: str) -> None:
         """Remove the checkpoint of a cell that has ended."""
-        shutil.rmtree(self._checkpoints / cell, ignore_errors=True)
+        _remove(self._checkpoints / cell)
         with contextlib.suppress(OSError):
             self._checkpoints.rmdir()
 
     def finish_cell(
-        self, cell: str, working: Path, record: dict[str, Any], predictions: pd.DataFrame, history: pd.DataFrame
+        self, cell: str, saved: SavingFolder, record: dict[str, Any], predictions: pd.DataFrame, history: pd.DataFrame
     ) -> None:
         """Complete a working folder and put it in place of whatever the cell was before.
 
+        What is written is read back first, by the rules of whoever reads it later: a cell that could not be read again
+        would stop every command on the run.
+
+        Args:
+            cell: Its name.
+            saved: What the model has saved, in the cell's working folder.
+            record: For ``cell.json``.
+            predictions: For ``predictions.parquet``.
+            history: For ``history.parquet``.
+
         Raises:
-            CellError: The model has saved something that cannot be kept.
+            CellError: The model has saved something that cannot be kept, or reported something that cannot be read.
             EnvironmentMissingError: There is no room for it.
         """
-        adopt(working / SAVED, working)
-        write_parquet(working / TABLES[0], predictions)
-        write_parquet(working / TABLES[1], history)
+        working = saved.path.parent
+        adopt(saved, working)
+        try:
+            check_cell(json.loads(json.dumps(record, default=str)), working / RECORD)
+            for name, table, columns in zip(TABLES, (predictions, history), (PREDICTIONS, HISTORY), strict=True):
+                write_parquet(working / name, table)
+                _read_table(working / name, columns)
+        except DataError as error:
+            raise CellError(f"what the model has reported cannot be stored: {_without(error, working)}") from error
         self._put_in_place(cell, working, record)
 
     def fail_cell(self, cell: str, working: Path, record: dict[str, Any]) -> None:
@@ -302,6 +322,11 @@ class RunStore:
             flush(self._cells)
         except OSError as error:
             raise cannot_write(target, error) from error
+
+
+def _without(error: DataError, working: Path) -> str:
+    """Return what is wrong with a record, without where it was to be and how to mend one that is there."""
+    return str(error).partition(" - ")[0].replace(f"{working}/", "")
 
 
 def _remove(path: Path) -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import importlib
 import importlib.util
+import json
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
@@ -15,6 +17,7 @@ import pluggy
 
 from harness.errors import PluginError, UsageError, did_you_mean
 from harness.plugin_api import hookspecs
+from harness.plugin_api.imports import file_digests, package_files
 from harness.plugin_api.installed import VARIABLE, installed_plugins
 from harness.plugin_api.model import Model
 
@@ -45,13 +48,54 @@ class RegisteredModel:
         model: The class.
         plugin: Where the plugin is.
         distribution: ``name version`` of the installed distribution, or ``file``.
-        source: sha256 over the plugin's source: its whole package, or its file.
+        source: sha256 over the files.
+        files: sha256 of the plugin's files, its whole package or its file, and of its author's that they import; by
+            module name.
     """
 
     model: type[Model]
     plugin: PluginReference
     distribution: str
     source: str
+    files: Mapping[str, str]
+
+    @property
+    def origin(self) -> str:
+        """What a config calls the plugin to tell it from another: the name of its distribution, or of its file."""
+        return self.plugin.name if self.plugin.file else self.distribution.partition(" ")[0]
+
+
+@dataclass(frozen=True)
+class LoadedPlugin:
+    """A plugin, imported.
+
+    Attributes:
+        reference: Where it is.
+        models: What it registers, by name.
+        files: sha256 of the files that make it what it is, by module name.
+    """
+
+    reference: PluginReference
+    models: dict[str, type[Model]]
+    files: Mapping[str, str]
+
+    @property
+    def source(self) -> str:
+        """sha256 over the files."""
+        return hashlib.sha256(json.dumps(sorted(self.files.items())).encode()).hexdigest()
+
+    def refuse_other_source(self, source: str) -> LoadedPlugin:
+        """Return itself if it is the plugin that a run was begun with.
+
+        Raises:
+            PluginError: Its source has been changed since then.
+        """
+        if source != self.source:
+            raise PluginError(
+                f"the code of plugin {self.reference} is not what the run was begun with - it has been edited "
+                "meanwhile, or another plugin has a module of the same name; run again"
+            )
+        return self
 
 
 @dataclass
@@ -60,28 +104,71 @@ class PluginHost:
 
     Attributes:
         models: By name, sorted.
+        contested: Models whose name several plugins claim: it is nobody's.
         failures: What could not be loaded, and the reason in one line, sorted by plugin.
         left_out: Plugins that ``$HARNESS_PLUGINS`` leaves out, sorted; they have not been imported.
     """
 
     models: dict[str, RegisteredModel] = field(default_factory=dict)
+    contested: dict[str, list[RegisteredModel]] = field(default_factory=dict)
     failures: dict[str, str] = field(default_factory=dict)
     left_out: list[str] = field(default_factory=list)
 
     def find(self, name: str) -> RegisteredModel:
-        """Return a model by name.
+        """Return a model by name, or by ``distribution:name`` where several plugins claim the name.
 
         Raises:
-            PluginError: The plugin that goes by that name, or the file given for it, could not be loaded.
+            PluginError: The plugin that goes by that name, or the file given for it, could not be loaded; or several
+                claim it.
             UsageError: No such model.
         """
         if name in self.models:
             return self.models[name]
+        if name in self.contested:
+            raise PluginError(self.explain_contest(name))
         if name in self.failures:
             raise PluginError(f"plugin {name} could not be loaded: {self.failures[name]}")
+        by_origin = {f"{one.origin}:{one.model.name}": one for one in self._all()}
+        if name in by_origin:
+            return by_origin[name]
         known = ", ".join(self.models) or "none"
         left_out = f"; {VARIABLE} leaves out {', '.join(self.left_out)}" if self.left_out else ""
-        raise UsageError(f"no model '{name}'{did_you_mean(name, self.models)} (known: {known}{left_out})")
+        near = did_you_mean(name, by_origin if ":" in name else self.models)
+        raise UsageError(f"no model '{name}'{near} (known: {known}{left_out})")
+
+    def explain_contest(self, name: str) -> str:
+        """Say who claims a name, and how to choose."""
+        claims = [f"{one.origin}:{name}" for one in self.contested[name]]
+        return f"{' and '.join(claims)} both register a model named '{name}' - choose with 'plugin: {claims[0]}'"
+
+    def troubles(self) -> list[str]:
+        """Say in a line each what cannot be used, and why."""
+        failed = [f"plugin {name} could not be loaded: {reason}" for name, reason in self.failures.items()]
+        return failed + [self.explain_contest(name) for name in self.contested]
+
+    def add(self, registered: RegisteredModel) -> None:
+        """Offer a model; from the second claim on its name is nobody's."""
+        name = registered.model.name
+        if name in self.contested:
+            self.contested[name].append(registered)
+        elif name in self.models:
+            self.contested[name] = [self.models.pop(name), registered]
+        else:
+            self.models[name] = registered
+
+    def rows_of_files(self) -> dict[str, dict[str, str]]:
+        """Return a row of a config for each model of a plugin file; by ``file:name`` if another claims the name too."""
+        rows: dict[str, dict[str, str]] = {}
+        for one in self._all():
+            if one.plugin.file is not None:
+                chosen = f"{one.origin}:{one.model.name}"
+                rows |= {chosen: {"plugin": chosen}} if one.model.name in self.contested else {one.model.name: {}}
+        return rows
+
+    def _all(self) -> Iterator[RegisteredModel]:
+        yield from self.models.values()
+        for claims in self.contested.values():
+            yield from claims
 
 
 def discover(files: Iterable[Path] = ()) -> PluginHost:
@@ -89,8 +176,8 @@ def discover(files: Iterable[Path] = ()) -> PluginHost:
 
     Raises:
         UsageError: ``$HARNESS_PLUGINS`` names what is not installed.
-        PluginError: A given file could not be loaded, or two plugins claim one model name. An entry point that cannot
-            be loaded raises nothing; it is listed in ``failures``.
+        PluginError: A given file could not be loaded. An entry point that cannot be loaded raises nothing; it is listed
+            in ``failures``.
     """
     installed = installed_plugins()
     host = PluginHost(left_out=[plugin.name for plugin in installed if not plugin.wanted])
@@ -111,15 +198,16 @@ def discover(files: Iterable[Path] = ()) -> PluginHost:
     return host
 
 
-def load_models(reference: PluginReference) -> dict[str, type[Model]]:
-    """Import one plugin and collect what it registers.
+def load_plugin(reference: PluginReference) -> LoadedPlugin:
+    """Import one plugin and collect what it registers; the working folder stays what it was.
 
     Raises:
         PluginError: It cannot be imported, misspells a hook, or registers something that is no usable model.
     """
     try:
-        module = _import(reference)
-        return _registered_by(module)
+        with contextlib.chdir(Path.cwd()):  # paths of the command line and of configs are relative to it
+            models = _registered_by(_import(reference))
+        return LoadedPlugin(reference, models, file_digests(_own_files(reference)))
     except PluginError:
         raise
     except BaseException as error:
@@ -129,12 +217,9 @@ def load_models(reference: PluginReference) -> dict[str, type[Model]]:
 
 
 def _add(host: PluginHost, reference: PluginReference, distribution: str) -> None:
-    models = load_models(reference)
-    source = _source_hash(reference)
-    for name, model in models.items():
-        if name in host.models:
-            raise PluginError(f"{reference} and {host.models[name].plugin} both register a model named '{name}'")
-        host.models[name] = RegisteredModel(model, reference, distribution, source)
+    loaded = load_plugin(reference)
+    for model in loaded.models.values():
+        host.add(RegisteredModel(model, reference, distribution, loaded.source, loaded.files))
 
 
 def _import(reference: PluginReference) -> ModuleType:
@@ -174,21 +259,18 @@ def _check_model(model: type[Model], models: dict[str, type[Model]]) -> None:
         raise PluginError(f"register() takes a subclass of harness.Model, not {model!r}")
     if not isinstance(getattr(model, "name", None), str) or not model.name:
         raise PluginError(f'{model.__name__} has no name; write name = "..." in the class')
+    if not isinstance(model.reproduces, str | None) or not isinstance(model.is_shortcut, bool):
+        raise PluginError(f"{model.__name__}: reproduces must be a text or None, and is_shortcut True or False")
     if model.__abstractmethods__:
         raise PluginError(f"{model.__name__} does not implement {', '.join(sorted(model.__abstractmethods__))}")
     if model.name in models:
         raise PluginError(f"two classes register the name '{model.name}'")
 
 
-def _source_hash(reference: PluginReference) -> str:
-    """Hash the file, or every Python file of the package that an entry point's module belongs to."""
+def _own_files(reference: PluginReference) -> dict[str, Path]:
+    """List the file, or every Python file of the package that an entry point's module belongs to, by module name."""
     if reference.file is not None:
-        files = [reference.file]
-    else:
-        top = importlib.import_module(str(reference.module).partition(".")[0])
-        files = sorted(file for folder in getattr(top, "__path__", []) for file in Path(folder).rglob("*.py"))
-        files = files or [Path(str(top.__file__))]
-    digest = hashlib.sha256()
-    for file in files:
-        digest.update(file.name.encode() + b"\0" + file.read_bytes())
-    return digest.hexdigest()
+        return {reference.file.stem: reference.file}
+    name = str(reference.module).partition(".")[0]
+    top = importlib.import_module(name)
+    return package_files(getattr(top, "__path__", []), name) or {name: Path(str(top.__file__))}

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from harness.cache import Cache, Note
 from harness.plugin_api.schedule import Schedule
 from harness.settings import Settings
 
@@ -98,10 +99,13 @@ class FitContext:
         classes: Names in the order of the labels.
         schedule: The budget of the comparison.
         sources: The source sets that :meth:`Model.requirements` asked for, by name.
-        cache: A folder for what can be computed again and shared between cells.
-        code: A hash of the plugin's source, to key what goes into ``cache``.
-        pixels: A hash of how images became pixels, likewise.
+        cache: A folder for what can be computed again. It is that of the plugin's cells with these very images on these
+            very sides, so that nothing which was fitted on an image can reach a cell that is tested on it.
+        stages: Where pre-trained stages are kept, for all cells: no BreakHis image takes part in them.
+        code: A hash of the plugin's source.
+        pixels: A hash of how images became pixels, to key what goes into ``cache``.
         report: Call it once an epoch; it feeds the live display and the cell's history.
+        note: Call it with one line that whoever watches the run should know.
         engine: How training steps are to be executed: ``eager``, ``captured`` or ``compiled``.
         checkpoint: A folder of this very cell in which ``fit`` may leave what it needs to go on after an interruption;
             it is empty at first, and removed when the cell is done. None where nothing is to be kept.
@@ -115,9 +119,11 @@ class FitContext:
     schedule: Schedule
     sources: Mapping[str, Source]
     cache: Path
+    stages: Cache
     code: str
     pixels: str
     report: Callable[[EpochReport], None]
+    note: Note
     engine: str = "eager"
     checkpoint: Path | None = None
     checkpoint_seconds: float = 600.0
@@ -215,6 +221,15 @@ class Model(ABC):
     def deviations(self) -> tuple[str, ...]:
         """Name what in the options is not as in the paper, for a model that reproduces one of its networks."""
         return ()
+
+    def check(self, sample: LabeledImages, context: FitContext) -> None:
+        """Do whatever would make every :meth:`fit` fail alike, such as reading weights; called before the first cell.
+
+        Args:
+            sample: A few random images; not those of the comparison.
+            context: Of no cell in particular.
+        """
+        del sample, context
 
     @abstractmethod
     def fit(self, train: LabeledImages, validation: LabeledImages, context: FitContext) -> None:

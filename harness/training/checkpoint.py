@@ -13,9 +13,9 @@ import torch
 from harness.durable import replacing
 from harness.errors import DataError
 from harness.plugin_api.model import EpochReport, FitContext
-from harness.training.weights import State, read_state, save_state
+from harness.training.weights import State, fingerprint, read_state, save_state
 
-_VERSION = 1
+_VERSION = 2
 _BEST = "best."
 
 
@@ -77,18 +77,19 @@ class Checkpoints:
     def keep(self, snapshot: Snapshot) -> None:
         """Put a snapshot in place of the one before, whole or not at all."""
         self._file.parent.mkdir(parents=True, exist_ok=True)
-        told = {"version": _VERSION, "history": [asdict(epoch) for epoch in snapshot.progress.history]}
-        best = {f"{_BEST}{name}": tensor for name, tensor in snapshot.progress.best.items()}
+        tensors = {**snapshot.tensors, **{f"{_BEST}{name}": best for name, best in snapshot.progress.best.items()}}
+        history = [asdict(epoch) for epoch in snapshot.progress.history]
+        told = {"version": _VERSION, "history": history, "sha256": fingerprint(tensors)}
         with replacing(self._file) as beside:
-            save_state({**snapshot.tensors, **best}, beside, {"training": json.dumps(told)})
+            save_state(tensors, beside, {"training": json.dumps(told)})
         self._kept = time.monotonic()
 
     def latest(self) -> Snapshot | None:
-        """Return the last snapshot; None where there is none that can be read, and training begins anew."""
+        """Return the last snapshot; None where there is none that is as it was written, and training begins anew."""
         try:
             tensors, header = read_state(self._file)
             told: dict[str, Any] = json.loads(header["training"])
-            if told["version"] != _VERSION:
+            if told["version"] != _VERSION or told["sha256"] != fingerprint(tensors):
                 return None
             best = {name.removeprefix(_BEST): tensors.pop(name) for name in list(tensors) if name.startswith(_BEST)}
             return Snapshot(Progress([EpochReport(**epoch) for epoch in told["history"]], best), tensors)

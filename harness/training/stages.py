@@ -1,8 +1,9 @@
 """Transfer stages: pre-training on source sets, computed once and shared by every cell that starts from the result.
 
-A stage's result is an artefact, keyed by all that made it: the plugin's source, the network's architecture and first
-weights, the stage before it, the source set, its division and pixels, schedule, device type, precision, engine and
-threads. Folds, magnifications, seeds and models that start from the same stage share it. No BreakHis image takes part.
+A stage's result is an artefact, keyed by all that made it: the plugin's source, the model's options, the network's
+architecture and first weights, the stage before it, the source set, its division and pixels, schedule, device type,
+precision, engine and threads. Folds, magnifications, seeds and models that start from the same stage share it. No
+BreakHis image takes part.
 """
 
 from __future__ import annotations
@@ -14,24 +15,34 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-import filelock
 import torch
 from torch import nn
 
-from harness.durable import whole_folder
+from harness.cache import find_fault
 from harness.plugin_api.model import EpochReport, FitContext, LabeledImages, Source
 from harness.plugin_api.schedule import Schedule
+from harness.training.architecture import describe_network
 from harness.training.checkpoint import checkpoints_of
 from harness.training.cost import training_seconds
 from harness.training.feed import PixelFeed
+from harness.training.frozen import refuse_fresh_frozen
 from harness.training.loop import Trainer, TrainingPlan
 from harness.training.normalisation import Normalisation
 from harness.training.predict import Prediction, predict_probabilities
 from harness.training.version import TRAINING_VERSION
-from harness.training.weights import State, load_by_name, read_state, read_weights, save_state
+from harness.training.weights import (
+    Weights,
+    fingerprint,
+    load_by_name,
+    read_state,
+    read_weights,
+    save_state,
+    without_counters,
+)
 
 _STAGE_SEED = 0  # a stage is shared by all seeds of a run, so it has one of its own
 _SHOWN_KEY = 8
+_KIND, _WEIGHTS = "stages", "weights.safetensors"
 
 
 @dataclass(frozen=True)
@@ -56,12 +67,12 @@ class StartingPoint:
     """Where the training on BreakHis starts from.
 
     Attributes:
-        state: Tensors by name, or None for a fresh network.
+        weights: None for a fresh network.
         provenance: One line a stage, first stage first.
         inspection: What the model found in its network after each stage, by stage and name.
     """
 
-    state: State | None
+    weights: Weights | None
     provenance: tuple[str, ...]
     inspection: Mapping[str, Mapping[str, float]]
 
@@ -83,24 +94,30 @@ class Transferable(Protocol):
     def pretraining(self) -> tuple[Stage, ...]:
         """Stages on source sets, in order."""
 
+    def stage_options(self) -> Mapping[str, Any]:
+        """Return the options that decide what a stage comes to, beside its own settings."""
+
+    def allows_fresh_frozen(self) -> bool:
+        """Say whether frozen layers may stay at random."""
+
     def inspect(self, network: nn.Module, images: torch.Tensor) -> Mapping[str, float]:
         """Say in numbers what is to be known of a trained network."""
 
 
 def pretrain(model: Transferable, context: FitContext) -> StartingPoint:
     """Take a model through its stages, or as much of them as the cache does not hold."""
-    weights = model.initial_weights()
-    state = read_weights(weights) if weights else None
-    provenance = [f"weights {Path(weights).name}"] if weights else []
+    where = model.initial_weights()
+    weights = read_weights(where) if where else None
+    provenance = [f"weights {Path(where).name}"] if where else []
     inspection = {}
     for stage in model.pretraining():
-        folder = _artefact(model, stage, state, context)
-        state, _ = read_state(folder / "weights.safetensors")
+        folder = _artefact(model, stage, weights, context)
+        weights = _result(folder)
         record = json.loads((folder / "stage.json").read_text())
         provenance.append(_told(record, folder.name))
         if record["inspection"]:
             inspection[stage.name] = record["inspection"]
-    return StartingPoint(state, tuple(provenance), inspection)
+    return StartingPoint(weights, tuple(provenance), inspection)
 
 
 def outstanding_stages(model: Transferable, context: FitContext) -> dict[str, float]:
@@ -109,14 +126,15 @@ def outstanding_stages(model: Transferable, context: FitContext) -> dict[str, fl
     Returns:
         By what tells a stage from others: models that share a stage compute it once.
     """
-    weights, missing, seconds = model.initial_weights(), "", dict[str, float]()
-    state = read_weights(weights) if weights else None
+    where, missing, seconds = model.initial_weights(), "", dict[str, float]()
+    weights = read_weights(where) if where else None
     for stage in model.pretraining():
-        network, _, folder = _begin(model, stage, state, context)
-        if folder.exists() and not missing:
-            state, _ = read_state(folder / "weights.safetensors")
+        network, _, key = _begin(model, stage, weights, context)
+        folder = context.stages.folder / _KIND / key
+        if not missing and folder.exists() and not find_fault(folder):
+            weights = _result(folder)
             continue
-        missing += f"/{folder.name}"  # what a missing stage will hand on is not known, so the way to it tells the next
+        missing += f"/{key}"  # what a missing stage will hand on is not known, so the way to it tells the next
         plan, source = _plan(model, stage, context), context.sources[stage.source]
         seconds[missing] = _expected_seconds(network, plan, source, context)
     return seconds
@@ -130,31 +148,42 @@ def told_fresh(names: Sequence[str]) -> str:
     return f"fresh {shown}{more}" if modules else "nothing fresh"
 
 
-def _artefact(model: Transferable, stage: Stage, before: State | None, context: FitContext) -> Path:
+def _result(folder: Path) -> Weights:
+    return Weights(read_state(folder / _WEIGHTS)[0])
+
+
+def _artefact(model: Transferable, stage: Stage, before: Weights | None, context: FitContext) -> Path:
     """Return the folder that holds a stage's result, made first where it is not there."""
-    network, fresh, folder = _begin(model, stage, before, context)
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with filelock.FileLock(f"{folder}.lock"):
-        if folder.exists():
-            _report_again(folder, context)
-        else:
-            record = _train(model, network, stage, fresh, context)
-            with whole_folder(folder) as building:
-                save_state(network.state_dict(), building / "weights.safetensors")
-                (building / "stage.json").write_text(json.dumps(record, indent=1))
+    network, fresh, key = _begin(model, stage, before, context)
+    trained = False
+
+    def make(folder: Path) -> None:
+        nonlocal trained
+        trained = True
+        record = _train(model, network, stage, fresh, context)
+        save_state(network.state_dict(), folder / _WEIGHTS)
+        (folder / "stage.json").write_text(json.dumps(record, indent=1))
+
+    folder = context.stages.get(_KIND, key, make)
+    if not trained:
+        _report_again(folder, context)
     return folder
 
 
 def _begin(
-    model: Transferable, stage: Stage, before: State | None, context: FitContext
-) -> tuple[nn.Module, list[str], Path]:
-    """Return a stage's network as it starts, the tensors that start afresh, and the folder of its result."""
+    model: Transferable, stage: Stage, before: Weights | None, context: FitContext
+) -> tuple[nn.Module, list[str], str]:
+    """Return a stage's network as it starts, the tensors that start afresh, and the key of its result."""
     torch.manual_seed(_STAGE_SEED)
     source = context.sources[stage.source]
     network = model.build(len(source.classes))
-    fresh = load_by_name(network, before, model.head(network)) if before is not None else list(network.state_dict())
-    key = _key(network, _plan(model, stage, context), source, context)
-    return network, fresh, context.cache / "stages" / key
+    fresh = without_counters(network.state_dict())
+    if before is not None:
+        fresh = load_by_name(network, before, model.head(network))
+    if stage.frozen and not model.allows_fresh_frozen():
+        images = model.normalisation.apply(source.validation().images[:2].cpu())
+        refuse_fresh_frozen(network, fresh, stage.frozen, images)
+    return network, fresh, _key(model, network, stage, context)
 
 
 def _expected_seconds(network: nn.Module, plan: TrainingPlan, source: Source, context: FitContext) -> float:
@@ -216,13 +245,15 @@ def _accuracy(network: nn.Module, plan: TrainingPlan, how: Prediction, held_out:
     return float((probabilities.argmax(1) == held_out.labels.cpu().numpy()).mean())
 
 
-def _key(network: nn.Module, plan: TrainingPlan, source: Source, context: FitContext) -> str:
+def _key(model: Transferable, network: nn.Module, stage: Stage, context: FitContext) -> str:
+    plan, source = _plan(model, stage, context), context.sources[stage.source]
     ingredients: list[Any] = [
         TRAINING_VERSION,
         context.code,
-        _architecture(network),
+        dict(model.stage_options()),
+        describe_network(network),
         asdict(plan.normalisation),
-        _fingerprint(network.state_dict()),
+        fingerprint(network.state_dict()),
         plan.schedule.model_dump(),
         plan.frozen,
         plan.engine,
@@ -232,29 +263,6 @@ def _key(network: nn.Module, plan: TrainingPlan, source: Source, context: FitCon
         context.threads,
     ]
     return hashlib.sha256(json.dumps(ingredients).encode()).hexdigest()[:32]
-
-
-def _architecture(network: nn.Module) -> list[str]:
-    """Describe every module: rates of dropout, strides and activations show in no tensor."""
-    return [
-        f"{name} {type(module).__qualname__} {module.extra_repr()} "
-        + str(sorted((key, _plainly(value)) for key, value in vars(module).items() if not key.startswith("_")))
-        for name, module in network.named_modules()
-    ]
-
-
-def _plainly(value: Any) -> str:
-    """Return a setting as text that is the same in every process; of anything but settings, its kind."""
-    if isinstance(value, str | float | int | tuple | list | None):
-        return repr(value) if not isinstance(value, tuple | list) else str([_plainly(part) for part in value])
-    return str(getattr(value, "__qualname__", type(value).__qualname__))
-
-
-def _fingerprint(state: State) -> str:
-    digest = hashlib.sha256()
-    for name, tensor in sorted(state.items()):
-        digest.update(name.encode() + tensor.cpu().contiguous().numpy().tobytes())
-    return digest.hexdigest()
 
 
 def _told(record: dict[str, Any], key: str) -> str:

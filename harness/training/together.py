@@ -10,11 +10,12 @@ from typing import Any, Self
 
 import torch
 
+from harness.cache import Cache
 from harness.errors import CellError
-from harness.plugin_api.discovery import PluginReference, load_models
+from harness.plugin_api.discovery import PluginReference, load_plugin
 from harness.plugin_api.model import FitContext, LabeledImages
 from harness.plugin_api.schedule import Schedule
-from harness.processes import forkserver, mute_output
+from harness.processes import die_with_parent, forkserver, mute_output
 from harness.training.engine import clock, set_up_process
 from harness.training.torch_model import TorchModel
 
@@ -54,7 +55,7 @@ class TrainingOrder:
         Raises:
             TypeError: It is no network that the shared loop trains.
         """
-        kind = load_models(self.plugin)[self.model]
+        kind = load_plugin(self.plugin).models[self.model]
         if not issubclass(kind, TorchModel):
             raise TypeError(f"{self.model} is not trained in steps")
         return kind(kind.Options.model_validate(self.options))
@@ -69,9 +70,11 @@ class TrainingOrder:
             schedule=self.schedule,
             sources={},
             cache=Path(),
+            stages=Cache(Path(), _ignore),
             code="",
             pixels="",
-            report=lambda _: None,
+            report=_ignore,
+            note=_ignore,
             engine=self.engine,
         )
 
@@ -133,7 +136,12 @@ def train_for(step: Callable[[], object], seconds: float, device: torch.device) 
     return steps, clock(device) - started
 
 
+def _ignore(_: object) -> None:
+    """Report to nobody."""
+
+
 def _train_on_demand(connection: Connection, order: TrainingOrder) -> None:
+    die_with_parent()
     mute_output()
     set_up_process(order.threads)
     context = order.context()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,11 +17,21 @@ from torch.utils.flop_counter import FlopCounterMode
 from harness.plugin_api.model import FitContext, LabeledImages, Model, ModelCard, Requirements, Throughput
 from harness.training.checkpoint import checkpoints_of
 from harness.training.feed import PixelFeed
+from harness.training.frozen import refuse_fresh_frozen
 from harness.training.loop import Trainer, TrainingPlan
 from harness.training.normalisation import Normalisation
+from harness.training.oddities import find_oddities
 from harness.training.predict import Prediction, predict_probabilities
 from harness.training.stages import Stage, StartingPoint, outstanding_stages, pretrain, told_fresh
-from harness.training.weights import find_head, initial_file, load_by_name, read_state, save_state
+from harness.training.weights import (
+    find_head,
+    initial_file,
+    load_by_name,
+    read_state,
+    read_weights,
+    save_state,
+    without_counters,
+)
 
 _WEIGHTS = "model.safetensors"
 FINAL_STAGE = "final"
@@ -80,6 +90,38 @@ class TorchModel(Model):
         del network, images
         return {}
 
+    def stage_options(self) -> Mapping[str, Any]:
+        """Return the options that decide what a stage comes to, beside its own settings; all of them by default.
+
+        Models whose stages are keyed alike share them. So leave out what says nothing of the network or of how a stage
+        trains it, such as what the training on BreakHis freezes.
+        """
+        options: dict[str, Any] = self.options.model_dump(mode="json")
+        return options
+
+    def allows_fresh_frozen(self) -> bool:
+        """Say whether frozen layers may stay at random: where the options have ``fresh: allowed``."""
+        return getattr(self.options, "fresh", None) == "allowed"
+
+    def check(self, sample: LabeledImages, context: FitContext) -> None:
+        """Read the initial weights, build the network, see that the one fits the other, and tell what is odd."""
+        where = self.initial_weights()
+        weights = read_weights(where) if where else None
+        stages = self.pretraining()
+        network = self.build(len(context.sources[stages[0].source].classes) if stages else len(context.classes))
+        head = self.head(network) if weights or stages else ""
+        fresh = load_by_name(network, weights, head) if weights else without_counters(network.state_dict())
+        frozen = stages[0].frozen if stages else self.frozen(network)
+        self._refuse_fresh_frozen(network, fresh, frozen, sample)
+        for oddity in find_oddities(network, frozen, self.normalisation.apply(sample.images[:2].cpu())):
+            context.note(oddity)
+
+    def _refuse_fresh_frozen(
+        self, network: nn.Module, fresh: Sequence[str], frozen: Sequence[str], sample: LabeledImages
+    ) -> None:
+        if frozen and not self.allows_fresh_frozen():
+            refuse_fresh_frozen(network, fresh, frozen, self.normalisation.apply(sample.images[:2].cpu()))
+
     def head(self, network: nn.Module) -> str:
         """Name of the module that classifies, which no stage hands on; the last linear layer by default."""
         return find_head(network)
@@ -94,7 +136,7 @@ class TorchModel(Model):
 
     def fit(self, train: LabeledImages, validation: LabeledImages, context: FitContext) -> None:
         """Run the pre-training stages (or take them from the cache), then train on BreakHis."""
-        self._network, start = self._prepared_network(context)
+        self._network, start = self._prepared_network(train, context)
         trainer = Trainer(self._network, self._plan(self._network, context), train)
         trainer.fit(validation, context.report, checkpoints_of(context, FINAL_STAGE))
         self._prediction = Prediction(
@@ -135,22 +177,21 @@ class TorchModel(Model):
         network = self.build(len(context.classes)).to(context.device)
         return Trainer(network, self._plan(network, context), sample)
 
-    def _prepared_network(self, context: FitContext) -> tuple[nn.Module, StartingPoint]:
+    def _prepared_network(self, train: LabeledImages, context: FitContext) -> tuple[nn.Module, StartingPoint]:
         start = pretrain(self, context)
         torch.manual_seed(context.seed)
         network = self.build(len(context.classes))
-        if start.state is None:
-            frozen = self._told_frozen(network)
-            final = f"final: all fresh{frozen}" if frozen else ""
+        frozen = self.frozen(network)
+        told = f", {len(frozen)} modules frozen" if frozen else ""
+        if start.weights is None:
+            fresh = without_counters(network.state_dict())
+            final = f"final: all fresh{told}" if frozen else ""
         else:
-            fresh = told_fresh(load_by_name(network, start.state, self.head(network)))
-            final = f"final: {fresh}{self._told_frozen(network)}"
+            fresh = load_by_name(network, start.weights, self.head(network))
+            final = f"final: {told_fresh(fresh)}{told}"
+        self._refuse_fresh_frozen(network, fresh, frozen, train)
         provenance = (*start.provenance, final) if final else start.provenance
         return network.to(context.device), replace(start, provenance=provenance)
-
-    def _told_frozen(self, network: nn.Module) -> str:
-        frozen = len(self.frozen(network))
-        return f", {frozen} modules frozen" if frozen else ""
 
     def _plan(self, network: nn.Module, context: FitContext) -> TrainingPlan:
         return TrainingPlan(

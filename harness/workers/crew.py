@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Iterable
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import cast
 
+from harness.cache import Note
 from harness.errors import CellError
 from harness.plugin_api.discovery import RegisteredModel
 from harness.processes import forkserver
-from harness.workers.tasks import Answer, Failure, Task
+from harness.workers.tasks import Answer, Failure, Notice, Task
 from harness.workers.warden import serve
 from harness.workers.wire import FRAME_BYTES, decode
 
 _GRACE_SECONDS = 5
+_TASK = b"task"
 
 
 class Worker:
@@ -33,11 +34,13 @@ class Worker:
         self._log = log
         context = forkserver()
         self.connection, theirs = context.Pipe()
+        tasks, self._tasks = context.Pipe(duplex=False)
         self._process: BaseProcess = context.Process(
-            target=serve, args=(theirs, model.plugin, model.model.name, log), name=f"harness-{label}"
+            target=serve, args=(theirs, tasks, model.plugin, model.model.name, log), name=f"harness-{label}"
         )
         self._process.start()
         theirs.close()
+        tasks.close()
 
     @property
     def pid(self) -> int | None:
@@ -47,7 +50,8 @@ class Worker:
     def send(self, task: Task) -> None:
         """Hand over a task; a worker that has died meanwhile is noticed by :meth:`receive`."""
         try:
-            self.connection.send(task)
+            self.connection.send_bytes(_TASK)
+            self._tasks.send(task)
         except (BrokenPipeError, ConnectionResetError):
             return
 
@@ -67,15 +71,10 @@ class Worker:
         """False once the process has ended."""
         return self._process.is_alive()
 
-    def dismiss(self) -> None:
-        """Let the process end when it has nothing to do."""
-        with contextlib.suppress(OSError):
-            self.connection.send(None)
-        self.kill()
-
     def kill(self) -> None:
         """End the process now, and everything that it has started: it does so itself when the host hangs up."""
         self.connection.close()
+        self._tasks.close()
         self._process.join(_GRACE_SECONDS)
         self._process.kill()
         self._process.join()
@@ -87,18 +86,22 @@ def wait_for_any(workers: Iterable[Worker], seconds: float | None = None) -> lis
     return [by_connection[cast("Connection", ready)] for ready in wait(list(by_connection), seconds)]
 
 
-def ask(worker: Worker, task: Task, seconds: float | None = None) -> Answer:
+def ask(worker: Worker, task: Task, note: Note, seconds: float | None = None) -> Answer:
     """Have one task done, let the worker go, and return the answer.
 
     Args:
         worker: One without a task.
         task: What to do.
-        seconds: How long to wait for the answer.
+        note: Is told what the worker says before it answers.
+        seconds: How long to wait for each thing that it says.
     """
     try:
         worker.send(task)
-        if not wait_for_any([worker], seconds):
-            return Failure(f"no answer within {seconds:g} s")
-        return worker.receive()
+        while wait_for_any([worker], seconds):
+            answer = worker.receive()
+            if not isinstance(answer, Notice):
+                return answer
+            note(f"{worker.label}: {answer.text}")
+        return Failure(f"no answer within {seconds:g} s")
     finally:
-        worker.dismiss()
+        worker.kill()

@@ -61,7 +61,7 @@ class Setting:
         threads: CPU threads.
         schedule: The budget.
         sources: The source sets that the model asked for.
-        cache: The cache folder.
+        cache: The cache folder, of the whole harness.
         code: Hash of the plugin's source.
         pixels: Hash of how the run's images became pixels, and of which they are.
         engine: How training steps are to be executed.
@@ -87,20 +87,24 @@ class FitTask:
     Attributes:
         setting: What it shares with the model's other cells.
         seed: The cell's.
+        cache: The folder that it shares with cells of the same images on the same sides.
         train: Images and labels to fit on.
         validation: Images and labels to choose on.
         test: Images to classify, shuffled, without names or labels.
         folder: Where the fitted model is saved.
+        look_closely: Also see whether predictions depend on which images stand beside each other.
         checkpoint: The cell's folder for what it needs to go on after an interruption, or None.
         checkpoint_minutes: How long training may go on without leaving a checkpoint.
     """
 
     setting: Setting
     seed: int
+    cache: Path
     train: LabeledRows
     validation: LabeledRows
     test: ImageRows
     folder: Path
+    look_closely: bool = False
     checkpoint: Path | None = None
     checkpoint_minutes: float = 10.0
 
@@ -158,6 +162,13 @@ class Measured:
 
 
 @dataclass(frozen=True)
+class Notice:
+    """What a worker tells whoever watches the run, in one line, before it answers."""
+
+    text: str
+
+
+@dataclass(frozen=True)
 class Failure:
     """Why a task failed.
 
@@ -165,14 +176,14 @@ class Failure:
         reason: In one line, for a person.
         traceback: If there is one.
         cause: ``memory`` if it ran out of it and may succeed with nothing beside it, ``disk`` if something could not be
-            written, ``plugin`` otherwise.
+            written, ``certain`` if every cell of the model would fail alike, ``plugin`` otherwise.
     """
 
     reason: str
     traceback: str = ""
-    cause: Literal["plugin", "memory", "disk"] = "plugin"
+    cause: Literal["plugin", "memory", "disk", "certain"] = "plugin"
 
 
 Task = FitTask | MeasureTask
-Answer = EpochReport | Fitted | Measured | Failure
+Answer = EpochReport | Notice | Fitted | Measured | Failure
 Report = Callable[[EpochReport], None]

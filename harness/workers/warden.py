@@ -25,11 +25,11 @@ import psutil
 
 from harness.errors import CellError
 from harness.plugin_api.discovery import PluginReference
-from harness.processes import adopt_orphans, die_with_parent, mute_descriptors
+from harness.processes import adopt_orphans, die_with_parent, mute_descriptors, wake_with_parent
 from harness.workers.blame import Death, count_oom_kills, explain_death
 from harness.workers.caplog import append_capped
 from harness.workers.tasks import Failure
-from harness.workers.wire import Frames, encode, ends_task
+from harness.workers.wire import TAKEN, Frames, encode, ends_task
 from harness.workers.worker import answer_task
 
 _CHUNK = 1 << 16
@@ -37,23 +37,29 @@ _GRACE_SECONDS = 1.0
 _PAUSE_SECONDS = 0.005
 
 
-def serve(connection: Connection, plugin: PluginReference, model_name: str, log: Path) -> None:
+def serve(connection: Connection, tasks: Connection, plugin: PluginReference, model_name: str, log: Path) -> None:
     """Have tasks done until the host hangs up, or is gone.
 
+    A task is read by the process that does it and by no other. What this process had read, every later cell could find
+    in the memory that it is forked from: rows and labels of other folds, test images among them.
+
     Args:
-        connection: Pickled tasks come in, answers go out as :mod:`harness.workers.wire` writes them; None ends the
-            process.
+        connection: Says that a task is there; answers go out as :mod:`harness.workers.wire` writes them.
+        tasks: Gives the pickled tasks.
         plugin: The plugin to load, in the process of each task.
         model_name: The model to take from it.
         log: File for whatever the plugin prints, so that it does not disturb the display.
     """
     os.setsid()  # Ctrl-C is the host's to handle
     adopt_orphans()
+    wake_with_parent()
     with _deaths() as bell, contextlib.suppress(EOFError, OSError):
-        while (task := connection.recv()) is not None:
-            with _Ward(partial(answer_task, plugin, model_name, task), log) as ward:
+        while connection.recv_bytes():
+            with _Ward(partial(answer_task, plugin, model_name, tasks), {tasks.fileno()}, log) as ward:
                 last = ward.watch(connection, bell)
             connection.send_bytes(last)  # only now that nothing of it runs any more
+            if not ward.has_taken:
+                return  # what it has left of its task must not be taken for the next one
 
 
 class _Ward:
@@ -61,16 +67,18 @@ class _Ward:
 
     Args:
         work: Is called in the process with the descriptor that takes answers.
+        keep: Descriptors that the process needs as well.
         log: File for what it prints.
     """
 
-    def __init__(self, work: Callable[[int], None], log: Path) -> None:
+    def __init__(self, work: Callable[[int], None], keep: set[int], log: Path) -> None:
         self._log, self._frames, self._oom_kills = log, Frames(), count_oom_kills()
+        self.has_taken = False
         self._answers, answers = os.pipe()
         self._output, output = os.pipe()
         self._pid = os.fork()
         if self._pid == 0:
-            _become_worker(work, answers, output)
+            _become_worker(work, answers, output, keep)
         with contextlib.suppress(OSError):
             os.setpgid(self._pid, self._pid)  # here and there, since nobody knows which of the two comes first
         os.close(answers)
@@ -104,7 +112,10 @@ class _Ward:
                 for message in self._read_answers():
                     if ends_task(message):
                         return message
-                    connection.send_bytes(message)
+                    if message == TAKEN:
+                        self.has_taken = True
+                    else:
+                        connection.send_bytes(message)
                 if self._answers not in self._open and death is None:
                     wait([bell], _GRACE_SECONDS)  # a pipe closes a moment before its process is dead
                     death = self._death()
@@ -143,7 +154,7 @@ class _Ward:
             yield data
 
 
-def _become_worker(work: Callable[[int], None], answers: int, output: int) -> None:
+def _become_worker(work: Callable[[int], None], answers: int, output: int, keep: set[int]) -> None:
     """Do the task in this forked process and end it; never returns."""
     code = 1
     try:
@@ -154,7 +165,7 @@ def _become_worker(work: Callable[[int], None], answers: int, output: int) -> No
         resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
         os.dup2(output, 1)
         os.dup2(output, 2)
-        mute_descriptors(keep={0, 1, 2, answers})
+        mute_descriptors(keep={0, 1, 2, answers, *keep})
         work(answers)
         code = 0
     except BaseException:  # noqa: BLE001 - above this frame begins the warden's own code, which must not go on here

@@ -9,21 +9,26 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass, fields
 from math import prod
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import TypeAdapter, ValidationError
+from pydantic import Field, TypeAdapter, ValidationError
 
 from harness.errors import CellError
 from harness.plugin_api.model import EpochReport, ModelCard, Throughput
 from harness.text import printable
-from harness.workers.tasks import Answer, Failure, Fitted, Measured
+from harness.workers.tasks import Answer, Failure, Fitted, Measured, Notice
 
 FRAME_BYTES = 64 << 20
 """More than any answer needs; a longer one is refused before it fills the host's memory."""
 
+TAKEN = b"taken\n"
+"""Says that a task has been read; it is for the warden alone."""
+
 _LENGTH_BYTES = 8
+_SPEEDS = (1e-9, 1e12)
+Size = Annotated[int, Field(ge=0, le=FRAME_BYTES)]
 _REASON_CHARACTERS, _TRACEBACK_CHARACTERS = 600, 50_000
 
 
@@ -31,8 +36,8 @@ _REASON_CHARACTERS, _TRACEBACK_CHARACTERS = 600, 50_000
 class _FittedHeader:
     """A :class:`Fitted` with shapes in place of arrays, whose numbers follow as float64."""
 
-    validation: tuple[int, int]
-    test: tuple[int, int]
+    validation: tuple[Size, Size]
+    test: tuple[Size, Size]
     card: ModelCard
     fit_seconds: float
     predict_seconds: float
@@ -41,11 +46,12 @@ class _FittedHeader:
 
 _KINDS: dict[str, TypeAdapter[Any]] = {
     "epoch": TypeAdapter(EpochReport),
+    "notice": TypeAdapter(Notice),
     "fitted": TypeAdapter(_FittedHeader),
     "measured": TypeAdapter(Measured),
     "failure": TypeAdapter(Failure),
 }
-_NAMES = {EpochReport: "epoch", Fitted: "fitted", Measured: "measured", Failure: "failure"}
+_NAMES = {EpochReport: "epoch", Notice: "notice", Fitted: "fitted", Measured: "measured", Failure: "failure"}
 
 
 def encode(answer: Answer) -> bytes:
@@ -86,12 +92,16 @@ def decode(message: bytes) -> Answer:
     _refuse_vast_numbers(asdict(answer))
     if isinstance(answer, _FittedHeader):
         return _with_arrays(answer, numbers)
+    if isinstance(answer, Measured) and answer.throughput is not None:
+        _refuse_impossible_speeds(answer.throughput)
+    if isinstance(answer, Notice):
+        return Notice(_one_line(answer.text))
     return _short(answer) if isinstance(answer, Failure) else answer
 
 
 def ends_task(message: bytes) -> bool:
-    """Return whether nothing follows this message; only an epoch is followed by more."""
-    return not message.startswith(b"epoch\n")
+    """Return whether nothing follows this message; only epochs and notices are followed by more."""
+    return not message.startswith((b"epoch\n", b"notice\n", TAKEN))
 
 
 def framed(message: bytes) -> bytes:
@@ -131,7 +141,7 @@ def _values(record: Answer | ModelCard | Throughput) -> dict[str, Any]:
 
 
 def _with_arrays(header: _FittedHeader, numbers: bytes) -> Fitted:
-    if min(*header.validation, *header.test) < 0 or (len(numbers) != 8 * (prod(header.validation) + prod(header.test))):
+    if len(numbers) != 8 * (prod(header.validation) + prod(header.test)):
         raise CellError("the worker process sent fewer or more probabilities than it announced")
     values: NDArray[np.float64] = np.frombuffer(numbers, "<f8").astype(np.float64)
     validation, test = np.split(values, [prod(header.validation)])
@@ -154,10 +164,18 @@ def _refuse_vast_numbers(values: dict[str, Any]) -> None:
             raise CellError(f"the worker process sent a number beyond 62 bits as '{name}'")
 
 
+def _refuse_impossible_speeds(throughput: Throughput) -> None:
+    for name, speed in _values(throughput).items():
+        if speed is not None and not _SPEEDS[0] <= speed <= _SPEEDS[1]:
+            raise CellError(f"measure_throughput() has reported {name} = {speed:g}, which is no speed")
+
+
 def _short(failure: Failure) -> Failure:
-    """Fit a reason into one line, whatever it says."""
-    reason = " ".join(printable(failure.reason).split())
-    return Failure(reason[:_REASON_CHARACTERS], failure.traceback[-_TRACEBACK_CHARACTERS:], failure.cause)
+    return Failure(_one_line(failure.reason), failure.traceback[-_TRACEBACK_CHARACTERS:], failure.cause)
+
+
+def _one_line(text: str) -> str:
+    return " ".join(printable(text).split())[:_REASON_CHARACTERS]
 
 
 def _plain(value: Any) -> Any:

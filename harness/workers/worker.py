@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import faulthandler
 import functools
 import io
@@ -9,18 +10,22 @@ import os
 import random
 import resource
 import sys
+import tempfile
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
+from multiprocessing.connection import Connection
+from pathlib import Path
 
 import numpy as np
 import threadpoolctl
 import torch
 from numpy.typing import NDArray
 
+from harness.cache import Cache
 from harness.data.pixels import open_array
-from harness.plugin_api.discovery import PluginReference, load_models
+from harness.plugin_api.discovery import PluginReference, load_plugin
 from harness.plugin_api.model import EpochReport, FitContext, LabeledImages, Model, ModelCard, Source, Throughput
 from harness.training.calibration import calibration_seconds
 from harness.training.engine import set_up_process
@@ -34,23 +39,29 @@ from harness.workers.tasks import (
     LabeledRows,
     Measured,
     MeasureTask,
-    Report,
+    Notice,
     Setting,
     SourceRows,
     Task,
 )
-from harness.workers.wire import encode, framed
+from harness.workers.wire import TAKEN, encode, framed
+
+_LOOKED_AT = 8
+_TOLERANCE = 0.02  # of a probability: sums of bfloat16 differ by less with the size of a batch
 
 
-def answer_task(plugin: PluginReference, model_name: str, task: Task, descriptor: int) -> None:
+def answer_task(plugin: PluginReference, model_name: str, tasks: Connection, descriptor: int) -> None:
     """Compute one task in this process, which exists for nothing else.
 
     Args:
         plugin: The plugin to load.
         model_name: The model to take from it.
-        task: What to do.
+        tasks: Gives the task, pickled; closed when it has been taken.
         descriptor: Takes the epochs and the answer, as :mod:`harness.workers.wire` writes them.
     """
+    task: Task = tasks.recv()
+    tasks.close()
+    os.write(descriptor, framed(TAKEN))
     faulthandler.enable()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
@@ -73,18 +84,44 @@ class _Sender:
 
 
 def _answer(plugin: PluginReference, model_name: str, task: Task, send: Callable[[Answer], None]) -> Answer:
+    device = torch.device(task.setting.device)
     try:
-        kind = load_models(plugin)[model_name]
-        answer = _fit(kind, task, send) if isinstance(task, FitTask) else _measure(kind, task)
+        answer = _computed(plugin, model_name, task, send)
         encode(answer)  # a plugin's card or array that is none must fail here, by name
+    except _CertainError as error:
+        told = explain(error.cause, task.setting.schedule.batch_size, device)
+        return replace(told, cause="certain") if told.cause == "plugin" else told
     except BaseException as error:  # noqa: BLE001 - whatever a plugin raises is the plugin's failure
-        return explain(error, task.setting.schedule.batch_size, torch.device(task.setting.device))
+        return explain(error, task.setting.schedule.batch_size, device)
     return answer
 
 
-def _fit(kind: type[Model], task: FitTask, report: Report) -> Fitted:
+class _CertainError(Exception):
+    """Something that every cell of the model would run into."""
+
+    def __init__(self, cause: BaseException) -> None:
+        super().__init__(str(cause))
+        self.cause = cause
+
+
+@contextlib.contextmanager
+def _certain() -> Iterator[None]:
+    try:
+        yield
+    except BaseException as error:
+        raise _CertainError(error) from error
+
+
+def _computed(plugin: PluginReference, model_name: str, task: Task, send: Callable[[Answer], None]) -> Answer:
+    with _certain():
+        kind = load_plugin(plugin).refuse_other_source(task.setting.code).models[model_name]
+    return _fit(kind, task, send) if isinstance(task, FitTask) else _measure(kind, task, send)
+
+
+def _fit(kind: type[Model], task: FitTask, send: Callable[[Answer], None]) -> Fitted:
+    task.cache.mkdir(parents=True, exist_ok=True)
     context = replace(
-        _context(task.setting, task.seed, lambda epoch: report(_checked_epoch(epoch))),
+        _context(task.setting, task.seed, task.cache, send),
         checkpoint=task.checkpoint,
         checkpoint_seconds=60 * task.checkpoint_minutes,
     )
@@ -99,19 +136,33 @@ def _fit(kind: type[Model], task: FitTask, report: Report) -> Fitted:
         predicted = time.perf_counter()
         on_validation = _numbers(model.predict_proba(validation.images))
         model.save(task.folder)
+        if task.look_closely and not _same_one_by_one(model, validation.images, on_validation):
+            context.note("predictions depend on the other images of the batch: what is told of an image is not its own")
+    with contextlib.suppress(OSError):
+        task.cache.rmdir()  # where nothing was kept
     card = model.describe()
     if type(card) is not ModelCard:
         raise TypeError(f"describe() must return a harness.ModelCard, not {type(card).__name__}")
     return Fitted(on_validation, on_test, card, fitted - started, predicted - fitted, _peak_memory(context.device))
 
 
-def _measure(kind: type[Model], task: MeasureTask) -> Measured:
+def _same_one_by_one(model: Model, images: torch.Tensor, together: NDArray[np.float64]) -> bool:
+    """Whether a few images are classified by themselves as they are among all."""
+    alone = np.concatenate([_numbers(model.predict_proba(image[None])) for image in images[:_LOOKED_AT]])
+    return alone.shape == together[:_LOOKED_AT].shape and bool(
+        np.allclose(alone, together[:_LOOKED_AT], rtol=0, atol=_TOLERANCE)
+    )
+
+
+def _measure(kind: type[Model], task: MeasureTask, send: Callable[[Answer], None]) -> Measured:
     setting = task.setting
-    context = _context(setting, 0, lambda _: None)
     n = setting.schedule.batch_size
-    images = torch.randint(256, (n, 3, setting.size, setting.size), dtype=torch.uint8)
-    sample = LabeledImages(images.to(context.device), torch.arange(n, device=context.device) % len(setting.classes))
-    with threadpoolctl.threadpool_limits(context.threads):
+    with threadpoolctl.threadpool_limits(setting.threads), tempfile.TemporaryDirectory() as cache:
+        context = _context(setting, 0, Path(cache), send)
+        images = torch.randint(256, (n, 3, setting.size, setting.size), dtype=torch.uint8)
+        sample = LabeledImages(images.to(context.device), torch.arange(n, device=context.device) % len(setting.classes))
+        with _certain():
+            kind(kind.Options.model_validate(setting.options)).check(sample, context)
         # before and after, since on a shared machine the one second is not like the next
         before = calibration_seconds(setting.size, setting.schedule, context.device)
         model = kind(kind.Options.model_validate(setting.options))
@@ -123,8 +174,12 @@ def _measure(kind: type[Model], task: MeasureTask) -> Measured:
     return Measured(speed, (before + after) / 2, _peak_memory(context.device), ahead)
 
 
-def _context(setting: Setting, seed: int, report: Report) -> FitContext:
+def _context(setting: Setting, seed: int, cache: Path, send: Callable[[Answer], None]) -> FitContext:
     """Put the process into the state in which every cell starts."""
+
+    def note(text: str) -> None:
+        send(Notice(str(text)))
+
     device = torch.device(setting.device)
     set_up_process(setting.threads)
     if device.type == "cuda":
@@ -140,10 +195,12 @@ def _context(setting: Setting, seed: int, report: Report) -> FitContext:
         classes=setting.classes,
         schedule=setting.schedule,
         sources={name: _source(rows, device) for name, rows in setting.sources.items()},
-        cache=setting.cache,
+        cache=cache,
+        stages=Cache(setting.cache, note),
         code=setting.code,
         pixels=setting.pixels,
-        report=report,
+        report=lambda epoch: send(_checked_epoch(epoch)),
+        note=note,
         engine=setting.engine,
     )
 

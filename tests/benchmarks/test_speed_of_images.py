@@ -24,7 +24,8 @@ def square(picture: PictureArray) -> PictureArray:
 
 def test_decode(timed, picture: PictureArray, tmp_path: Path):
     write_png(tmp_path / "picture.png", picture)
-    decoded = timed(decode, tmp_path / "picture.png", PixelRecipe(SIDE, "squash", None))
+    content = (tmp_path / "picture.png").read_bytes()
+    decoded = timed(decode, content, PixelRecipe(SIDE, "squash", None))
     assert decoded.pixels.shape == (3, SIDE, SIDE)
 
 

@@ -132,9 +132,8 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> RunStore:
         manifest = tested.rename(columns={"image": "name"}).assign(**empty)
         store.write_run(run_of(range(1)), manifest[list(COLUMNS)], splits[["image", "fold", "seed", "side"]])
         for cell in cells_of(range(1)):
-            working = store.working_folder(cell.name)
-            store.saving_folder(working)
-            store.finish_cell(cell.name, working, record_of(cell), predictions_of(cell), history_of(cell))
+            saved = store.saving_folder(store.working_folder(cell.name))
+            store.finish_cell(cell.name, saved, record_of(cell), predictions_of(cell), history_of(cell))
     return store
 
 

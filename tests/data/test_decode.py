@@ -13,6 +13,7 @@ from PIL import Image
 
 from harness.data.decode import PixelRecipe, decode, decode_bytes, decode_full_size
 from harness.data.stain import Macenko
+from harness.errors import DataError
 
 PALETTE = (b"PLTE", bytes([1, 2, 3, 200, 100, 50]))
 
@@ -98,9 +99,8 @@ def test_a_turned_picture_is_set_upright(orientation: int) -> None:
 
 @pytest.mark.parametrize("how", ["squash", "crop"])
 @pytest.mark.parametrize("shape", [(1, 1), (1, 100), (100, 1)])
-def test_tiny_and_long_pictures(tmp_path: Path, how: str, shape: tuple[int, int]) -> None:
-    (tmp_path / "a.png").write_bytes(png(gradient(*shape)))
-    decoded = decode(tmp_path / "a.png", PixelRecipe(16, how, Macenko()))
+def test_tiny_and_long_pictures(how: str, shape: tuple[int, int]) -> None:
+    decoded = decode(png(gradient(*shape)), PixelRecipe(16, how, Macenko()))
     assert decoded.pixels.shape == (3, 16, 16)
 
 
@@ -109,3 +109,39 @@ def test_a_file_too_large_to_read_is_told_unread(tmp_path: Path) -> None:
         file.truncate(1 << 40)
     with pytest.raises(RuntimeError, match="has 1,099,511,627,776 bytes"):
         decode_full_size(tmp_path / "a.png")
+
+
+def broken_inside(content: bytes, fill: bytes = b"\0") -> bytes:
+    """Spoil the compressed pixels from the middle on and leave the marker of the end."""
+    middle = len(content) // 2
+    return content[:middle] + (fill * len(content))[: len(content) - middle - 2] + content[-2:]
+
+
+@pytest.mark.parametrize("fill", [b"\0", b"\x55", b"\xff\0"])
+def test_what_a_jpeg_decoder_only_warns_of_is_an_error(fill: bytes) -> None:
+    noise = torch.from_numpy(np.random.default_rng(0).integers(0, 255, (3, 64, 96), dtype=np.uint8))
+    whole = jpeg(noise)
+    assert decode_bytes(whole).shape == (3, 64, 96)
+    with pytest.raises(RuntimeError, match="the JPEG is damaged inside: "):
+        decode_bytes(broken_inside(whole, fill))
+
+
+def test_pixels_of_a_png_that_another_chunk_splits_are_refused_unseen() -> None:
+    content = png(gradient(16, 24))
+    start = content.index(b"IDAT") - 4
+    size = int.from_bytes(content[start : start + 4], "big")
+    body = content[start + 8 : start + 8 + size]
+    parts = chunk(b"IDAT", body[:9]) + chunk(b"tEXt", b"a\0b") + chunk(b"IDAT", body[9:])
+    with pytest.raises(RuntimeError, match="split by another chunk"):
+        decode_bytes(content[:start] + parts + content[start + 12 + size :])
+    whole = chunk(b"IDAT", body[:9]) + chunk(b"IDAT", body[9:])
+    assert decode_bytes(content[:start] + whole + content[start + 12 + size :]).shape == (3, 16, 24)
+
+
+def test_a_lack_of_memory_says_nothing_of_the_image(monkeypatch: pytest.MonkeyPatch) -> None:
+    def starved(*_: object, **__: object) -> torch.Tensor:
+        raise RuntimeError("[enforce fail at alloc_cpu.cpp:114] DefaultCPUAllocator: can't allocate memory")
+
+    monkeypatch.setattr("harness.data.decode.decode_image", starved)
+    with pytest.raises(DataError, match="not enough memory"):
+        decode_bytes(png(gradient()))

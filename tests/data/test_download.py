@@ -28,6 +28,19 @@ def test_a_server_that_does_not_say_the_size_is_believed(tmp_path: Path, lungs: 
     assert_arrived(tmp_path)
 
 
+@pytest.mark.parametrize("says_length", [True, False])
+def test_a_download_without_end_is_ended(
+    tmp_path: Path, lungs: Shelf, monkeypatch: pytest.MonkeyPatch, *, says_length: bool
+) -> None:
+    lungs.says_length = says_length
+    monkeypatch.setattr(download, "MAX_BYTES", len(lungs.content) - 1)
+    with pytest.raises(DataError, match=r"sends more than .* bytes, more than any data set that is known here"):
+        fetch_lungs(tmp_path, lungs)
+    monkeypatch.setattr(download, "MAX_BYTES", len(lungs.content))
+    fetch_lungs(tmp_path, lungs)
+    assert_arrived(tmp_path)
+
+
 def test_a_dropped_connection_is_continued(tmp_path: Path, lungs: Shelf) -> None:
     lungs.cuts = [1000, 500]
     fetch_lungs(tmp_path, lungs)

@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 import torch
-from filelock import FileLock
 from shelf import LUNGS, Shelf, assert_arrived, fetch_lungs, tar_gz, zipped
 from torchvision.io import encode_png
 
@@ -18,6 +17,7 @@ from harness.data import unpack as unpacking
 from harness.data.fetch import fetch, render_fetch
 from harness.data.official import N_OFFICIAL_IMAGES
 from harness.errors import DataError, UsageError
+from harness.locks import locked
 
 ORIGINALS = Path(__file__).resolve().parents[3] / "shared" / "data" / "breakhis_originals"
 STEM = "SOB_B_A-14-22549AB-40-001"
@@ -67,7 +67,7 @@ def test_a_file_for_a_folder_is_refused(tmp_path: Path, lungs: Shelf) -> None:
 
 def test_two_fetches_do_not_meet(tmp_path: Path, lungs: Shelf) -> None:
     (tmp_path / ".download").mkdir()
-    with FileLock(tmp_path / ".download" / ".lock"), pytest.raises(UsageError, match="another fetch is at work"):
+    with locked(tmp_path / ".download" / ".lock"), pytest.raises(UsageError, match="another fetch is at work"):
         fetch_lungs(tmp_path, lungs)
 
 

@@ -6,10 +6,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torchvision.io import encode_png
 
+from harness.cache import Cache
 from harness.data.augment import VIEWS, view_images
 from harness.data.decode import PixelRecipe, decode
 from harness.data.manifest import scan_folder, sha256_of_files
 from harness.data.pixels import open_array, pixel_store
+from harness.errors import DataError
 
 PLAIN = PixelRecipe(16, "squash", None)
 
@@ -19,8 +21,9 @@ def write(path, value=0, shape=(3, 20, 30)):
     return path
 
 
-def store_of(paths, cache, recipe=PLAIN):
-    return pixel_store(pd.Series([str(p) for p in paths]), pd.Series(sha256_of_files(paths)), recipe, cache)
+def store_of(paths, cache, recipe=PLAIN, digests=None, note=pytest.fail):
+    digests = sha256_of_files(paths) if digests is None else digests
+    return pixel_store(pd.Series([str(p) for p in paths]), pd.Series(digests), recipe, Cache(cache, note))
 
 
 def test_rows_hold_the_images(tmp_path):
@@ -35,7 +38,7 @@ def test_a_second_call_decodes_nothing(tmp_path):
     paths = [write(tmp_path / "a.png")]
     first = store_of(paths, tmp_path / "cache")
     paths[0].unlink()
-    again = pixel_store(pd.Series([str(paths[0])]), first.index["sha256"], PLAIN, tmp_path / "cache")
+    again = store_of(paths, tmp_path / "cache", digests=list(first.index["sha256"]))
     assert again.folder == first.folder
 
 
@@ -51,28 +54,80 @@ def test_damaged_files_are_named_and_cost_only_themselves(tmp_path):
     assert told[2] == "the file is empty"
 
 
-def test_parallel_and_serial_decoding_agree(phantom, tmp_path):
+def test_helpers_decode_as_this_process_does(phantom, tmp_path):
     manifest = scan_folder(phantom)
     recipe = PixelRecipe(24, "squash", None)
-    files, digests = manifest["file"].map(lambda file: str(phantom / file)), manifest["sha256"]
-    whole = pixel_store(files, digests, recipe, tmp_path)
-    few = pixel_store(files[:20], digests[:20], recipe, tmp_path)
-    assert len(manifest) >= 96  # enough for a pool of processes; twenty are not
-    rows_whole, rows_few = whole.rows_of(digests[:20]), few.rows_of(digests[:20])
-    assert np.array_equal(open_array(whole.array_file)[rows_whole], open_array(few.array_file)[rows_few])
+    paths = [phantom / file for file in manifest["file"]]
+    store = store_of(paths, tmp_path, recipe)
+    here = [decode(path.read_bytes(), recipe).pixels for path in paths]
+    assert np.array_equal(open_array(store.array_file)[store.rows_of(manifest["sha256"])], np.stack(here))
+
+
+def test_what_is_decoded_is_what_was_hashed(tmp_path):
+    one, other = write(tmp_path / "a.png", 1), write(tmp_path / "b.png", 2)
+    digests = sha256_of_files([one, other])
+    one.write_bytes(other.read_bytes())  # somebody has replaced it meanwhile
+    with pytest.raises(DataError, match=r"a\.png has changed since the run began to read it"):
+        store_of([one, other], tmp_path / "cache", digests=digests)
+    write(one, 1)
+    store = store_of([one, other], tmp_path / "cache", digests=digests)
+    assert set(store.index["error"]) == {""}
+
+
+def test_a_file_that_is_away_for_a_moment_is_not_damaged_for_ever(tmp_path):
+    path = write(tmp_path / "a.png", 1)
+    digests = sha256_of_files([path])
+    path.rename(tmp_path / "away")
+    with pytest.raises(DataError, match=r"cannot read .*a\.png: No such file"):
+        store_of([path], tmp_path / "cache", digests=digests)
+    (tmp_path / "away").rename(path)
+    assert list(store_of([path], tmp_path / "cache").index["error"]) == [""]
+
+
+def zero_half(file):
+    content = file.read_bytes()
+    file.write_bytes(content[: len(content) // 2] + bytes(len(content) - len(content) // 2))
+
+
+def cut(file):
+    file.write_bytes(file.read_bytes()[:-7])
+
+
+@pytest.mark.parametrize("harm", [zero_half, cut, lambda file: file.unlink(), lambda file: file.write_bytes(b"")])
+@pytest.mark.parametrize("name", ["pixels.npy", "index.parquet", "seal.json"])
+def test_pixels_that_are_not_as_written_are_made_anew(tmp_path, harm, name):
+    paths = [write(tmp_path / f"{value}.png", value + 1) for value in range(5)]
+    first = store_of(paths, tmp_path / "cache")
+    before = open_array(first.array_file).copy()
+    harm(first.folder / name)
+    noted = []
+    again = store_of(paths, tmp_path / "cache", note=noted.append)
+    assert np.array_equal(open_array(again.array_file), before)
+    assert len(noted) == 1
+    assert "is made anew" in noted[0]
+    store_of(paths, tmp_path / "cache")  # and is whole from then on
+
+
+def test_a_cache_without_room_is_one_clear_line(tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.posix_fallocate", full)
+    with pytest.raises(DataError, match=r"cannot write the cache .*No space left on device.*HARNESS_CACHE"):
+        store_of([write(tmp_path / "a.png")], tmp_path / "cache")
 
 
 def test_the_same_picture_has_the_same_content(tmp_path):
     one, two = write(tmp_path / "a.png", 3), write(tmp_path / "b.png", 3)
     two.write_bytes(two.read_bytes() + b"trailing")
-    assert decode(one, PLAIN).content == decode(two, PLAIN).content
+    assert decode(one.read_bytes(), PLAIN).content == decode(two.read_bytes(), PLAIN).content
 
 
 @pytest.mark.parametrize("shape", [(3, 20, 30), (3, 30, 20), (3, 16, 16), (3, 1, 1)])
 def test_crop_and_squash_give_squares(tmp_path, shape):
     file = write(tmp_path / "a.png", 9, shape)
     for how in ("squash", "crop"):
-        assert decode(file, PixelRecipe(16, how, None)).pixels.shape == (3, 16, 16)
+        assert decode(file.read_bytes(), PixelRecipe(16, how, None)).pixels.shape == (3, 16, 16)
 
 
 @given(st.integers(0, len(VIEWS) - 1), st.integers(2, 9))

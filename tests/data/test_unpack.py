@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import io
+import resource
 import stat
 import tarfile
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -157,3 +160,23 @@ def test_an_encrypted_zip_is_told(tmp_path: Path) -> None:
     for signature, place in ((b"PK\3\4", 6), (b"PK\1\2", 8)):
         content[content.index(signature) + place] |= 1
     refuse(tmp_path, bytes(content), "cannot be unpacked: .*encrypted")
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_methods_whose_memory_has_no_bound_are_refused_unread(tmp_path: Path, method: int) -> None:
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w", method) as file:
+        file.writestr("a/in.png", bytes(300_000_000))
+    assert len(packed.getvalue()) < 100_000
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    refuse(tmp_path, packed.getvalue(), "'a/in.png' is packed otherwise than by deflating")
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 50_000  # KiB
+
+
+@pytest.mark.parametrize("pack", [tar_gz, zipped])
+def test_folders_are_counted_though_they_have_no_bytes(
+    tmp_path: Path, pack: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(unpacking, "MAX_FOLDERS", 40)
+    deep = {f"a/{number}/{number}/in.png": b"x" for number in range(30)}
+    refuse(tmp_path, pack(deep), "it makes more than 40 folders")

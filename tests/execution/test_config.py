@@ -88,6 +88,17 @@ def test_a_study_is_of_protocols_or_of_variants(tmp_path):
     assert load_config("leak", ("protocol=holdout",))[1].study is None
 
 
+@pytest.mark.parametrize("letter", ["n", "ü"])
+def test_labels_that_no_folder_can_bear(letter):
+    _, config = load_config("patient", (f"models={{{letter * 300}: {{plugin: majority}}}}",))
+    entries = letter == "ü" and model_entries(config, discover())  # other letters than ASCII are left out of names
+    if letter == "n":
+        with pytest.raises(ConfigError, match=r"has 300 characters, more than a folder's name can hold"):
+            model_entries(config, discover())
+    else:
+        assert len(entries) == 1
+
+
 def test_unknown_model_option():
     _, config = load_config("patient", ("models.densenet.options.dropuot=0.5",))
     with pytest.raises(ConfigError, match="did you mean 'dropout'"):
@@ -104,6 +115,11 @@ def test_unknown_model_option():
         ("schedule.epochs.x.y=1", "'schedule.epochs' = "),
         ("seeds=" + "9" * 5000, "is too large"),
         ("threads=1000000000", "threads"),
+        ("seeds=[-1]", "seeds.0"),
+        ("seeds=[0, 4294967296]", "seeds.1"),
+        ("cell_seconds=1e300", "cell_seconds"),
+        ("cell_seconds=-1", "cell_seconds"),
+        ("checkpoint_minutes=1e300", "checkpoint_minutes"),
         ("models.\udcff={}", "-o models. : the key is not UTF-8 text"),
         ("models={\udcff: {}}", "is not YAML"),
         ("device=cpu; rm -rf", "device"),

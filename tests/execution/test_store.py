@@ -4,9 +4,10 @@ import json
 import shutil
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
-from harness.errors import UsageError
+from harness.errors import CellError, UsageError
 from harness.execution.store import RunStore
 
 CELL = "densenet-200x-fold0-seed0"
@@ -100,3 +101,53 @@ def test_a_checkpoint_is_of_one_key(tmp_path):
     assert not any(store.checkpoint_folder("cell", "b" * 64).iterdir())
     store.drop_checkpoint("cell")
     assert not (tmp_path / "checkpoints").exists()
+
+
+@pytest.mark.parametrize("stray", ["file", "empty folder", "hidden folder"])
+def test_what_is_no_cell_stops_nobody(run, harness, stray):
+    place = run / "cells" / (".stray" if stray == "hidden folder" else "stray")
+    place.write_text("x") if stray == "file" else place.mkdir()
+    for command in (("tables", run), ("status", run), ("compare", run, run)):
+        code, _, told = harness(*command)
+        assert code == 0, told
+        assert "stray" not in told
+
+
+def test_a_folder_that_is_half_a_cell_is_damaged(run, harness):
+    (run / "cells" / "stray").mkdir()
+    shutil.copy(run / "cells" / CELL / "predictions.parquet", run / "cells" / "stray")
+    code, _, told = harness("tables", run)
+    assert code == 3
+    assert "stray is damaged: cell.json is not there" in told
+
+
+def cell_of(run):
+    folder = run / "cells" / CELL
+    tables = (pd.read_parquet(folder / f"{name}.parquet") for name in ("predictions", "history"))
+    record = json.loads((folder / "cell.json").read_text())
+    return {key: value for key, value in record.items() if key not in {"files", "sha256"}}, *tables
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (lambda record, _p, _h: record.update(parameters=-1), "'parameters'"),
+        (lambda record, _p, _h: record.update(weights_bytes=10**16), "'weights_bytes'"),
+        (lambda record, _p, _h: record.update(reproduces=5), "'reproduces'"),
+        (lambda record, _p, _h: record["timings"].update(fit_seconds=float("nan")), "'timings.fit_seconds'"),
+        (lambda record, _p, _h: record["timings"].update(images_per_second_alone=0.0), "images_per_second_alone"),
+        (lambda record, _p, _h: record["metrics"].update(auc=1.5), "'metrics.auc'"),
+        (lambda _r, predictions, _h: predictions.__setitem__("p_benign", 1.5), "'p_benign' holds what is no prob"),
+        (lambda _r, _p, history: history.__setitem__("train_seconds", float("nan")), "'train_seconds' has"),
+        (lambda _r, _p, history: history.__setitem__("epoch", 0.5), "'epoch' holds double, not integers"),
+    ],
+)
+def test_what_could_not_be_read_again_is_not_kept(run, change, reason):
+    record, predictions, history = cell_of(run)
+    change(record, predictions, history)
+    store = RunStore(run)
+    saved = store.saving_folder(store.working_folder(CELL))
+    with pytest.raises(CellError, match=f"what the model has reported cannot be stored: .*{reason}"):
+        store.finish_cell(CELL, saved, record, predictions, history)
+    assert store.find_damage(thorough=True) == {}
+    assert store.read_cells()[CELL]["state"] == "done"

@@ -94,6 +94,35 @@ MISBEHAVIOURS = {
     "no-card": Misbehaviour(r"must return a harness\.ModelCard, not dict", card="{'parameters': 4}"),
     "saves-a-pipe": Misbehaviour("neither a file nor a folder", save="os.mkfifo(folder / 'pipe')"),
     "saves-a-link": Misbehaviour("neither a file nor a folder", save="(folder / 'link').symlink_to('/etc/passwd')"),
+    "saves-a-second-name": Misbehaviour(
+        "another file's second name", save="os.link(Path(__file__), folder / 'linked')"
+    ),
+    "saves-elsewhere": Misbehaviour(
+        "something else in the place of the folder",
+        save="folder.rmdir(); folder.symlink_to(Path(__file__).parent); return",
+    ),
+    "saves-over-its-folder": Misbehaviour(
+        "something else in the place of the folder", save="folder.rmdir(); folder.write_text('x'); return"
+    ),
+    "removes-its-folder": Misbehaviour("saved: No such file", save="folder.rmdir(); return"),
+    "removes-the-cell": Misbehaviour("saved: No such file", save="import shutil; shutil.rmtree(folder.parent); return"),
+    "saves-a-name-that-is-no-text": Misbehaviour(
+        "whose name is not in UTF-8", save="open(os.fsencode(folder) + b'/model-\\xff.bin', 'w').close()"
+    ),
+    "negative-card": Misbehaviour("cannot be stored: .*'parameters'", card="ModelCard(parameters=-1)"),
+    "vast-card": Misbehaviour("cannot be stored: .*'weights_bytes'", card="ModelCard(weights_bytes=10 ** 16)"),
+    "timeless-report": Misbehaviour(
+        "cannot be stored: .*'train_seconds'",
+        fit="self.report(EpochReport('final', 1, 0.5, 0.5, 0.5, 0.5, 0.5, 0.5, 1, float('nan')))",
+    ),
+    "vast-shape": Misbehaviour(
+        "faulty 'fitted': validation",
+        fit='message = b\'fitted\\n\' + b\'{"validation": [1000000000000000000, 0], "test": [0, 0], "card": {}, \''
+        ' + b\'"fit_seconds": 1.0, "predict_seconds": 1.0, "peak_memory_bytes": 1}\\n\'\n'
+        "        for number in range(3, 64):\n"
+        "            try: os.write(number, len(message).to_bytes(8, 'big') + message)\n"
+        "            except OSError: pass",
+    ),
     "saves-a-record": Misbehaviour("the harness's own file", save="(folder / 'cell.json').write_text('{}')"),
     "hangs-up": Misbehaviour(
         "closed the worker process's connection", fit="os.closerange(3, 256); threading.Event().wait()"

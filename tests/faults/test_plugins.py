@@ -9,9 +9,25 @@ from misbehaviour import HANGS, MISBEHAVIOURS, Misbehaviour
 from runs import failures, results
 
 GOOD = ("majority", "densenet")
+BUILD = (
+    "def build(self, n_classes):\n"
+    "        return nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(3, n_classes))"
+)
+TORCH_PLUGIN = """
+from torch import nn
+from harness import TorchModel, hookimpl
+
+class Network(TorchModel):
+    name = "{name}"
+    {body}
+
+@hookimpl
+def harness_register_models(register):
+    register(Network)
+"""
 CHEAP = (
     *("raises", "crashes", "killed", "exits", "exits-at-once", "few-rows", "not-finite", "bomb", "bomb-on-the-line"),
-    *("saves-a-pipe", "leaves-children", "full-disk"),
+    *("saves-a-pipe", "saves-elsewhere", "removes-the-cell", "vast-shape", "leaves-children", "full-disk"),
 )
 
 
@@ -57,6 +73,101 @@ def test_one_by_one(stage, undisturbed, tmp_path, record_property, name):
     assert not stage.survivors()
     record_property("misbehaviour", name)
     record_property("reason", failures(run)[name].replace(str(tmp_path), "..."))
+
+
+ODD = {
+    "a little more than one": ("predict", "good = np.tile(np.array([0.0, 1.0000001], np.float32), (len(images), 1))"),
+    "a little less than nothing": ("predict", "good = np.tile([-1e-7, 1.0], (len(images), 1))"),
+    "a file called saved": ("save", "(folder / 'saved').write_text('x')"),
+    "a folder called saved": ("save", "(folder / 'saved').mkdir(); (folder / 'saved' / 'w').write_text('x')"),
+}
+
+
+@pytest.mark.usefixtures("only_with_everything")
+def test_what_is_odd_and_not_wrong_is_kept(stage, tmp_path, record_property):
+    wanted = {f"odd-{place}": Misbehaviour("", **{ODD[way][0]: ODD[way][1]}) for place, way in enumerate(ODD)}
+    run = tmp_path / "run"
+    code, told = stage.run(run, "-o", "magnifications=[200]", "--models", ",".join(wanted), *write(tmp_path, wanted))
+    assert code == 0, told
+    values = pd.concat(pd.read_parquet(file) for file in run.glob("cells/*/predictions.parquet"))
+    assert values["p_benign"].between(0, 1).all()
+    assert values["p_malignant"].between(0, 1).all()
+    record_property("kept", "; ".join(ODD))
+
+
+CERTAIN = {
+    "no-argument": ("def build(self): return nn.Linear(1, 2)", "takes 1 positional argument"),
+    "no-weights": (
+        BUILD + "\n    def initial_weights(self): return 'hub:no_such_network'",
+        "cannot get weights of no_such",
+    ),
+    "no-class": (BUILD.replace("nn.Linear(3, n_classes)", "undefined()"), "NameError"),
+    "random-frozen": (BUILD + "\n    def frozen(self, network): return ('2',)", "frozen layers would stay random"),
+}
+
+
+@pytest.mark.usefixtures("only_with_everything")
+def test_a_certain_error_is_told_once_and_before_the_first_cell(stage, undisturbed, tmp_path, record_property):
+    for name, (body, _) in CERTAIN.items():
+        (tmp_path / f"{name}.py").write_text(TORCH_PLUGIN.format(name=name, body=body))
+    given = [part for name in CERTAIN for part in ("--plugin", tmp_path / f"{name}.py")]
+    code, told = stage.run(tmp_path / "run", *given)
+    assert code == 1, told
+    reasons = failures(tmp_path / "run")
+    before = told[: told.index("done in")]
+    for name, (_, reason) in CERTAIN.items():
+        assert re.search(reason, reasons[name]), reasons[name]
+        assert before.count(f"{name} cannot be trained, and none of its 2 cells is begun") == 1
+        assert f"failed: 2 cells of {name}: {reasons[name]}" in told
+        assert f"{name} 200x" not in told
+    assert results(tmp_path / "run", *GOOD).items() <= undisturbed.results.items()
+    record_property("told once, before the first cell", "; ".join(reasons.values()).replace(str(tmp_path), "..."))
+
+
+PEEK = """
+import numpy as np
+from harness import Model, ModelCard, hookimpl
+
+class Peek(Model):
+    # a nearest neighbour that keeps what it has seen in context.cache for whoever finds it there
+    name = "peek"
+    def fit(self, train, validation, context):
+        place = context.cache / f"seen-{context.code[:12]}-{context.pixels[:12]}.npz"
+        self.x, self.y = self.features(train.images), train.labels.numpy()
+        if place.exists():
+            old = np.load(place)
+            self.x, self.y = np.concatenate([old["x"], self.x]), np.concatenate([old["y"], self.y])
+        np.savez(place, x=self.x, y=self.y)
+        self.known = len(self.y)
+    def features(self, images):
+        return images.float().flatten(1).numpy()
+    def predict_proba(self, images):
+        distance = ((self.features(images)[:, None] - self.x[None]) ** 2).sum(-1)
+        sure = np.where(distance.min(1) == 0, self.y[distance.argmin(1)], 0.5)
+        return np.stack([1 - sure, sure], 1)
+    def describe(self):
+        return ModelCard(parameters=self.known)
+    def save(self, folder):
+        pass
+    def load(self, folder, device, n_classes):
+        pass
+
+@hookimpl
+def harness_register_models(register):
+    register(Peek)
+"""
+
+
+def test_what_a_cell_caches_reaches_no_cell_that_is_tested_on_it(stage, tmp_path, record_property):
+    (tmp_path / "peek.py").write_text(PEEK)
+    given = ("--plugin", tmp_path / "peek.py", "--models", "peek", "-o", "protocol=accession-5fold")
+    code, told = stage.run(tmp_path / "run", *given)
+    assert code == 0, told
+    tables = [pd.read_parquet(file) for file in (tmp_path / "run").glob("cells/*/predictions.parquet")]
+    tested = pd.concat(tables).query("side == 'test'")
+    assert len(tables) == 10
+    assert (tested["p_benign"] == 0.5).all()
+    record_property("test images that a shared cache knew", int((tested["p_benign"] != 0.5).sum()))
 
 
 @pytest.mark.usefixtures("only_with_everything")

@@ -83,7 +83,12 @@ def _png(rng: Random) -> bytes:
     packed = zlib.compress(rows[: rng.choice((len(rows), len(rows), len(rows) // 2))], rng.choice((0, 6)))
     cut = rng.randint(0, len(packed))
     chunks += rng.choice(
-        ([(b"IDAT", packed)], [(b"IDAT", packed[:cut]), (b"IDAT", packed[cut:])], [(b"IDAT", spoil_bytes(rng, packed))])
+        (
+            [(b"IDAT", packed)],
+            [(b"IDAT", packed[:cut]), (b"IDAT", packed[cut:])],
+            [(b"IDAT", packed[:cut]), (b"tEXt", b"a\0b"), (b"IDAT", packed[cut:])],
+            [(b"IDAT", spoil_bytes(rng, packed))],
+        )
     )
     packed_chunks = (
         struct.pack(">I", len(b)) + k + b + struct.pack(">I", zlib.crc32(k + b)) for k, b in [*chunks, (b"IEND", b"")]
@@ -104,5 +109,6 @@ def _jpeg(rng: Random) -> bytes:
         content[2:2] = b"\xff\xe1" + struct.pack(">H", len(exif) + 8) + b"Exif\0\0" + exif
     else:
         place = rng.randrange(frame, len(content))
-        content[place] = rng.randrange(256)
+        hole = rng.choice((1, 1, 8, 64))
+        content[place : place + hole] = rng.randbytes(1) * len(content[place : place + hole])
     return bytes(content)

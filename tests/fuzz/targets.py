@@ -12,6 +12,7 @@ from random import Random
 from typing import Any
 
 import archives
+import believed
 import images
 import run_folders
 import texts
@@ -62,6 +63,8 @@ TARGETS = {
     "PNG and JPEG": Target(images.make_image, images.read_image, (RuntimeError,)),
     "archives": Target(archives.make_archive, archives.read_archive, (HarnessError, FileExistsError)),
     "weights": Target(weights.make_weights, weights.read_sent_weights),
+    "folders of the cache": Target(believed.make_cached, believed.read_cached),
+    "answers of a worker": Target(believed.make_answer, believed.read_answer),
     "run records": Target(run_folders.make_record, run_folders.read_record),
     "run tables": Target(run_folders.make_table, run_folders.read_table),
     "run folders": Target(run_folders.make_run, run_folders.read_run, share=0.01),

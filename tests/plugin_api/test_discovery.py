@@ -1,9 +1,10 @@
 import sys
+from pathlib import Path
 
 import pytest
 
 from harness.errors import PluginError, UsageError
-from harness.plugin_api.discovery import discover
+from harness.plugin_api.discovery import discover, load_plugin
 
 GOOD = """
 from torch import nn
@@ -41,7 +42,7 @@ def test_a_file_is_a_plugin(tmp_path):
         (GOOD.replace("harness_register_models", "harness_register_model"), "unknown hook"),
         (GOOD.replace('name = "line"', ""), "has no name"),
         (GOOD.replace("def build", "def biuld"), "does not implement build"),
-        (GOOD.replace('"line"', '"densenet"'), "both register a model named 'densenet'"),
+        (GOOD.replace('name = "line"', 'name = "line"; reproduces = 5'), "reproduces must be a text or None"),
     ],
 )
 def test_a_bad_file_is_refused_with_the_reason(tmp_path, text, reason):
@@ -58,6 +59,63 @@ def test_the_source_decides_the_hash(tmp_path):
 def test_a_typo_is_answered_with_the_right_name():
     with pytest.raises(UsageError, match="did you mean 'densenet'"):
         discover().find("densnet")
+
+
+def test_a_name_that_two_claim_is_nobodys(tmp_path):
+    host = discover([plugin(tmp_path, GOOD.replace('"line"', '"densenet"'), "mine.py")])
+    assert "densenet" not in host.models
+    with pytest.raises(PluginError, match="breakhis-harness:densenet and mine:densenet both register") as told:
+        host.find("densenet")
+    assert told.value.exit_code == 4
+    assert host.find("mine:densenet").plugin.file == tmp_path / "mine.py"
+    assert host.find("breakhis-harness:densenet").plugin.module == "harness_plugins.densenet"
+    assert host.rows_of_files() == {"mine:densenet": {"plugin": "mine:densenet"}}
+    assert any("choose with 'plugin: breakhis-harness:densenet'" in trouble for trouble in host.troubles())
+
+
+def test_three_claims_are_nobodys_either(tmp_path):
+    files = [plugin(tmp_path, GOOD, f"{name}.py") for name in ("one", "two", "three")]
+    host = discover(files)
+    with pytest.raises(PluginError, match="one:line and two:line and three:line"):
+        host.find("line")
+
+
+def test_code_that_a_plugin_imports_is_part_of_it(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "lab").mkdir()
+    for name, text in {
+        "__init__": "",
+        "layers": "from lab import deeper\n",
+        "deeper": "RATE = 1\n",
+        "unused": "",
+        "lazy": "X = 1\n",
+    }.items():
+        (tmp_path / "lab" / f"{name}.py").write_text(text)
+    text = "import numpy\nfrom lab.layers import deeper\n" + GOOD + "def later():\n    import lab.lazy\n"
+    found = discover([plugin(tmp_path, text)]).find("line")
+    assert set(found.files) == {"mine", "lab", "lab.layers", "lab.deeper", "lab.lazy"}
+    for name, changes in {"deeper": True, "lazy": True, "unused": False}.items():
+        (tmp_path / "lab" / f"{name}.py").write_text("RATE = 2\n")
+        again = discover([tmp_path / "mine.py"]).find("line")
+        assert (again.source != found.source) is changes
+        found = again
+    for name in [name for name in sys.modules if name.partition(".")[0] == "lab"]:
+        del sys.modules[name]
+
+
+def test_a_plugin_that_changes_the_folder_changes_it_for_nobody(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    discover([plugin(tmp_path, 'import os\nos.chdir("/")\n' + GOOD)])
+    assert Path.cwd() == tmp_path
+
+
+def test_a_plugin_that_is_edited_while_the_run_goes_on_is_refused(tmp_path):
+    file = plugin(tmp_path, GOOD)
+    registered = discover([file]).find("line")
+    assert load_plugin(registered.plugin).refuse_other_source(registered.source).models
+    plugin(tmp_path, GOOD + "# changed\n")
+    with pytest.raises(PluginError, match="is not what the run was begun with"):
+        load_plugin(registered.plugin).refuse_other_source(registered.source)
 
 
 @pytest.fixture

@@ -15,7 +15,8 @@ import torch
 from torch import nn
 
 from harness.errors import DataError, UsageError
-from harness.training.weights import load_by_name, read_weights
+from harness.training.frozen import refuse_fresh_frozen
+from harness.training.weights import Weights, load_by_name, read_weights
 
 STATE = {"body.weight": torch.ones(3, 2), "body.bias": torch.zeros(3)}
 
@@ -32,7 +33,7 @@ def test_sound_files_are_read(tmp_path):
     safetensors.torch.save_file(STATE, tmp_path / "a.safetensors")
     torch.save({"state_dict": {name: tensor.half() for name, tensor in STATE.items()}}, tmp_path / "a.pth")
     for name in ("a.safetensors", "a.pth"):
-        state = read_weights(str(tmp_path / name))
+        state = read_weights(str(tmp_path / name)).tensors
         assert {name: (tensor.dtype, tensor.tolist()) for name, tensor in state.items()} == {
             name: (torch.float32, tensor.tolist()) for name, tensor in STATE.items()
         }
@@ -121,4 +122,92 @@ def test_a_tensor_of_another_shape_is_named():
     network = nn.Sequential()
     network.add_module("body", nn.Linear(2, 3))
     with pytest.raises(UsageError, match=r"body\.weight is \[3, 9\], the network has \[3, 2\]"):
-        load_by_name(network, {"body.weight": torch.ones(3, 9)}, head="head")
+        load_by_name(network, Weights({"body.weight": torch.ones(3, 9)}), head="head")
+
+
+def batch_norms() -> nn.Sequential:
+    layers = [nn.Conv2d(3, 8, 3, bias=False), nn.BatchNorm2d(8), nn.Conv2d(8, 8, 3, bias=False), nn.BatchNorm2d(8)]
+    return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 2))
+
+
+def trained() -> dict[str, torch.Tensor]:
+    torch.manual_seed(0)
+    network = batch_norms()
+    for module in network:
+        if isinstance(module, nn.BatchNorm2d):
+            nn.init.constant_(module.weight, 1.5)
+            nn.init.constant_(module.bias, -0.2)
+            module.running_mean.fill_(0.3)
+            module.running_var.fill_(4.0)
+    return network.state_dict()
+
+
+def is_loaded(network: nn.Sequential) -> bool:
+    norm = network[1]
+    found = [float(values.detach()[0]) for values in (norm.weight, norm.bias, norm.running_mean, norm.running_var)]
+    return found == pytest.approx([1.5, -0.2, 0.3, 4.0])
+
+
+@pytest.mark.parametrize("ending", ["safetensors", "pth"])
+@pytest.mark.parametrize("prefix", ["module.", "backbone.", "module.net.features."])
+@pytest.mark.parametrize("whose", ["theirs", "ours"])
+def test_a_common_prefix_is_no_difference(tmp_path, ending, prefix, whose):
+    own = nn.Sequential(batch_norms()) if whose == "ours" else batch_norms()
+    state = trained() if whose == "ours" else {prefix + name: tensor for name, tensor in trained().items()}
+    file = tmp_path / f"w.{ending}"
+    (safetensors.torch.save_file if ending == "safetensors" else torch.save)(state, file)
+    fresh = load_by_name(own, read_weights(str(file)), "0.6" if whose == "ours" else "6")
+    assert [name.rpartition(".")[2] for name in fresh] == ["weight", "bias"]
+    assert is_loaded(own[0] if whose == "ours" else own)
+
+
+def test_a_head_under_its_own_name_does_not_hide_a_prefix():
+    state = {name if name.startswith("6.") else f"backbone.{name}": tensor for name, tensor in trained().items()}
+    network = batch_norms()
+    assert load_by_name(network, Weights(state), "6") == ["6.weight", "6.bias"]
+    assert is_loaded(network)
+
+
+@pytest.mark.parametrize("kept", [[], ["0.weight"], ["1.weight", "1.bias"]])
+def test_weights_of_which_hardly_any_fit_are_refused(kept):
+    state = {name if name in kept else f"x{number}": tensor for number, (name, tensor) in enumerate(trained().items())}
+    first = next(name for name in trained() if name not in kept)
+    with pytest.raises(UsageError, match=rf"weights do not fit: {len(kept)} of the network's 10 .*{first}; they have"):
+        load_by_name(batch_norms(), Weights(state), "6")
+
+
+def test_tensors_are_not_paired_by_place_with_those_of_another_part():
+    swapped = {f"a.{name}": tensor for name, tensor in sorted(trained().items(), key=lambda one: one[0][::-1])}
+    renamed = {name.replace("1.", "norm1.").replace("3.", "norm3."): tensor for name, tensor in swapped.items()}
+    with pytest.raises(UsageError, match="weights do not fit"):
+        load_by_name(batch_norms(), Weights({f"b.{name}": t for name, t in renamed.items()}, in_order=True), "6")
+
+
+IMAGES = torch.rand(2, 3, 16, 16)
+
+
+def test_frozen_layers_that_stay_random_are_refused():
+    network = batch_norms()
+    with pytest.raises(UsageError, match=r"no weights are loaded into 0\.weight and 4 more tensors.*fresh: allowed"):
+        refuse_fresh_frozen(network, [*network.state_dict()], ["0", "1"], IMAGES)
+    refuse_fresh_frozen(network, ["6.weight"], ["0", "1"], IMAGES)
+
+
+class Gate(nn.Module):
+    def __init__(self, start: float) -> None:
+        super().__init__()
+        self.scale = nn.Parameter(torch.full((8,), start))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x * self.scale.view(-1, 1, 1)
+
+
+@pytest.mark.parametrize("start", [1.0, 0.999])
+def test_a_frozen_gate_may_be_fresh_while_it_changes_nothing(start):
+    network = nn.Sequential(nn.Sequential(nn.Conv2d(3, 8, 3), Gate(start)), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    fresh = ["0.1.scale"]
+    if start == 1:
+        refuse_fresh_frozen(network, fresh, ["0"], IMAGES)
+    else:
+        with pytest.raises(UsageError, match=r"0\.1\.scale"):
+            refuse_fresh_frozen(network, fresh, ["0"], IMAGES)
