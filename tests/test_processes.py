@@ -125,9 +125,7 @@ def wait_until(condition, seconds: float = 60.0) -> bool:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux hands orphans to a chosen process")
-@pytest.mark.parametrize(
-    ("stopped", "killed"), [([], "warden"), (["warden", "worker"], "host"), (["worker"], "warden")]
-)
+@pytest.mark.parametrize(("stopped", "killed"), [([], "warden"), (["warden", "worker"], "host")])
 def test_nothing_outlives_the_run(stopped, killed, tmp_path, phantom, shared_cache) -> None:
     pids = tmp_path / "pids"
     (tmp_path / "strays.py").write_text(STRAYS.replace("PIDS", repr(str(pids))))

@@ -61,7 +61,10 @@ def adopt(saved: SavingFolder, working: Path) -> None:
 
 
 def _identity(path: Path) -> tuple[int, int]:
-    found = path.lstat()
+    try:
+        found = path.lstat()
+    except FileNotFoundError:
+        raise CellError("save() has removed the folder that it was given") from None
     if not stat.S_ISDIR(found.st_mode):
         raise CellError("save() has put something else in the place of the folder that it was given")
     return found.st_dev, found.st_ino

@@ -188,7 +188,7 @@ def test_the_report_for_programs(phantom, harness):
     code, out, _ = harness("data", "audit", phantom, "--json", "--seed", 3)
     report = json.loads(out)
     assert code == 0
-    assert (report["schema_version"], report["kind"], report["seed"]) == (2, "breakhis", 3)
+    assert (report["schema_version"], report["kind"], report["seed"]) == (3, "breakhis", 3)
     assert report["limits"]["max_differing_bits"] == 12
     assert report["divided_accessions"][0]["slides"] == ["A 14-10003A", "A 14-10003B"]
     assert [split["name"] for split in report["divisions"]] == list(PROTOCOLS)

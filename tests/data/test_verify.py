@@ -112,7 +112,7 @@ def test_the_report_is_json(tmp_path: Path) -> None:
     png(tmp_path / f"{STEM}.png")
     (tmp_path / f"{OTHER}.png").write_bytes(b"")
     found = json.loads(json.dumps(verify_folder(tmp_path).to_json()))
-    assert found["schema_version"] == 1
+    assert found["schema_version"] == 2
     assert found["n_held"] == 1
     assert found["damaged"] == [{"file": f"{OTHER}.png", "reason": "the file is empty"}]
     assert found["counts"]["40x"] == {"benign": 1, "malignant": 0, "total": 1}

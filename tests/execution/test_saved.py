@@ -82,8 +82,8 @@ def a_file(saved: Path, _: Path) -> None:
         (link_file, r"link\.txt, which is neither"),
         (second_name, "another file's second name"),
         (a_file, "something else in the place"),
-        (lambda saved, _: saved.rmdir(), "No such file"),
-        (lambda saved, _: shutil.rmtree(saved.parent), "No such file"),
+        (lambda saved, _: saved.rmdir(), "has removed the folder"),
+        (lambda saved, _: shutil.rmtree(saved.parent), "has removed the folder"),
         (lambda saved, _: os.mkfifo(saved / "pipe"), "pipe, which is neither"),
         (lambda saved, _: (saved / "cell.json").touch(), r"cell\.json, which is the harness's own"),
         (

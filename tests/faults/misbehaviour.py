@@ -104,8 +104,10 @@ MISBEHAVIOURS = {
     "saves-over-its-folder": Misbehaviour(
         "something else in the place of the folder", save="folder.rmdir(); folder.write_text('x'); return"
     ),
-    "removes-its-folder": Misbehaviour("saved: No such file", save="folder.rmdir(); return"),
-    "removes-the-cell": Misbehaviour("saved: No such file", save="import shutil; shutil.rmtree(folder.parent); return"),
+    "removes-its-folder": Misbehaviour("has removed the folder", save="folder.rmdir(); return"),
+    "removes-the-cell": Misbehaviour(
+        "has removed the folder", save="__import__('shutil').rmtree(folder.parent); return"
+    ),
     "saves-a-name-that-is-no-text": Misbehaviour(
         "whose name is not in UTF-8", save="open(os.fsencode(folder) + b'/model-\\xff.bin', 'w').close()"
     ),
