@@ -75,7 +75,8 @@ def test_the_exit_code_is_that_of_the_run_though_nobody_reads_its_tables(call, t
 
 def test_windows_is_answered_in_one_line():
     code = (
-        "import click, sys; sys.platform = 'win32'; sys.modules.update(dict.fromkeys(('fcntl', 'resource', 'pwd', 'grp')))\n"
+        "import click, sys; sys.platform = 'win32'\n"
+        "sys.modules.update(dict.fromkeys(('fcntl', 'resource', 'pwd', 'grp')))\n"
         "from harness.cli.main import main; main(['--help'])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
