@@ -28,7 +28,7 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 _HEAVY = [
-    *("harness", "harness.workers.warden", "torch", "torchvision.io", "pandas", "pyarrow.parquet", "timm"),
+    *("harness", "harness.workers.supervisor", "torch", "torchvision.io", "pandas", "pyarrow.parquet", "timm"),
     *("sklearn.svm", "skimage.feature"),
 ]
 _CHUNK = 16

@@ -10,7 +10,7 @@ import pytest
 
 from harness.cli.main import _exit_code
 from harness.data.official import official_list
-from harness.data.phantom import PhantomSettings, write_breakhis_phantom
+from harness.synthetic.breakhis import SyntheticSettings, write_synthetic_breakhis
 
 # on a busy machine an example takes as long as it takes; no test asserts seconds
 hypothesis.settings.register_profile("harness", deadline=None)
@@ -39,7 +39,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def phantom(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A small data set: 15 accessions, two images each at four magnifications."""
     folder = tmp_path_factory.mktemp("phantom") / "images"
-    write_breakhis_phantom(folder, PhantomSettings(accessions=18, images=2, size=32))
+    write_synthetic_breakhis(folder, SyntheticSettings(accessions=18, images=2, size=32))
     return folder
 
 

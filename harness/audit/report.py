@@ -12,8 +12,8 @@ from tabulate import tabulate
 
 from harness.audit.shortcuts import AS_FILED, METHODS, PropertyScore, StainOutcome
 from harness.data.background import DARK_LEVEL
-from harness.data.likeness import HASH_BITS, MAX_DIFFERING_BITS, MIN_CORRELATION, IdenticalImages, NearDuplicate
 from harness.data.names import CLASSES, parse_stem
+from harness.data.near_duplicates import HASH_BITS, MAX_DIFFERING_BITS, MIN_CORRELATION, IdenticalImages, NearDuplicate
 from harness.data.tissue import LOW_TISSUE_SHARE, OUTLYING_SCORE, TISSUE_DENSITY, LowTissue, StainOutlier
 from harness.text import markdown
 
@@ -331,8 +331,8 @@ def _strongest(report: AuditReport) -> str:
     as_filed = [score for score in report.properties if score.colours == AS_FILED and score.auc is not None]
     best = {score.magnification: score for score in sorted(as_filed, key=lambda score: score.auc or 0)}
     named = [f"{at}x {best[at].name}, AUC {best[at].auc:.2f}" for at in sorted(best)]
-    told = "; ".join(named) or "none can be told, since no magnification has both classes in enough folds"
-    return f"The strongest property of the files: {told}."
+    message = "; ".join(named) or "none can be told, since no magnification has both classes in enough folds"
+    return f"The strongest property of the files: {message}."
 
 
 def _stains(report: AuditReport) -> list[str]:

@@ -21,9 +21,9 @@ from harness.audit.report import AuditReport, DivisionFinding, ImageSize, Relate
 from harness.audit.shortcuts import PICTURE_SIZE, PropertyScore, StainOutcome, file_properties, measure_shortcuts
 from harness.data.decode import content_digest, decode_full_size, resize_square
 from harness.data.layout import misplaced_files, unread_pictures
-from harness.data.likeness import THUMBNAIL_SIZE, NearDuplicate, find_near_duplicates, group_identical, thumbnail
 from harness.data.manifest import REPEATED, UNPARSED, image_files, scan_folder, used_images
 from harness.data.names import CLASSES, parse_stem
+from harness.data.near_duplicates import THUMBNAIL_SIZE, NearDuplicate, find_near_duplicates, group_identical, thumbnail
 from harness.data.sources import COPIES, scan_source
 from harness.data.tissue import low_tissue, measure_tissue, stain_outliers
 from harness.errors import DataError, SplitError
@@ -201,7 +201,7 @@ def _facts_of(path: Path) -> dict[str, Any]:
     }
 
 
-def _related_slides(used: pd.DataFrame, key: str, told_apart_by: str) -> tuple[RelatedSlides, ...]:
+def _related_slides(used: pd.DataFrame, key: str, distinguished_by: str) -> tuple[RelatedSlides, ...]:
     return tuple(
         RelatedSlides(
             str(name),
@@ -210,7 +210,7 @@ def _related_slides(used: pd.DataFrame, key: str, told_apart_by: str) -> tuple[R
             len(group),
         )
         for name, group in used.groupby(key)
-        if len(set(group[told_apart_by])) > 1
+        if len(set(group[distinguished_by])) > 1
     )
 
 

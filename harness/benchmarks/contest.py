@@ -22,7 +22,7 @@ class Contestant:
     name: str
     images_per_second: Callable[[float], float]
     start_up_seconds: float
-    told: str = ""
+    message: str = ""
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class Placing:
     images_per_second: float
     ratio: float
     start_up_seconds: float
-    told: str
+    message: str
 
     def to_json(self) -> dict[str, Any]:
         """Return it for programs."""
@@ -63,7 +63,7 @@ def hold(contestants: Sequence[Contestant], rounds: int, seconds: float) -> list
             median(turn[place] for turn in turns),
             median(turn[place] / turn[0] for turn in turns),
             one.start_up_seconds,
-            one.told,
+            one.message,
         )
         for place, one in enumerate(contestants)
     ]

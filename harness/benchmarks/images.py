@@ -22,10 +22,10 @@ from harness.cache import Cache
 from harness.data.augment import VIEWS, view_images
 from harness.data.decode import PixelRecipe
 from harness.data.manifest import image_files, sha256_of_files
-from harness.data.phantom import PhantomSettings, write_breakhis_phantom
 from harness.data.pixels import pixel_store
 from harness.data.stain import Macenko, StainNormaliser
 from harness.data.texture import TextureRecipe, grey, lbp_histograms, texture_features
+from harness.synthetic.breakhis import SyntheticSettings, write_synthetic_breakhis
 from harness.training.normalisation import Normalisation
 
 _HEIGHT = 460  # of BreakHis' files
@@ -60,8 +60,8 @@ def measure_images(n: int, size: int, rounds: int, seconds: float) -> list[Image
     """
     with tempfile.TemporaryDirectory() as scratch:
         accessions = 24
-        settings = PhantomSettings(accessions=accessions, images=max(1, n // (4 * accessions)), size=_HEIGHT)
-        write_breakhis_phantom(Path(scratch, "images"), settings)
+        settings = SyntheticSettings(accessions=accessions, images=max(1, n // (4 * accessions)), size=_HEIGHT)
+        write_synthetic_breakhis(Path(scratch, "images"), settings)
         files = list(image_files(Path(scratch, "images")))
         pixels = np.stack([_decode_naively(file, size) for file in files])
         works = {

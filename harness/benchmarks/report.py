@@ -75,8 +75,8 @@ def _table(placings: Sequence[Placing], limit: float | None) -> str:
     rows = [[one.name, f"{one.images_per_second:,.1f}", f"{one.ratio:.2f}"] for one in placings]
     if limit:
         for row, one in zip(rows, placings, strict=True):
-            whole = _CACHED not in one.told  # behind a cached prefix there is less to read and write
+            whole = _CACHED not in one.message  # behind a cached prefix there is less to read and write
             share = f"{100 * one.images_per_second / limit:.1f} %" if whole else "-"
-            row += [share, f"{one.start_up_seconds:.1f}" if one.told else "", markdown(one.told)]
+            row += [share, f"{one.start_up_seconds:.1f}" if one.message else "", markdown(one.message)]
     align = ("left", "right", "right", "right", "right", "left")[: len(heads)]
     return tabulate(rows, headers=heads, tablefmt="pipe", disable_numparse=True, colalign=align)

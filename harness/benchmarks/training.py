@@ -15,10 +15,10 @@ from torch import nn
 from harness.benchmarks.contest import Contestant, Placing, hold
 from harness.benchmarks.loops import ImageFiles, loaded_batches, plain_step, ready_batches
 from harness.plugin_api.schedule import Schedule
-from harness.training.engine import CAPTURED, COMPILED, EAGER, clock, set_up_process
+from harness.training.concurrent import ConcurrentTraining, TrainingSpec, train_for
+from harness.training.execution_modes import CAPTURED, COMPILED, EAGER, clock, set_up_process
 from harness.training.feed import Forward
 from harness.training.loop import resolve_precision
-from harness.training.together import Together, TrainingOrder, train_for
 
 _ENGINE, _INPUT_READY = "engine", "engine, input ready"
 _FILES = 8  # batches of files that the data loader reads
@@ -78,7 +78,7 @@ class FixedFeed:
     """
 
     pixels: torch.Tensor
-    told: tuple[str, ...] = ()
+    message: tuple[str, ...] = ()
     feature_images: int = 0
 
     def logits(self, forward: Forward, rows: torch.Tensor, views: torch.Tensor) -> torch.Tensor:
@@ -87,7 +87,7 @@ class FixedFeed:
         return forward(self.pixels)
 
 
-def measure_training(label: str, order: TrainingOrder, contest: Contest) -> TrainingResult:
+def measure_training(label: str, order: TrainingSpec, contest: Contest) -> TrainingResult:
     """Let a plain loop and the engine train the same network in turns.
 
     Args:
@@ -99,7 +99,7 @@ def measure_training(label: str, order: TrainingOrder, contest: Contest) -> Trai
     set_up_process(order.threads)
     with ExitStack() as stack:
         everybody = [*_plain_loops(order, contest), *_engines(order, contest)]
-        together = stack.enter_context(Together(replace(order, schedule=_one_epoch(order)), contest.jobs))
+        together = stack.enter_context(ConcurrentTraining(replace(order, schedule=_one_epoch(order)), contest.jobs))
         everybody.append(Contestant(f"engine, {contest.jobs} cells", together.images_per_second, 0.0))
         placings = hold(everybody, contest.rounds, contest.seconds)
     speed = {placing.name: placing.images_per_second for placing in placings}
@@ -113,7 +113,7 @@ def measure_training(label: str, order: TrainingOrder, contest: Contest) -> Trai
     )
 
 
-def _plain_loops(order: TrainingOrder, contest: Contest) -> Iterator[Contestant]:
+def _plain_loops(order: TrainingSpec, contest: Contest) -> Iterator[Contestant]:
     model, sample, device = order.make(), order.sample(), torch.device(order.device)
     precision, size = resolve_precision(order.schedule, device), order.schedule.batch_size
     workers = min(8, os.cpu_count() or 1)
@@ -127,7 +127,7 @@ def _plain_loops(order: TrainingOrder, contest: Contest) -> Iterator[Contestant]
         yield _contestant(name, step, size, device)
 
 
-def _engines(order: TrainingOrder, contest: Contest) -> Iterator[Contestant]:
+def _engines(order: TrainingSpec, contest: Contest) -> Iterator[Contestant]:
     """Yield the engine in every way that the order's engine includes, and its parts by themselves."""
     whole = replace(order, engine=_simplest(order), schedule=_one_epoch(order))
     yield _engine(_ENGINE, whole)
@@ -139,7 +139,7 @@ def _engines(order: TrainingOrder, contest: Contest) -> Iterator[Contestant]:
         yield _engine("engine, frozen prefix cached", order)
 
 
-def _engine(name: str, order: TrainingOrder) -> Contestant:
+def _engine(name: str, order: TrainingSpec) -> Contestant:
     device, began = torch.device(order.device), clock(torch.device(order.device))
     trainer = order.make().fresh_trainer(order.sample(), order.context())
     prepared = trainer.prepare()
@@ -147,16 +147,16 @@ def _engine(name: str, order: TrainingOrder) -> Contestant:
     return _contestant(name, prepared.run, order.schedule.batch_size, device, ready, trainer.engine)
 
 
-def _compiled(order: TrainingOrder, kernels: Path) -> Contestant:
+def _compiled(order: TrainingSpec, kernels: Path) -> Contestant:
     """The engine compiled: once with nothing compiled before, then with its kernels on the disk, which is measured."""
     os.environ["TORCHINDUCTOR_CACHE_DIR"] = str(kernels)
     cold = _engine("engine, compiled", order)
     torch._dynamo.reset()  # noqa: SLF001 - what is compiled is known to this process as well as to the disk
     warm = _engine("engine, compiled", order)
-    return replace(warm, told=f"{warm.told}, cold start {cold.start_up_seconds:.0f} s")
+    return replace(warm, message=f"{warm.message}, cold start {cold.start_up_seconds:.0f} s")
 
 
-def _input_ready(order: TrainingOrder) -> Contestant:
+def _input_ready(order: TrainingSpec) -> Contestant:
     """The engine without batching, augmentation and normalisation: its input never changes."""
     model, sample, batch = order.make(), order.sample(), order.schedule.batch_size
     trainer = model.fresh_trainer(sample, order.context())
@@ -170,28 +170,28 @@ def _contestant(
     images: int,
     device: torch.device,
     start_up_seconds: float = 0.0,
-    told: str = "",
+    message: str = "",
 ) -> Contestant:
     def images_per_second(seconds: float) -> float:
         steps, took = train_for(step, seconds, device)
         return steps * images / took
 
-    return Contestant(name, images_per_second, start_up_seconds, told)
+    return Contestant(name, images_per_second, start_up_seconds, message)
 
 
-def _one_epoch(order: TrainingOrder) -> Schedule:
+def _one_epoch(order: TrainingSpec) -> Schedule:
     """Return a schedule under which no prefix is worth caching."""
     return order.schedule.model_copy(update={"epochs": 1})
 
 
-def _simplest(order: TrainingOrder) -> str:
+def _simplest(order: TrainingSpec) -> str:
     """Return the order's engine without compilation."""
     if order.engine != COMPILED:
         return order.engine
     return EAGER if order.device == "cpu" else CAPTURED
 
 
-def _megabytes_per_image(order: TrainingOrder) -> float:
+def _megabytes_per_image(order: TrainingSpec) -> float:
     """Count what the leaf modules of one forward pass take in and give out."""
     network = order.make().build(order.n_classes).eval()
     elements = 0

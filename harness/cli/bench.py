@@ -13,15 +13,15 @@ import torch
 from harness.benchmarks.images import measure_images
 from harness.benchmarks.report import Report, images_report, training_report
 from harness.benchmarks.training import Contest, measure_training
+from harness.config.run_config import RunConfig, load_config
 from harness.data.names import CLASSES
 from harness.errors import UsageError
-from harness.execution.cells import ModelEntry, model_entries
-from harness.execution.config import RunConfig, load_config
-from harness.execution.environment import describe_device, resolve_device, versions
+from harness.planning.models import ModelEntry, model_entries
 from harness.plugin_api.discovery import discover
-from harness.training.engine import COMPILED, EAGER, EngineWish, resolve_engine
+from harness.training.concurrent import TrainingSpec
+from harness.training.devices import describe_device, resolve_device, versions
+from harness.training.execution_modes import COMPILED, EAGER, EngineWish, resolve_engine
 from harness.training.loop import resolve_precision
-from harness.training.together import TrainingOrder
 from harness.training.torch_model import TorchModel
 
 _JOBS_ON_CUDA = 4
@@ -60,7 +60,7 @@ def train(config: str, overrides: tuple[str, ...], out: Path | None, *, as_json:
             measure_training(entry.label, _order(entry, settings, device), contest)
             for entry in model_entries(settings, discover())
         ]
-    _show(training_report(results, _told(settings, device, contest)), out, "train", as_json=as_json)
+    _show(training_report(results, _facts(settings, device, contest)), out, "train", as_json=as_json)
 
 
 @command.command("data")
@@ -81,11 +81,11 @@ def data(images: int, size: int, rounds: int, seconds: float, out: Path | None, 
     _show(images_report(results, setting), out, "data", as_json=as_json)
 
 
-def _order(entry: ModelEntry, config: RunConfig, device: torch.device) -> TrainingOrder:
+def _order(entry: ModelEntry, config: RunConfig, device: torch.device) -> TrainingSpec:
     if not issubclass(entry.registered.model, TorchModel):
         raise UsageError(f"model '{entry.label}' is not trained in steps - leave it out with --models")
     fastest: EngineWish = COMPILED if device.type == "cuda" else EAGER
-    return TrainingOrder(
+    return TrainingSpec(
         entry.registered.plugin,
         entry.registered.model.name,
         entry.options,
@@ -98,7 +98,7 @@ def _order(entry: ModelEntry, config: RunConfig, device: torch.device) -> Traini
     )
 
 
-def _told(config: RunConfig, device: torch.device, contest: Contest) -> dict[str, Any]:
+def _facts(config: RunConfig, device: torch.device, contest: Contest) -> dict[str, Any]:
     return {
         "batch": config.schedule.batch_size,
         "size": f"{config.pixels.size} x {config.pixels.size} pixels",

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import click
 
-from harness.execution.store import RunStore
 from harness.reporting.comparison import Margins, compare_runs, comparison_table
 from harness.reporting.results import read_results
 from harness.reporting.table import render
+from harness.store.run_store import RunStore
 
 
 @click.command("compare")

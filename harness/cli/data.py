@@ -13,12 +13,12 @@ from harness.audit.report import render_audit
 from harness.audit.survey import audit_folder
 from harness.cli.display import Display
 from harness.data.fetch import fetch, render_fetch
-from harness.data.phantom import PhantomSettings, write_breakhis_phantom
-from harness.data.phantom_sources import write_lung_phantom, write_natural_phantom
 from harness.data.verify import render_report, verify_folder
 from harness.errors import DataError
 from harness.locations import data_folder
 from harness.settings import parse_settings
+from harness.synthetic.breakhis import SyntheticSettings, write_synthetic_breakhis
+from harness.synthetic.sources import write_synthetic_lung, write_synthetic_natural
 
 
 @click.group("data")
@@ -46,8 +46,8 @@ def verify(folder: Path, *, as_json: bool) -> None:
 def audit(folder: Path, *, seed: int, figures: Path | None, as_json: bool) -> None:
     """Look in FOLDER (BreakHis or LC25000) for copies, odd images, splits that divide them, and shortcuts."""
     with Display() as display:
-        told = lambda done, total: display.progress("looking at images", done, total)  # noqa: E731
-        report = audit_folder(folder, seed, told, figures)
+        message = lambda done, total: display.progress("looking at images", done, total)  # noqa: E731
+        report = audit_folder(folder, seed, message, figures)
     click.echo(json.dumps(report.to_json(), indent=1) if as_json else render_audit(report), nl=as_json)
     if report.damaged:
         raise DataError(f"{len(report.damaged)} damaged images in {folder}")
@@ -75,15 +75,15 @@ def fetch_dataset(dataset: Any, out: Path | None, url: str | None) -> None:
 def phantom(folder: Path, kind: str, **wishes: Any) -> None:
     """Write generated H&E-like slides to FOLDER, in the official tree."""
     given = {name: value for name, value in wishes.items() if value is not None}
-    settings = parse_settings(PhantomSettings, given, "phantom")
+    settings = parse_settings(SyntheticSettings, given, "phantom")
     with Display() as display:
         if kind == "lung":
-            written = write_lung_phantom(folder, size=settings.size, seed=settings.seed)
+            written = write_synthetic_lung(folder, size=settings.size, seed=settings.seed)
         elif kind == "natural":
-            written = write_natural_phantom(folder, size=settings.size, seed=settings.seed)
+            written = write_synthetic_natural(folder, size=settings.size, seed=settings.seed)
         else:
-            told = lambda done, total: display.progress("generating images", done, total)  # noqa: E731
-            written = write_breakhis_phantom(folder, settings, told)
+            message = lambda done, total: display.progress("generating images", done, total)  # noqa: E731
+            written = write_synthetic_breakhis(folder, settings, message)
     click.echo(f"{written} images in {folder}")
 
 

@@ -11,8 +11,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
-from harness.execution.cells import Cell
 from harness.plugin_api.model import EpochReport
+from harness.store.cells import Cell
 from harness.text import duration, printable
 from harness.training.torch_model import FINAL_STAGE
 
@@ -25,7 +25,7 @@ def note(message: str) -> None:
 
 
 class Display:
-    """Watches a run. It is an :class:`~harness.execution.observer.Observer`."""
+    """Watches a run. It is an :class:`~harness.planning.observer.Observer`."""
 
     def __init__(self) -> None:
         self._console = Console(stderr=True, highlight=False)
@@ -35,7 +35,7 @@ class Display:
             BarColumn(bar_width=24),
             MofNCompleteColumn(),
             TimeElapsedColumn(),
-            TextColumn("{task.fields[told]}", markup=False),
+            TextColumn("{task.fields[progress]}", markup=False),
             console=self._console,
             transient=True,
             disable=not self._live,
@@ -77,17 +77,17 @@ class Display:
     def epoch(self, cell: Cell, report: EpochReport) -> None:
         """Show an epoch: accuracy and images per second."""
         speed = report.images_seen / max(report.train_seconds, 1e-9)
-        told = (
+        progress = (
             f"{report.stage}, validation {100 * report.validation_balanced_accuracy:.1f} %, {speed:,.0f} images/s"
             f"{self._time_left()}"
         )
         if report.stage == FINAL_STAGE:
-            self._bar(cell, _name(cell), self._epochs, report.epoch, told)
+            self._bar(cell, _name(cell), self._epochs, report.epoch, progress)
         elif self._live:
-            self._bar(cell, _name(cell), self._epochs, 0, f"{told}, epoch {report.epoch}")
+            self._bar(cell, _name(cell), self._epochs, 0, f"{progress}, epoch {report.epoch}")
         if not self._live and time.monotonic() - self._last_plain > _PLAIN_SECONDS:
             self._last_plain = time.monotonic()
-            self._line(f"{_name(cell)}: epoch {report.epoch}, {told}")
+            self._line(f"{_name(cell)}: epoch {report.epoch}, {progress}")
 
     def finished(self, cell: Cell, balanced_accuracy: float | None, seconds: float) -> None:
         """Say that a cell is done."""
@@ -110,11 +110,11 @@ class Display:
         seconds = (time.monotonic() - self._began) / self._done * (self._total - self._done)
         return f", about {duration(seconds)} left"
 
-    def _bar(self, key: object, name: str, total: int, done: int, told: str) -> None:
+    def _bar(self, key: object, name: str, total: int, done: int, progress: str) -> None:
         if key not in self._tasks:
-            self._tasks[key] = self._bars.add_task(printable(name), total=total, told=told)
-        shown = printable(told.removeprefix(", "))
-        self._bars.update(self._tasks[key], total=total, completed=done, told=shown)
+            self._tasks[key] = self._bars.add_task(printable(name), total=total, progress=progress)
+        shown = printable(progress.removeprefix(", "))
+        self._bars.update(self._tasks[key], total=total, completed=done, progress=shown)
 
     def _close(self, key: object) -> None:
         if key in self._tasks:

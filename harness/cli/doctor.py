@@ -6,7 +6,7 @@ import json
 
 import click
 
-from harness.execution.doctor import examine, is_ready, render_findings, to_json
+from harness.diagnostics.doctor import examine, is_ready, render_findings, to_json
 
 
 @click.command("doctor")

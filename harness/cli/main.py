@@ -89,7 +89,7 @@ def _exit_code(arguments: list[str] | None) -> int:
         sys.stderr.close()  # the reader has gone, as in 'harness tables | head'
         return 0
     except OSError as error:
-        told = f"{error.filename or 'the system'}: {error.strerror or error}"
-        click.echo(f"harness: {printable(told)}", err=True)
+        description = f"{error.filename or 'the system'}: {error.strerror or error}"
+        click.echo(f"harness: {printable(description)}", err=True)
         return 3
     return done if isinstance(done, int) else 0

@@ -10,18 +10,18 @@ import click
 
 from harness.cache import Cache
 from harness.cli.display import Display, note
-from harness.execution.config import RunConfig, StudyKind, load_config, parse_config
+from harness.config.run_config import RunConfig, StudyKind, load_config, parse_config
 from harness.execution.estimate import estimate_run, render_estimate
-from harness.execution.plan import prepare_run
-from harness.execution.prepare import divide
+from harness.execution.local_executor import Outcome
 from harness.execution.runner import execute
-from harness.execution.shift import Outcome
-from harness.execution.store import TRACEBACK, RunStore
 from harness.locations import cache_folder, data_folder, results_folder
+from harness.planning.plan import prepare_run
+from harness.planning.splits import divide
 from harness.plugin_api.discovery import PluginHost, discover
 from harness.reporting.publish import publish
 from harness.reporting.study import begin_study, publish_study
 from harness.reporting.table import render
+from harness.store.run_store import TRACEBACK, RunStore
 from harness.text import printable
 
 
@@ -162,6 +162,6 @@ def _report(folder: Path, outcome: Outcome) -> int:
         click.echo(f"tables and figures: {folder / 'tables'}, {folder / 'figures'}", err=True)
     if outcome.failures:
         click.echo(f"what went wrong, line by line: {folder}/cells/CELL/{TRACEBACK}", err=True)
-    for told in outcome.told_failures():
-        click.echo(printable(f"failed: {told}"), err=True)
+    for message in outcome.failure_messages():
+        click.echo(printable(f"failed: {message}"), err=True)
     return 1 if outcome.failures else 0

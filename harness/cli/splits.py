@@ -11,10 +11,10 @@ from tabulate import tabulate
 
 from harness.cache import Cache
 from harness.cli.display import note
+from harness.config.run_config import load_config, parse_config
 from harness.data.layout import layout_notes
-from harness.execution.config import load_config, parse_config
-from harness.execution.prepare import Division, divide
 from harness.locations import cache_folder
+from harness.planning.splits import Division, divide
 from harness.protocol.fingerprint import describe_splits, split_fingerprint
 from harness.text import printable
 
@@ -40,8 +40,8 @@ def command(config: str, overrides: tuple[str, ...], data: Path | None, *, as_js
         answers.append(answer)
         if not as_json:
             _print(division, answer)
-    for told in notes:
-        note(told)
+    for message in notes:
+        note(message)
     if as_json:
         click.echo(json.dumps(answers[0] if len(answers) == 1 else answers, indent=1))
 

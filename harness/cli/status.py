@@ -8,10 +8,10 @@ from pathlib import Path
 import click
 from tabulate import tabulate
 
-from harness.execution.status import RunStatus, read_provenance, read_status
-from harness.execution.store import RunStore
+from harness.planning.status import RunStatus, read_provenance, read_status
 from harness.plugin_api.discovery import discover
 from harness.reporting.study import read_study
+from harness.store.run_store import RunStore
 from harness.text import duration, printable
 
 
@@ -53,8 +53,8 @@ def _print_provenance(run: Path, *, as_json: bool) -> None:
             click.echo(label if name == "." else f"{name}: {label}")
             for chain in found:
                 steps = "".join(f"\n    {printable(step)}" for step in chain["steps"]) or "\n    from scratch"
-                told = "".join(f"\n    after {stage}: {_figures(of)}" for stage, of in chain["inspection"].items())
-                click.echo(f"  {chain['cells']} cells{steps}{told}")
+                message = "".join(f"\n    after {stage}: {_figures(of)}" for stage, of in chain["inspection"].items())
+                click.echo(f"  {chain['cells']} cells{steps}{message}")
 
 
 def _figures(figures: dict[str, float]) -> str:

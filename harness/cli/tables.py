@@ -7,11 +7,11 @@ from pathlib import Path
 import click
 
 from harness.errors import UsageError
-from harness.execution.store import RunStore
 from harness.reporting.publish import publish
 from harness.reporting.study import publish_study, read_study
 from harness.reporting.table import FORMATS, Format, render
 from harness.reporting.tables import TABLES
+from harness.store.run_store import RunStore
 
 
 @click.command("tables")

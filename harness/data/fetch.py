@@ -136,9 +136,9 @@ def _check_breakhis(url: str, images: Path) -> FetchReport:
         "re-encoded": report.reencoded,
         "renamed": [f"{file} is {name}" for file, name in report.renamed],
     }
-    told = [f"{len(files):,} {kind} ({_examples(files)})" for kind, files in faults.items() if files]
-    if told:
-        raise DataError(f"files in {images} are not the official ones of their names: {', '.join(told)}")
+    message = [f"{len(files):,} {kind} ({_examples(files)})" for kind, files in faults.items() if files]
+    if message:
+        raise DataError(f"files in {images} are not the official ones of their names: {', '.join(message)}")
     if not report.held:
         raise DataError(f"no official BreakHis image in {images}, only others ({_examples(report.unknown)})")
     totals = [report.to_json()[table]["total"] for table in ("counts", "official_counts")]

@@ -53,7 +53,7 @@ def scan_folder(root: Path, policy: DuplicatePolicy = "drop-dc") -> pd.DataFrame
         raise DataError(
             f"no BreakHis images in {root}: {len(paths)} image files, none with a name like SOB_B_A-14-22549AB-40-001"
         )
-    return _settle_repeats(manifest)
+    return _mark_repeats(manifest)
 
 
 def used_images(manifest: pd.DataFrame) -> pd.DataFrame:
@@ -172,7 +172,7 @@ def _row(root: Path, path: Path, digest: str, policy: DuplicatePolicy) -> dict[s
     }
 
 
-def _settle_repeats(manifest: pd.DataFrame) -> pd.DataFrame:
+def _mark_repeats(manifest: pd.DataFrame) -> pd.DataFrame:
     """Keep the first of several identical files of one name; refuse different files under one name."""
     parsed = manifest[manifest["state"] != UNPARSED]
     contents = parsed.groupby("name")["sha256"].nunique()

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 StainMethod = Literal["none", "macenko", "published", "fitted", "slide", "reinhard", "white-balance"]
-"""How colours are normalised; see :class:`~harness.data.settings.PixelSettings`."""
+"""How colours are normalised; see :class:`~harness.config.data_settings.PixelSettings`."""
 
 Colour = tuple[float, float, float]
 

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from harness.data.phantom_paint import STAINS
+from harness.synthetic.painting import STAINS
 
 TISSUE_DENSITY = 0.15
 """Optical density (natural logarithm) above which a pixel is tissue: beta of Macenko et al., ISBI 2009."""

@@ -9,17 +9,18 @@ from tabulate import tabulate
 
 from harness.cache import Cache
 from harness.errors import CellError
-from harness.execution.alone import measure_speed
-from harness.execution.cells import Cell, cell_rows
-from harness.execution.plan import Run, pending_cells
-from harness.execution.store import RunStore
+from harness.execution.throughput import measure_model
+from harness.planning.cell_keys import cell_rows
+from harness.planning.plan import Run, pending_cells
 from harness.plugin_api.model import Throughput
 from harness.plugin_api.schedule import Schedule
 from harness.protocol.fingerprint import split_fingerprint
 from harness.protocol.protocols import SIDES
+from harness.store.cells import Cell
+from harness.store.run_store import RunStore
 from harness.text import duration
 from harness.training.cost import training_seconds
-from harness.workers.tasks import Failure, Measured
+from harness.workers.messages import Failure, Measured
 
 
 @dataclass(frozen=True)
@@ -121,7 +122,7 @@ def _number(value: float | None) -> str:
 
 def _estimate_model(run: Run, label: str, sizes: dict[Cell, tuple[int, ...]], cache: Cache) -> ModelEstimate:
     log = cache.folder / "logs" / "dry-run.log"
-    measured = measure_speed(run, label, cache, log, with_pretraining=True)
+    measured = measure_model(run, label, cache, log, with_pretraining=True)
     if not isinstance(measured, Measured):
         reason = measured.reason if isinstance(measured, Failure) else "no answer"
         raise CellError(f"model '{label}' cannot be trained: {reason} - leave it out with --models, or see {log}")

@@ -6,17 +6,16 @@ from dataclasses import replace
 from typing import Any
 
 from harness.cache import Cache
-from harness.execution.alone import measure_alone
-from harness.execution.cells import what_changed
-from harness.execution.config import parse_config
-from harness.execution.environment import describe_device, git_commit, versions
-from harness.execution.jobs import choose_jobs
-from harness.execution.observer import Observer
-from harness.execution.plan import Run, pending_cells
-from harness.execution.prepare import hash_of
-from harness.execution.shift import Outcome, Shift
-from harness.execution.store import DONE, RunStore
+from harness.config.run_config import parse_config
+from harness.execution.concurrency import choose_jobs
+from harness.execution.local_executor import LocalExecutor, Outcome
+from harness.execution.throughput import measure_throughputs
+from harness.planning.observer import Observer
+from harness.planning.plan import Run, pending_cells
 from harness.processes import adopt_orphans
+from harness.store.keys import hash_of, what_changed
+from harness.store.run_store import DONE, RunStore
+from harness.training.devices import describe_device, git_commit, versions
 
 
 def execute(run: Run, store: RunStore, cache: Cache, jobs: int | None, observer: Observer) -> Outcome:
@@ -46,10 +45,10 @@ def execute(run: Run, store: RunStore, cache: Cache, jobs: int | None, observer:
     observer.planned(todo, kept, run.config.schedule.epochs)
     if not todo:
         return Outcome(kept=kept)
-    speeds, hopeless = measure_alone(run, {cell.label for cell in todo}, store, cache, observer)
+    speeds, hopeless = measure_throughputs(run, {cell.label for cell in todo}, store, cache, observer)
     if jobs is None:
         jobs = choose_jobs(run, len(todo), speeds, observer)
-    shift = Shift(run, store, cache, jobs, speeds, observer)
+    shift = LocalExecutor(run, store, cache, jobs, speeds, observer)
     for label, failure in hopeless.items():
         shift.give_up([cell for cell in todo if cell.label == label], failure)
     return replace(shift.work([cell for cell in todo if cell.label not in hopeless]), kept=kept)

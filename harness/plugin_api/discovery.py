@@ -192,8 +192,8 @@ def discover(files: Iterable[Path] = ()) -> PluginHost:
         try:
             _add(host, PluginReference(file.stem, file=file.resolve()), "file")
         except PluginError as error:
-            told = str(error)
-            raise PluginError(told if file.name in told else f"{file}: {told}") from error
+            message = str(error)
+            raise PluginError(message if file.name in message else f"{file}: {message}") from error
     host.models = dict(sorted(host.models.items()))
     return host
 

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from harness.evaluation.resampling import Interval
-from harness.execution.status import mean_inspection
-from harness.reporting.across import (
+from harness.planning.status import mean_inspection
+from harness.reporting.results import Results
+from harness.reporting.study_models import (
     RunModel,
     heading,
     interval_record,
@@ -17,7 +18,6 @@ from harness.reporting.across import (
     missing_notes,
     run_models,
 )
-from harness.reporting.results import Results
 from harness.reporting.table import DASH, Table
 
 _METRICS = {
@@ -156,7 +156,7 @@ def _flat(value: Any, key: str = "") -> Iterator[tuple[str, str]]:
 
 def _run_notes(runs: dict[str, Results]) -> list[str]:
     """Return what the runs say of themselves: once where all say it, under the variant's name elsewhere."""
-    told = {name: run.notes() for name, run in runs.items()}
-    shared = [note for note in next(iter(told.values())) if all(note in notes for notes in told.values())]
-    own = [f"{name}: {note}" for name, notes in told.items() for note in notes if note not in shared]
+    message = {name: run.notes() for name, run in runs.items()}
+    shared = [note for note in next(iter(message.values())) if all(note in notes for notes in message.values())]
+    own = [f"{name}: {note}" for name, notes in message.items() for note in notes if note not in shared]
     return [*shared, *own]

@@ -21,10 +21,10 @@ from harness.evaluation.changes import (
 )
 from harness.evaluation.convergence import CHANCE, NO_BETTER_THAN_CHANCE, area_over_curve, plateau
 from harness.evaluation.metrics import balanced_accuracy
-from harness.execution.prepare import first_difference
 from harness.reporting.cost import training_cost
 from harness.reporting.results import Results
 from harness.reporting.table import DASH, Table, p_text
+from harness.store.keys import first_difference
 
 ACCURACY, CONFIDENCE, IMAGES, COST = (
     "balanced accuracy",

@@ -122,10 +122,10 @@ def _sentence(reference: str, metric: str, found: list[Contrast]) -> str:
         return f"{name}: a single hold-out; no difference from {reference} can be tested over folds."
     if not sure:
         return f"{name}: no difference from {reference} can be told from noise."
-    told = ", ".join(
+    message = ", ".join(
         f"{contrast.label} at {contrast.magnification}x ({100 * contrast.value:+.1f} points)" for contrast in sure
     )
-    return f"{name}: {len(sure)} of {len(found)} differences from {reference} can be told from noise: {told}."
+    return f"{name}: {len(sure)} of {len(found)} differences from {reference} can be told from noise: {message}."
 
 
 def _pairs(results: Results, tested: dict[int, dict[str, Tested]]) -> list[tuple[Tested, Tested]]:

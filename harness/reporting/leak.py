@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from harness.evaluation.resampling import Interval
-from harness.reporting.across import (
+from harness.reporting.results import Results
+from harness.reporting.study_models import (
     RunModel,
     heading,
     interval_record,
@@ -15,7 +16,6 @@ from harness.reporting.across import (
     missing_notes,
     run_models,
 )
-from harness.reporting.results import Results
 from harness.reporting.table import Table
 
 _METRICS = {"p_img": "P_img", "p_arp_slide": "P_arp by slide", "balanced_accuracy": "balanced accuracy", "auc": "AUC"}
@@ -87,8 +87,8 @@ def _notes(runs: dict[str, Results]) -> list[str]:
         "None below five tested accessions of a class.",
         f"{'; '.join(counted)}; {'; '.join(shared)}.",
     ]
-    told = ("LEAK", *(f"{run.run['protocol']['shared_accessions']} accessions" for run in runs.values()))
-    others = dict.fromkeys(note for run in runs.values() for note in run.notes() if not note.startswith(told))
+    message = ("LEAK", *(f"{run.run['protocol']['shared_accessions']} accessions" for run in runs.values()))
+    others = dict.fromkeys(note for run in runs.values() for note in run.notes() if not note.startswith(message))
     return [*notes, *others, *missing_notes(runs)]
 
 

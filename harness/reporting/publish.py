@@ -6,11 +6,11 @@ from pathlib import Path
 
 from harness.durable import write_text
 from harness.errors import DataError
-from harness.execution.store import RunStore
 from harness.reporting.figures import FIGURES, image_bytes
 from harness.reporting.results import read_results
 from harness.reporting.table import Format, Table, render
 from harness.reporting.tables import TABLES
+from harness.store.run_store import RunStore
 
 KEPT_FORMATS: tuple[Format, ...] = ("md", "csv", "tex")
 

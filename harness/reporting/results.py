@@ -11,11 +11,11 @@ import pandas as pd
 from harness.data.manifest import TWICE_PUBLISHED_SLIDE, USED, used_images
 from harness.errors import ComparisonError, DataError
 from harness.evaluation.convergence import find_convergence
-from harness.execution.cells import Cell
-from harness.execution.readback import SHARED_PARTS
-from harness.execution.store import DONE, RunStore
 from harness.protocol.protocols import TEST, TRAIN, VALIDATION
 from harness.reporting.paper import recipe_deviations
+from harness.store.cells import Cell
+from harness.store.run_store import DONE, RunStore
+from harness.store.schema import SHARED_PARTS
 from harness.training.torch_model import FINAL_STAGE
 
 CELL = ("model", "magnification", "fold", "seed")
@@ -203,12 +203,12 @@ def upgraded(cell: dict[str, Any], history: pd.DataFrame) -> dict[str, Any]:
     Version 1 defined convergence otherwise, and told neither the cost of features, nor deviations from the paper's
     recipe, nor which models are shortcuts.
     """
-    told: dict[str, Any] = {"feature_images": None, "deviations": [], "is_shortcut": False, "inspection": {}}
+    message: dict[str, Any] = {"feature_images": None, "deviations": [], "is_shortcut": False, "inspection": {}}
     if cell.get("schema_version", 1) > 1:
-        return {**told, **cell}
+        return {**message, **cell}
     point = find_convergence(history[history["stage"] == FINAL_STAGE], single_class=cell["single_class"])
     return {
-        **told,
+        **message,
         **cell,
         "convergence": asdict(point) if point else None,
         "feature_images": None if _FEATURES_KEPT in cell["engine"] else 0,

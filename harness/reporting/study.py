@@ -7,16 +7,16 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from harness.config.run_config import StudyKind, names_a_run
 from harness.durable import write_text
 from harness.errors import ComparisonError, DataError
-from harness.execution.config import StudyKind, names_a_run
-from harness.execution.readback import MAX_JSON_BYTES, parse_json, read_file
-from harness.execution.store import RunStore
 from harness.reporting.ablation import ablation_table
 from harness.reporting.leak import leak_table
 from harness.reporting.publish import KEPT_FORMATS, own_folder, publish
 from harness.reporting.results import Results, read_results
 from harness.reporting.table import Table, render
+from harness.store.run_store import RunStore
+from harness.store.schema import MAX_JSON_BYTES, parse_json, read_file
 
 _FILE = "study.json"
 _SCHEMA_VERSION = 2
@@ -69,14 +69,14 @@ def read_study(folder: Path) -> Study | None:
     content = read_file(file, MAX_JSON_BYTES)
     if content is None:
         return None
-    told = parse_json(content, file)
+    message = parse_json(content, file)
     try:
-        if told["schema_version"] > _SCHEMA_VERSION:
+        if message["schema_version"] > _SCHEMA_VERSION:
             raise DataError(f"{folder} was written by a later version of the harness - update the harness")
-        if told["schema_version"] == 1:
-            return _study(folder, "protocols", told["protocols"])
+        if message["schema_version"] == 1:
+            return _study(folder, "protocols", message["protocols"])
         kinds = {kind: kind for kind in _TABLES}
-        return _study(folder, kinds[told["kind"]], told["runs"])
+        return _study(folder, kinds[message["kind"]], message["runs"])
     except (KeyError, TypeError) as error:
         raise DataError(f"{file} does not hold what the harness writes there: {error}") from error
 

@@ -79,20 +79,20 @@ class Checkpoints:
         self._file.parent.mkdir(parents=True, exist_ok=True)
         tensors = {**snapshot.tensors, **{f"{_BEST}{name}": best for name, best in snapshot.progress.best.items()}}
         history = [asdict(epoch) for epoch in snapshot.progress.history]
-        told = {"version": _VERSION, "history": history, "sha256": fingerprint(tensors)}
+        message = {"version": _VERSION, "history": history, "sha256": fingerprint(tensors)}
         with replacing(self._file) as beside:
-            save_state(tensors, beside, {"training": json.dumps(told)})
+            save_state(tensors, beside, {"training": json.dumps(message)})
         self._kept = time.monotonic()
 
     def latest(self) -> Snapshot | None:
         """Return the last snapshot; None where there is none that is as it was written, and training begins anew."""
         try:
             tensors, header = read_state(self._file)
-            told: dict[str, Any] = json.loads(header["training"])
-            if told["version"] != _VERSION or told["sha256"] != fingerprint(tensors):
+            message: dict[str, Any] = json.loads(header["training"])
+            if message["version"] != _VERSION or message["sha256"] != fingerprint(tensors):
                 return None
             best = {name.removeprefix(_BEST): tensors.pop(name) for name in list(tensors) if name.startswith(_BEST)}
-            return Snapshot(Progress([EpochReport(**epoch) for epoch in told["history"]], best), tensors)
+            return Snapshot(Progress([EpochReport(**epoch) for epoch in message["history"]], best), tensors)
         except (DataError, KeyError, TypeError, ValueError):
             return None
 

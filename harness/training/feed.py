@@ -25,7 +25,7 @@ class Feed(Protocol):
     """Gives the logits of images in given views."""
 
     @property
-    def told(self) -> tuple[str, ...]:
+    def message(self) -> tuple[str, ...]:
         """What is special about it, in words."""
 
     @property
@@ -61,7 +61,7 @@ class PixelFeed:
     feature_images: int = 0
 
     @property
-    def told(self) -> tuple[str, ...]:
+    def message(self) -> tuple[str, ...]:
         """See :class:`Feed`."""
         streamed = self.images.device != next(self.network.parameters()).device
         return ("images streamed from the host's memory",) if streamed else ()
@@ -89,7 +89,7 @@ class FeatureFeed:
     features: torch.Tensor
 
     @property
-    def told(self) -> tuple[str, ...]:
+    def message(self) -> tuple[str, ...]:
         """See :class:`Feed`."""
         return ("frozen prefix cached",)
 

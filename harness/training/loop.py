@@ -14,14 +14,14 @@ from harness.plugin_api.model import EpochReport, LabeledImages, Throughput
 from harness.plugin_api.schedule import Schedule
 from harness.training.batches import Batches, views_shown
 from harness.training.checkpoint import Checkpoints, Progress, Snapshot, generator_states, set_generators
-from harness.training.engine import EAGER, Prepared, clock, prepare
+from harness.training.execution_modes import EAGER, Prepared, clock, prepare
 from harness.training.feed import FeatureFeed, Feed, PixelFeed, make_feed
+from harness.training.metric_accumulator import MetricAccumulator
 from harness.training.normalisation import Normalisation
 from harness.training.optimiser import Sgd
 from harness.training.predict import EVALUATION_BATCH, Predictor
 from harness.training.prefix import train_mode
 from harness.training.step import PredictionStep, TrainingStep, autocast
-from harness.training.tally import Tally
 from harness.training.weights import State
 
 _THROUGHPUT_STEPS = 12
@@ -41,7 +41,7 @@ class TrainingPlan:
         n_classes: Of the network's output.
         seed: Of shuffling, augmentation and dropout.
         rates: What the learning rate is multiplied by, by name of a module.
-        engine: How steps are executed, from :func:`~harness.training.engine.resolve_engine`.
+        engine: How steps are executed, from :func:`~harness.training.execution_modes.resolve_engine`.
     """
 
     stage: str
@@ -71,7 +71,7 @@ class Trainer:
         schedule = plan.schedule
         self._sgd = Sgd(network, schedule, plan.rates)
         self._loss = nn.CrossEntropyLoss(weight=_class_weights(train.labels, plan))
-        self._tally = Tally(plan.n_classes, self._device, self._loss.weight)
+        self._tally = MetricAccumulator(plan.n_classes, self._device, self._loss.weight)
         self._batches = Batches(len(train), schedule.augmentation, schedule.batch_size, self._device, plan.seed)
         torch.manual_seed(plan.seed)  # dropout draws from the global generator
         self._images_seen, self._train_seconds = 0, 0.0
@@ -212,7 +212,7 @@ class Trainer:
         )
         prepared = prepare(step, self._plan.engine, self._device)
         self.feature_images = feed.feature_images
-        self.engine, self.start_up_seconds = ", ".join([prepared.told, *feed.told]), prepared.seconds
+        self.engine, self.start_up_seconds = ", ".join([prepared.message, *feed.message]), prepared.seconds
         return prepared
 
     def _refuse_shape(self, feed: Feed) -> None:
@@ -274,7 +274,7 @@ class Trainer:
         )
 
     def _evaluate(self, predictor: Predictor, labels: torch.Tensor) -> tuple[float, float, float]:
-        tally = Tally(self._plan.n_classes, self._device, self._loss.weight)
+        tally = MetricAccumulator(self._plan.n_classes, self._device, self._loss.weight)
         logits = predictor.logits()
         tally.add(self._loss(logits, labels), logits, labels)
         return tally.result()

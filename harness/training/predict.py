@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from harness.training.engine import CAPTURED, EAGER, prepare
+from harness.training.execution_modes import CAPTURED, EAGER, prepare
 from harness.training.feed import PixelFeed
 from harness.training.step import PredictionStep
 
@@ -24,7 +24,7 @@ class Prediction:
     Attributes:
         n_classes: Of its output.
         precision: ``bf16`` or ``float32``.
-        engine: From :func:`~harness.training.engine.resolve_engine`.
+        engine: From :func:`~harness.training.execution_modes.resolve_engine`.
         views: 1, or 8 for the mean over all rotations and flips.
     """
 
@@ -48,7 +48,7 @@ class Predictor:
 
     Args:
         step: Classifies a batch.
-        engine: From :func:`~harness.training.engine.resolve_engine`.
+        engine: From :func:`~harness.training.execution_modes.resolve_engine`.
     """
 
     def __init__(self, step: PredictionStep, engine: str) -> None:

@@ -114,7 +114,7 @@ def pretrain(model: Transferable, context: FitContext) -> StartingPoint:
         folder = _artefact(model, stage, weights, context)
         weights = _result(folder)
         record = json.loads((folder / "stage.json").read_text())
-        provenance.append(_told(record, folder.name))
+        provenance.append(_describe(record, folder.name))
         if record["inspection"]:
             inspection[stage.name] = record["inspection"]
     return StartingPoint(weights, tuple(provenance), inspection)
@@ -140,7 +140,7 @@ def outstanding_stages(model: Transferable, context: FitContext) -> dict[str, fl
     return seconds
 
 
-def told_fresh(names: Sequence[str]) -> str:
+def describe_fresh(names: Sequence[str]) -> str:
     """Say in brief which tensors start afresh, by the modules that hold them."""
     modules = list(dict.fromkeys(name.rpartition(".")[0] for name in names))
     shown = ", ".join(modules[-1:] + modules[:2] if len(modules) > 3 else modules)
@@ -265,12 +265,12 @@ def _key(model: Transferable, network: nn.Module, stage: Stage, context: FitCont
     return hashlib.sha256(json.dumps(ingredients).encode()).hexdigest()[:32]
 
 
-def _told(record: dict[str, Any], key: str) -> str:
+def _describe(record: dict[str, Any], key: str) -> str:
     history = record["history"]
     best = max(epoch["validation_balanced_accuracy"] for epoch in history)
     held_out = "".join(f", accuracy on {name} {share:.3f}" for name, share in record["held_out"].items())
     return (
         f"{record['stage']} {key[:_SHOWN_KEY]}: {len(history)} epochs on {record['source']} "
         f"({len(record['classes'])} classes), validation balanced accuracy {best:.3f}{held_out}; "
-        f"{len(record['frozen'])} modules frozen, {told_fresh(record['fresh'])}"
+        f"{len(record['frozen'])} modules frozen, {describe_fresh(record['fresh'])}"
     )

@@ -9,8 +9,8 @@ from torch import nn
 
 from harness.training.batches import Batches
 from harness.training.feed import Feed, Forward
+from harness.training.metric_accumulator import MetricAccumulator
 from harness.training.optimiser import Sgd
-from harness.training.tally import Tally
 
 Loss = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 
@@ -37,7 +37,7 @@ class TrainingStep:
         labels: torch.Tensor,
         loss: Loss,
         sgd: Sgd,
-        tally: Tally,
+        tally: MetricAccumulator,
         precision: str,
     ) -> None:
         self._network, self._feed, self._batches, self._labels = network, feed, batches, labels

@@ -20,9 +20,9 @@ from harness.training.feed import PixelFeed
 from harness.training.frozen import refuse_fresh_frozen
 from harness.training.loop import Trainer, TrainingPlan
 from harness.training.normalisation import Normalisation
-from harness.training.oddities import find_oddities
 from harness.training.predict import Prediction, predict_probabilities
-from harness.training.stages import Stage, StartingPoint, outstanding_stages, pretrain, told_fresh
+from harness.training.stages import Stage, StartingPoint, describe_fresh, outstanding_stages, pretrain
+from harness.training.warnings_for_authors import find_oddities
 from harness.training.weights import (
     find_head,
     initial_file,
@@ -182,13 +182,13 @@ class TorchModel(Model):
         torch.manual_seed(context.seed)
         network = self.build(len(context.classes))
         frozen = self.frozen(network)
-        told = f", {len(frozen)} modules frozen" if frozen else ""
+        message = f", {len(frozen)} modules frozen" if frozen else ""
         if start.weights is None:
             fresh = without_counters(network.state_dict())
-            final = f"final: all fresh{told}" if frozen else ""
+            final = f"final: all fresh{message}" if frozen else ""
         else:
             fresh = load_by_name(network, start.weights, self.head(network))
-            final = f"final: {told_fresh(fresh)}{told}"
+            final = f"final: {describe_fresh(fresh)}{message}"
         self._refuse_fresh_frozen(network, fresh, frozen, train)
         provenance = (*start.provenance, final) if final else start.provenance
         return network.to(context.device), replace(start, provenance=provenance)

@@ -28,10 +28,10 @@ from harness.data.pixels import open_array
 from harness.plugin_api.discovery import PluginReference, load_plugin
 from harness.plugin_api.model import EpochReport, FitContext, LabeledImages, Model, ModelCard, Source, Throughput
 from harness.training.calibration import calibration_seconds
-from harness.training.engine import set_up_process
-from harness.training.residence import settle
-from harness.workers.blame import explain
-from harness.workers.tasks import (
+from harness.training.execution_modes import set_up_process
+from harness.training.placement import place_on_device
+from harness.workers.failures import explain
+from harness.workers.messages import (
     Answer,
     FitTask,
     Fitted,
@@ -39,12 +39,12 @@ from harness.workers.tasks import (
     LabeledRows,
     Measured,
     MeasureTask,
+    ModelJob,
     Notice,
-    Setting,
     SourceRows,
     Task,
 )
-from harness.workers.wire import TAKEN, encode, framed
+from harness.workers.serialization import TAKEN, encode, framed
 
 _LOOKED_AT = 8
 _TOLERANCE = 0.02  # of a probability: sums of bfloat16 differ by less with the size of a batch
@@ -57,7 +57,7 @@ def answer_task(plugin: PluginReference, model_name: str, tasks: Connection, des
         plugin: The plugin to load.
         model_name: The model to take from it.
         tasks: Gives the task, pickled; closed when it has been taken.
-        descriptor: Takes the epochs and the answer, as :mod:`harness.workers.wire` writes them.
+        descriptor: Takes the epochs and the answer, as :mod:`harness.workers.serialization` writes them.
     """
     task: Task = tasks.recv()
     tasks.close()
@@ -89,8 +89,8 @@ def _answer(plugin: PluginReference, model_name: str, task: Task, send: Callable
         answer = _computed(plugin, model_name, task, send)
         encode(answer)  # a plugin's card or array that is none must fail here, by name
     except _CertainError as error:
-        told = explain(error.cause, task.setting.schedule.batch_size, device)
-        return replace(told, cause="certain") if told.cause == "plugin" else told
+        message = explain(error.cause, task.setting.schedule.batch_size, device)
+        return replace(message, cause="certain") if message.cause == "plugin" else message
     except BaseException as error:  # noqa: BLE001 - whatever a plugin raises is the plugin's failure
         return explain(error, task.setting.schedule.batch_size, device)
     return answer
@@ -174,7 +174,7 @@ def _measure(kind: type[Model], task: MeasureTask, send: Callable[[Answer], None
     return Measured(speed, (before + after) / 2, _peak_memory(context.device), ahead)
 
 
-def _context(setting: Setting, seed: int, cache: Path, send: Callable[[Answer], None]) -> FitContext:
+def _context(setting: ModelJob, seed: int, cache: Path, send: Callable[[Answer], None]) -> FitContext:
     """Put the process into the state in which every cell starts."""
 
     def note(text: str) -> None:
@@ -221,7 +221,7 @@ def _labeled(rows: LabeledRows, device: torch.device) -> LabeledImages:
 
 
 def _images(rows: ImageRows, device: torch.device) -> torch.Tensor:
-    return settle(torch.from_numpy(open_array(rows.array_file)[rows.rows]), device)
+    return place_on_device(torch.from_numpy(open_array(rows.array_file)[rows.rows]), device)
 
 
 def _checked_epoch(epoch: EpochReport) -> EpochReport:

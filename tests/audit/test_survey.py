@@ -12,11 +12,11 @@ from torchvision.io import encode_jpeg, encode_png
 from harness.audit.report import render_audit
 from harness.audit.survey import audit_folder
 from harness.data.decode import decode_full_size
-from harness.data.likeness import SYMMETRIES, turn
 from harness.data.manifest import image_files
-from harness.data.phantom_sources import write_lung_phantom
+from harness.data.near_duplicates import SYMMETRIES, turn
 from harness.errors import DataError
 from harness.protocol.protocols import PROTOCOLS
+from harness.synthetic.sources import write_synthetic_lung
 
 
 @pytest.fixture
@@ -221,7 +221,7 @@ def test_a_file_name_cannot_pass_for_markup(slides):
 @pytest.fixture
 def lung(tmp_path):
     folder = tmp_path / "lung"
-    write_lung_phantom(folder, tiles=12, copies=3)
+    write_synthetic_lung(folder, tiles=12, copies=3)
     return folder
 
 
@@ -237,7 +237,7 @@ def test_lung_tiles(lung):
 
 
 def test_few_lung_images_cannot_be_divided_but_are_looked_at(tmp_path):
-    write_lung_phantom(tmp_path / "lung", tiles=2, copies=2)
+    write_synthetic_lung(tmp_path / "lung", tiles=2, copies=2)
     report = audit_folder(tmp_path / "lung")
     assert len(report.near_duplicates) == 6
     assert "too few groups" in division(report, "random images").refused
@@ -245,7 +245,7 @@ def test_few_lung_images_cannot_be_divided_but_are_looked_at(tmp_path):
 
 
 def test_processes_look_at_many_images_in_order(tmp_path):
-    write_lung_phantom(tmp_path / "lung", tiles=44, copies=2, size=32)
+    write_synthetic_lung(tmp_path / "lung", tiles=44, copies=2, size=32)
     report = audit_folder(tmp_path / "lung")
     assert report.n_images >= 256  # enough for a pool of processes
     assert len(report.near_duplicates) == 132

@@ -11,9 +11,9 @@ from calibration import calibration_seconds
 from pytest_benchmark.fixture import BenchmarkFixture
 from threadpoolctl import threadpool_limits
 
-from harness.data import phantom_paint as paint
-from harness.data.phantom_files import keyed_rng
-from harness.data.phantom_paint import PictureArray, Tissue
+from harness.synthetic import painting as paint
+from harness.synthetic.files import keyed_rng
+from harness.synthetic.painting import PictureArray, Tissue
 
 ROUNDS = 20
 

@@ -9,10 +9,10 @@ import pytest
 import torch
 
 from harness.data.decode import PixelRecipe, decode, resize_square
-from harness.data.phantom_files import write_png
-from harness.data.phantom_paint import PictureArray
 from harness.data.stain import Macenko
 from harness.data.texture import lbp_histograms
+from harness.synthetic.files import write_png
+from harness.synthetic.painting import PictureArray
 
 SIDE = 224
 

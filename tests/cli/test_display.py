@@ -3,7 +3,7 @@
 import pytest
 
 from harness.cli.display import Display
-from harness.execution.cells import Cell
+from harness.store.cells import Cell
 
 EVIL = "\x1b[31mred \x1b]8;;http://evil\x07link\x1b]8;;\x07 [bold]markup[/bold] \u202egnp\r\x07"
 

@@ -49,7 +49,7 @@ def test_images_and_how_to_get_them(doctor, tmp_path):
 
 def test_libraries_that_are_missing_or_too_old(doctor, harness, monkeypatch):
     declared = ["nothing-of-the-kind>=2", "numpy>=99.1", "click>=8.1", 'no-such-engine>=1; extra == "far"']
-    monkeypatch.setattr("harness.execution.libraries.requires", lambda _: declared)
+    monkeypatch.setattr("harness.diagnostics.requirements.requires", lambda _: declared)
     code, found = doctor()
     assert code == 3
     assert found["click"]["state"] == "ok"
@@ -114,7 +114,7 @@ def test_plugins_that_the_environment_leaves_out(doctor, monkeypatch):
 
 def test_no_plugin_is_imported():
     script = (
-        "import sys; from harness.execution.doctor import examine; examine(); "
+        "import sys; from harness.diagnostics.doctor import examine; examine(); "
         "sys.exit(any(name.startswith(('harness_plugins', 'harness_baselines')) for name in sys.modules))"
     )
     assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.data.phantom_paint import STAINS
 from harness.data.tissue import low_tissue, measure_tissue, robust_scores, stain_outliers
+from harness.synthetic.painting import STAINS
 
 
 def field(white=240, size=64):

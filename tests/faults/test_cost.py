@@ -6,11 +6,11 @@ import time
 import numpy as np
 import pytest
 
-from harness.execution.cells import ModelEntry
+from harness.planning.models import ModelEntry
 from harness.plugin_api.discovery import discover
 from harness.plugin_api.schedule import Schedule
-from harness.workers.crew import Worker
-from harness.workers.tasks import FitTask, Fitted, ImageRows, LabeledRows, Setting
+from harness.workers.handle import WorkerHandle
+from harness.workers.messages import FitTask, Fitted, ImageRows, LabeledRows, ModelJob
 from harness.workers.worker import answer_task
 
 MODELS, CELLS = 5, 10
@@ -34,7 +34,7 @@ def next_task(tmp_path):
     rows = ImageRows(tmp_path / "array.npy", np.arange(64))
     labeled = LabeledRows(rows, np.arange(64) % 2)
     classes = ("benign", "malignant")
-    setting = Setting({}, classes, 32, "cpu", 1, Schedule(), {}, tmp_path, code="", pixels="", engine="eager")
+    setting = ModelJob({}, classes, 32, "cpu", 1, Schedule(), {}, tmp_path, code="", pixels="", engine="eager")
     folders = iter(range(1000))
 
     def make():
@@ -58,7 +58,7 @@ def test_the_cost_of_isolation(entry, next_task, tmp_path, record_property):
         assert isinstance(worker.receive(), Fitted)
 
     def first_cell_of_a_model():
-        workers.append(Worker("mean", entry.registered, tmp_path / "log"))
+        workers.append(WorkerHandle("mean", entry.registered, tmp_path / "log"))
         in_a_worker(workers[-1])
 
     workers = []  # the least of several, since other work on the machine only ever adds

@@ -6,7 +6,7 @@ import subprocess
 import pytest
 from runs import results
 
-from harness.execution.store import RunStore
+from harness.store.run_store import RunStore
 
 _PAGE = 4096
 

@@ -12,7 +12,7 @@ import psutil
 import pytest
 from runs import failures, interrupt, read_until, results
 
-from harness.execution.store import RunStore
+from harness.store.run_store import RunStore
 from harness.training.checkpoint import Checkpoints
 
 HOST, WORKER = "host", "worker"

@@ -13,8 +13,8 @@ from places_in_memory import scratch
 from harness.cache import SEAL, Cache, find_fault
 from harness.errors import DataError
 from harness.plugin_api.model import EpochReport, ModelCard, Throughput
-from harness.workers.tasks import Failure, Fitted, Measured, Notice
-from harness.workers.wire import decode, encode
+from harness.workers.messages import Failure, Fitted, Measured, Notice
+from harness.workers.serialization import decode, encode
 
 _FILES = ("pixels.npy", "deep/index.json")
 

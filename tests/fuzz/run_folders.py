@@ -15,15 +15,15 @@ import pyarrow as pa
 from mutate import spoil_bytes, spoil_tree
 from places_in_memory import scratch
 
-from harness.execution.readback import ActiveRecord, check_cell, check_record, check_run, parse_json
-from harness.execution.status import read_status
-from harness.execution.store import RunStore
-from harness.execution.table_columns import HISTORY, MANIFEST, PREDICTIONS, SPLITS, parse_table, table_frame
+from harness.planning.status import read_status
 from harness.plugin_api.discovery import PluginHost, discover
 from harness.reporting.comparison import Margins, compare_runs, comparison_table
 from harness.reporting.results import read_results
 from harness.reporting.table import FORMATS, render
 from harness.reporting.tables import TABLES
+from harness.store.columns import HISTORY, MANIFEST, PREDICTIONS, SPLITS, parse_table, table_frame
+from harness.store.run_store import RunStore
+from harness.store.schema import ActiveRecord, check_cell, check_record, check_run, parse_json
 
 _REFERENCE = Path(__file__).resolve().parents[2] / "results" / "reference" / "demo"
 _CELLS = tuple(f"{label}-100x-fold{fold}-seed0" for label in ("majority", "densenet") for fold in (0, 1))
@@ -67,8 +67,8 @@ def sound_run() -> dict[str, Any]:
     }
     for cell in _CELLS:
         folder = _REFERENCE / "cells" / cell
-        sealed = json.loads((folder / "cell.json").read_text())  # a seal would notice every edit
-        record = {key: value for key, value in sealed.items() if key not in {"files", "sha256"}}
+        with_checksums = json.loads((folder / "cell.json").read_text())  # a seal would notice every edit
+        record = {key: value for key, value in with_checksums.items() if key not in {"files", "sha256"}}
         files[f"cells/{cell}/cell.json"] = record
         for name in ("predictions", "history"):
             files[f"cells/{cell}/{name}.parquet"] = pd.read_parquet(folder / f"{name}.parquet")

@@ -10,10 +10,10 @@ from random import Random
 import yaml
 from mutate import spoil_bytes, spoil_text, spoil_tree
 
+from harness.config.run_config import read_config
 from harness.data.names import parse_stem
 from harness.data.official import parse_official_list
 from harness.data.sources import parse_groups
-from harness.execution.config import read_config
 
 _STEMS = (
     "SOB_B_A-14-22549AB-40-001",

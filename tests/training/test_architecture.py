@@ -18,7 +18,7 @@ from torch import nn
 
 from harness.errors import UsageError
 from harness.training.architecture import describe_network
-from harness.training.oddities import find_oddities
+from harness.training.warnings_for_authors import find_oddities
 
 
 class Kind(enum.Enum):

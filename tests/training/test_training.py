@@ -11,9 +11,9 @@ from harness.plugin_api.discovery import discover
 from harness.plugin_api.model import LabeledImages
 from harness.training.feed import PixelFeed
 from harness.training.loop import Trainer, TrainingPlan
+from harness.training.metric_accumulator import MetricAccumulator
 from harness.training.normalisation import Normalisation
 from harness.training.predict import Prediction, predict_probabilities
-from harness.training.tally import Tally
 from harness.training.weights import Weights, find_head, initial_file, load_by_name, read_weights
 
 
@@ -71,7 +71,7 @@ def test_divergence_names_the_epoch():
 
 def test_a_weighted_loss_is_the_weighted_mean_over_all_images():
     logits, labels, weights = torch.randn(30, 2), (torch.arange(30) > 22).long(), torch.tensor([0.6, 2.0])
-    loss, tally = nn.CrossEntropyLoss(weight=weights), Tally(2, logits.device, weights)
+    loss, tally = nn.CrossEntropyLoss(weight=weights), MetricAccumulator(2, logits.device, weights)
     for part in (slice(0, 20), slice(20, 30)):
         tally.add(loss(logits[part], labels[part]), logits[part], labels[part])
     assert tally.result()[0] == pytest.approx(float(loss(logits, labels)), rel=1e-5)

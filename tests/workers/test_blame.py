@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from harness.errors import DivergedError, EnvironmentMissingError
-from harness.workers.blame import Death, batch_that_fits, explain, explain_death
+from harness.workers.failures import ExitStatus, batch_that_fits, explain, explain_exit
 
 LOG = Path("logs/x.log")
 
@@ -53,15 +53,15 @@ def test_what_was_raised(error, reason, cause):
 @pytest.mark.parametrize(
     ("death", "reason", "cause"),
     [
-        (Death(7, 0, 0), "exited with code 7", "plugin"),
-        (Death(-signal.SIGSEGV, 0, 0), "crashed: killed by SIGSEGV, segmentation fault", "plugin"),
-        (Death(-signal.SIGKILL, 3_000_000_000, 0), "from outside (SIGKILL, killed) at 3.00 GB", "memory"),
-        (Death(-signal.SIGKILL, 3_000_000_000, 1), "the system was out of memory", "memory"),
-        (Death(-250, 0, 0), "signal 250", "plugin"),
+        (ExitStatus(7, 0, 0), "exited with code 7", "plugin"),
+        (ExitStatus(-signal.SIGSEGV, 0, 0), "crashed: killed by SIGSEGV, segmentation fault", "plugin"),
+        (ExitStatus(-signal.SIGKILL, 3_000_000_000, 0), "from outside (SIGKILL, killed) at 3.00 GB", "memory"),
+        (ExitStatus(-signal.SIGKILL, 3_000_000_000, 1), "the system was out of memory", "memory"),
+        (ExitStatus(-250, 0, 0), "signal 250", "plugin"),
     ],
 )
 def test_how_a_process_died(death, reason, cause):
-    failure = explain_death(death, LOG)
+    failure = explain_exit(death, LOG)
     assert reason in failure.reason
     assert failure.cause == cause
 

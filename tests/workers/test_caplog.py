@@ -1,4 +1,4 @@
-from harness.workers.caplog import LOG_BYTES, append_capped
+from harness.workers.capped_log import LOG_BYTES, append_capped
 
 
 def test_a_log_keeps_its_end(tmp_path):

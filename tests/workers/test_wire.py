@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 
 from harness.errors import CellError
 from harness.plugin_api.model import EpochReport, ModelCard, Throughput
-from harness.workers.tasks import Failure, Fitted, Measured
-from harness.workers.wire import FRAME_BYTES, Frames, decode, encode, ends_task, framed
+from harness.workers.messages import Failure, Fitted, Measured
+from harness.workers.serialization import FRAME_BYTES, Frames, decode, encode, ends_task, framed
 
 EPOCH = EpochReport("final", 1, float("nan"), 0.5, 0.5, float("inf"), 0.5, 0.5, 64, 1.5)
 FITTED = Fitted(np.array([[0.25, 0.75]]), np.array([[0.1, 0.9], [1 / 3, 2 / 3]]), ModelCard(7), 1.0, 0.5, 10**9)

@@ -1,0 +1,259 @@
+"""A run's config: YAML, checked whole before anything else happens."""
+
+from __future__ import annotations
+
+import re
+from importlib import resources
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar
+
+from pydantic import AfterValidator, Field
+
+from harness.config.data_settings import DataSettings, PixelSettings, SourceSettings
+from harness.config.overrides import VARIANTS, parse_override, set_key
+from harness.config.strict_yaml import MAX_BYTES, parse_yaml
+from harness.errors import ConfigError, did_you_mean
+from harness.plugin_api.schedule import Schedule
+from harness.protocol.protocols import PROTOCOLS, ProtocolName
+from harness.settings import Settings, parse_settings
+from harness.training.execution_modes import EngineWish
+
+_SHIPPED = "harness_configs"
+_TAKES_THE_PLACE_OF = {"protocol": ("protocols",), "protocols": ("protocol", VARIANTS), VARIANTS: ("protocols",)}
+_TABLES_FOLDER = "tables"
+_MOST_SECONDS = 1e8  # three years; what the system can wait for has an end
+StudyKind = Literal["protocols", "variants"]
+T = TypeVar("T")
+
+
+def names_a_run(name: str) -> bool:
+    """True where a name can be that of a run's folder in a study: letters, digits, dots and dashes."""
+    return re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9.-]*", name) is not None and name != _TABLES_FOLDER
+
+
+def _run_name(name: str) -> str:
+    if not names_a_run(name):
+        raise ValueError(
+            "a variant's name is its run's folder: letters, digits, dots and dashes, a letter or digit first, and not "
+            f"'{_TABLES_FOLDER}'"
+        )
+    return name
+
+
+def _distinct(values: tuple[T, ...]) -> tuple[T, ...]:
+    if len(set(values)) != len(values):
+        raise ValueError("a value stands twice")
+    return values
+
+
+class ModelSettings(Settings):
+    """One row of the tables.
+
+    Attributes:
+        plugin: Name of the model; the label by default.
+        options: The model's options.
+    """
+
+    plugin: str | None = None
+    options: dict[str, Any] = Field(default_factory=dict)
+
+
+class RunConfig(Settings):
+    """Everything that decides a run.
+
+    Attributes:
+        protocol: Who trains, who validates, who is tested.
+        protocols: Instead of one protocol, several, the strictest last: a run each, and a table of what each adds.
+        variants: Name to overrides by dotted key, such as ``{stained: {}, unstained: {pixels.stain: none}}``: a run
+            each, and a table of what each adds; the first is what the others are compared with.
+        allow_leak: Compute figures although patients or pictures stand on two sides; tables are then headed LEAKY.
+        seeds: Of splits and training, 0 to 2**32 - 1; one whole comparison a seed.
+        magnifications: Which to train and test on, each by itself.
+        device: ``auto`` takes CUDA where there is any.
+        engine: How training steps are executed: ``eager``; ``captured`` as CUDA graphs; ``compiled`` by torch.compile,
+            and captured on CUDA. ``auto`` captures on CUDA. What cannot be done falls back to eager, and says why.
+        threads: CPU threads of a cell; the bits of its results depend on it.
+        checkpoint_minutes: How long a cell may train without leaving what it needs to go on after an interruption.
+        cell_seconds: How long a cell may take before it is ended as failed; no limit by default.
+        limit: Images per class and side, to try things out; results are marked as not comparable.
+        data: Which images.
+        pixels: How files become pixels.
+        schedule: The budget that every model gets.
+        sources: Source sets by name, for models that are pre-trained.
+        models: Label to model.
+        reference: The model that table 3 compares the others with; the paper's plain DenseNet by default.
+    """
+
+    protocol: ProtocolName = "accession-5fold"
+    protocols: Annotated[tuple[ProtocolName, ...], Field(min_length=2), AfterValidator(_distinct)] | None = None
+    variants: Annotated[dict[Annotated[str, AfterValidator(_run_name)], dict[str, Any]], Field(min_length=1)] | None = (
+        None
+    )
+    allow_leak: bool = False
+    seeds: Annotated[
+        tuple[Annotated[int, Field(ge=0, lt=1 << 32)], ...], Field(min_length=1), AfterValidator(_distinct)
+    ] = (0,)
+    magnifications: Annotated[
+        tuple[Literal[40, 100, 200, 400], ...], Field(min_length=1), AfterValidator(_distinct)
+    ] = (40, 100, 200, 400)
+    device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:[0-9]{1,3})?)$")] = "auto"
+    engine: EngineWish = "auto"
+    threads: int = Field(1, ge=1, le=1024)
+    checkpoint_minutes: float = Field(10.0, gt=0, le=1e6)
+    cell_seconds: float | None = Field(None, gt=0, le=_MOST_SECONDS)
+    limit: int | None = Field(None, ge=1)
+    data: DataSettings = DataSettings()
+    pixels: PixelSettings = PixelSettings()
+    schedule: Schedule = Schedule()
+    sources: dict[str, SourceSettings] = Field(default_factory=dict)
+    models: dict[str, ModelSettings] = Field(min_length=1)
+    reference: str | None = None
+
+    def model_of(self, label: str) -> tuple[str, dict[str, Any]]:
+        """Return the plugin name and options behind a label; ``timm:resnet18`` is short for an option ``name``."""
+        settings = self.models[label]
+        if settings.plugin is not None:
+            return settings.plugin, settings.options
+        plugin, colon, name = label.partition(":")
+        return plugin, {"name": name, **settings.options} if colon else settings.options
+
+    @property
+    def study(self) -> StudyKind | None:
+        """What the runs of a study differ in; None for a config that is one run."""
+        if self.variants is not None:
+            return "variants"
+        return None if self.protocols is None else "protocols"
+
+    def runs(self) -> dict[str, RunConfig]:
+        """Return the config of every run of a study, by the name of its folder; none for a config that is one run.
+
+        Raises:
+            ConfigError: A variant's overrides make no config.
+        """
+        if self.variants is not None:
+            return {name: self._varied(name, overrides) for name, overrides in self.variants.items()}
+        return {protocol: self._under(protocol) for protocol in self.protocols or ()}
+
+    def _under(self, protocol: ProtocolName) -> RunConfig:
+        """Return the config of one of its protocols; only a protocol that leaks by design keeps its leave to leak."""
+        allowed = self.allow_leak and PROTOCOLS[protocol].leaks
+        return self.model_copy(update={"protocol": protocol, "protocols": None, "allow_leak": allowed})
+
+    def _varied(self, name: str, overrides: dict[str, Any]) -> RunConfig:
+        """Return the config of one of its variants."""
+        where = f"variant '{name}'"
+        values = self.model_dump(mode="json", exclude={"protocols", VARIANTS})
+        for key, value in overrides.items():
+            if key.partition(".")[0] in {"protocols", VARIANTS}:
+                raise ConfigError(f"{where} sets {key}: a variant is one run, not a study")
+            set_key(values, key, value)
+        return parse_config(values, where)
+
+    def with_models(self, labels: list[str]) -> RunConfig:
+        """Return the config with only these models.
+
+        Raises:
+            ConfigError: A label is not in the config.
+        """
+        for label in labels:
+            if label not in self.models:
+                known = ", ".join(self.models)
+                raise ConfigError(
+                    f"no model '{label}' in the config{did_you_mean(label, self.models)} (it has {known})"
+                )
+        reference = self.reference if self.reference in labels else None
+        return self.model_copy(
+            update={"models": {label: self.models[label] for label in labels}, "reference": reference}
+        )
+
+
+def load_config(where: str, overrides: tuple[str, ...] = ()) -> tuple[str, RunConfig]:
+    """Read a config and apply overrides.
+
+    Args:
+        where: A path, or the name of a shipped config.
+        overrides: ``key=value`` with a dotted key and a YAML value as
+            :func:`~harness.config.strict_yaml.parse_yaml` reads it.
+
+    Returns:
+        The config's name (its file's, without the ending) and the config.
+
+    Raises:
+        ConfigError: No such config, no YAML, an unknown key or a bad value.
+    """
+    name, content = _read(where)
+    return name, read_config(content, overrides, where, name)
+
+
+def read_config(content: bytes, overrides: tuple[str, ...], where: str, name: str) -> RunConfig:
+    """Read the text of a config and apply overrides; see :func:`load_config`.
+
+    Args:
+        content: YAML.
+        overrides: ``key=value``.
+        where: What to call the text in an error.
+        name: The config's name.
+    """
+    values = parse_yaml(content, where)
+    if not isinstance(values, dict):
+        raise ConfigError(f"{where} holds no mapping of keys to values")
+    if "protocol" in values and "protocols" in values:
+        raise ConfigError(f"{where} has both protocol and protocols - keep one of them")
+    for override in overrides:
+        key, value = parse_override(override)
+        for other in _TAKES_THE_PLACE_OF.get(key.partition(".")[0], ()):
+            values.pop(other, None)
+        set_key(values, key, value)
+    return parse_config(values, f"config '{name}'")
+
+
+def parse_config(values: dict[str, Any], where: str) -> RunConfig:
+    """Validate a config, its variants included; a model without settings may be written ``densenet:``.
+
+    Raises:
+        ConfigError: An unknown key, a bad value, or two keys that contradict each other.
+    """
+    if isinstance(values.get("models"), dict):
+        models = {str(label): {} if model is None else model for label, model in values["models"].items()}
+        values = {**values, "models": models}
+    config = parse_settings(RunConfig, values, where)
+    if config.reference is not None and config.reference not in config.models:
+        raise ConfigError(
+            f"{where}: reference '{config.reference}' is no model of it (it has {', '.join(config.models)})"
+        )
+    if config.protocols is not None and config.variants is not None:
+        raise ConfigError(f"{where} has both protocols and variants - keep one of them")
+    config.runs()  # a bad variant must not come to light after the others have been trained
+    return config
+
+
+def shipped_configs() -> list[str]:
+    """Names of the configs that ``harness run NAME`` finds."""
+    return sorted(
+        file.name.removesuffix(".yaml") for file in resources.files(_SHIPPED).iterdir() if file.name.endswith(".yaml")
+    )
+
+
+def _read(where: str) -> tuple[str, bytes]:
+    path = Path(where)
+    try:
+        if path.is_file():
+            return _name_of(path), _content_of(path)
+    except OSError as error:
+        raise ConfigError(f"cannot read {where}: {error.strerror}") from error
+    known = shipped_configs()
+    if where in known:
+        return where, (resources.files(_SHIPPED) / f"{where}.yaml").read_bytes()
+    raise ConfigError(f"no config '{where}'{did_you_mean(where, known)} (shipped: {', '.join(known)}; or give a path)")
+
+
+def _name_of(path: Path) -> str:
+    """Return the file's name without its ending: the run folder's name, if nobody gives another."""
+    if not path.stem.strip("."):
+        raise ConfigError(f"{path} has no name that a run folder could bear - rename it")
+    return path.stem
+
+
+def _content_of(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.read(MAX_BYTES + 1)

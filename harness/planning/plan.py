@@ -1,0 +1,149 @@
+"""A run, prepared: everything that can fail before training has been checked."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from harness.cache import Cache
+from harness.config.run_config import RunConfig
+from harness.data.layout import layout_notes
+from harness.data.manifest import UNPARSED
+from harness.data.names import CLASSES
+from harness.planning.cell_keys import cell_rows, key_parts, plan_cells
+from harness.planning.comparison import comparison_parts, refuse_other_comparison
+from harness.planning.images import DecodedRun, decode_run, decode_sources, starting_needs
+from harness.planning.models import ModelEntry, model_entries
+from harness.planning.observer import Observer
+from harness.planning.splits import Division, divide, refuse_empty_sides
+from harness.plugin_api.discovery import PluginHost
+from harness.store.cells import Cell
+from harness.store.keys import what_changed
+from harness.store.run_store import DONE, RunStore
+from harness.training.devices import list_devices, resolve_device
+from harness.training.execution_modes import resolve_engine
+from harness.training.loop import resolve_precision
+from harness.workers.messages import ModelJob, SourceRows
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run, prepared: all that is needed to compute its cells.
+
+    Attributes:
+        name: Of the config.
+        config: As resolved.
+        entries: Its models.
+        division: Who is where.
+        decoded: The pixels.
+        sources: Source sets by name.
+        device: Where cells are computed.
+        comparison: What decides the comparison, part by part.
+        keys: The key of every planned cell, part by part.
+    """
+
+    name: str
+    config: RunConfig
+    entries: list[ModelEntry]
+    division: Division
+    decoded: DecodedRun
+    sources: dict[str, SourceRows]
+    device: torch.device
+    comparison: dict[str, Any]
+    keys: dict[Cell, dict[str, str]]
+
+    def entry(self, label: str) -> ModelEntry:
+        """Return the model of a label."""
+        return next(entry for entry in self.entries if entry.label == label)
+
+
+def prepare_run(
+    name: str, config: RunConfig, host: PluginHost, store: RunStore, cache: Cache, observer: Observer
+) -> Run:
+    """Check and prepare everything that can fail before training: images, sides, models, weights, the run folder.
+
+    Raises:
+        HarnessError: Of the kind that says what is wrong; nothing has been trained or overwritten.
+    """
+    device = resolve_device(config.device)
+    entries = model_entries(config, host)
+    for entry in entries:
+        entry.deviations()  # a plugin that fails at that must do so before anything is trained
+    division = divide(config, cache, observer.progress)
+    _note_files(division, observer)
+    refuse_empty_sides(division, config.magnifications)
+    precision = resolve_precision(config.schedule, device)
+    comparison = comparison_parts(config, division, device.type, precision)
+    stored = store.read_run()
+    if stored is not None:
+        refuse_other_comparison(stored["comparison"], comparison, store.folder)
+    division, decoded = decode_run(config, division, cache, observer.progress)
+    refuse_empty_sides(division, config.magnifications)
+    sources = decode_sources(config, entries, cache, observer.progress)
+    inputs = {
+        "engine": resolve_engine(config.engine, device),
+        "precision": precision,
+        "device_type": device.type,
+        "needs": starting_needs(entries, sources),
+    }
+    keys = {
+        cell: key_parts(
+            next(entry for entry in entries if entry.label == cell.label),
+            cell,
+            cell_rows(division, cell),
+            config,
+            inputs,
+        )
+        for cell in plan_cells(entries, config, division.protocol.folds)
+    }
+    return Run(name, config, entries, division, decoded, sources, device, comparison, keys)
+
+
+def pending_cells(keys: Mapping[Cell, Mapping[str, str]], stored: Mapping[str, dict[str, Any]]) -> list[Cell]:
+    """List the planned cells that are missing, failed or stale."""
+    return [
+        cell
+        for cell, parts in keys.items()
+        if (record := stored.get(cell.name)) is None
+        or record["state"] != DONE
+        or what_changed(record["key_parts"], parts)
+    ]
+
+
+def job_of(run: Run, label: str, cache: Cache, pixels: str, device: str | None = None) -> ModelJob:
+    """Collect what all cells of a model have in common.
+
+    Args:
+        run: The prepared run.
+        label: Of the model.
+        cache: The cache.
+        pixels: Hash of how the run's images became pixels.
+        device: As torch names it; the run's first one by default.
+    """
+    entry = run.entry(label)
+    wanted = entry.requirements().sources
+    return ModelJob(
+        options=entry.options,
+        classes=CLASSES,
+        size=run.config.pixels.size,
+        device=device or list_devices(run.device)[0],
+        threads=run.config.threads,
+        schedule=run.config.schedule,
+        sources={name: run.sources[name] for name in wanted},
+        cache=cache.folder,
+        code=entry.registered.source,
+        pixels=pixels,
+        engine=resolve_engine(run.config.engine, run.device),
+    )
+
+
+def _note_files(division: Division, observer: Observer) -> None:
+    for note in layout_notes(division.folder, division.manifest["file"]):
+        observer.note(note)
+    unparsed = division.manifest[division.manifest["state"] == UNPARSED]
+    if len(unparsed):
+        named = ", ".join(unparsed["file"][:3]) + (", ..." if len(unparsed) > 3 else "")
+        observer.note(f"{len(unparsed)} files without an official BreakHis name are left out: {named}")

@@ -1,0 +1,34 @@
+"""Hashes that say whether stored results are still valid, and what differs where they are not."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any
+
+
+def what_changed(stored: Mapping[str, str], wanted: Mapping[str, str]) -> list[str]:
+    """Name the parts of a key that differ."""
+    return [name for name in wanted if stored.get(name) != wanted[name]]
+
+
+def hash_of(value: Any) -> str:
+    """Return sha256 over a value's canonical JSON."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True, default=str).encode()).hexdigest()
+
+
+def first_difference(stored: dict[str, Any], wanted: dict[str, Any]) -> tuple[str, str, str] | None:
+    """Return the first part of a comparison that differs, with both values in brief; None for equal ones."""
+    for part, value in wanted.items():
+        # JSON has no tuples: what was stored comes back in JSON's own types
+        if stored.get(part) != json.loads(json.dumps(value)):
+            return part, _brief(stored.get(part)), _brief(value)
+    return None
+
+
+def _brief(value: Any) -> str:
+    text = json.dumps(value, default=str)
+    if isinstance(value, str) and len(text) > 40:
+        return f'"{value[:12]}..."'  # a hash: its first digits tell it from another
+    return f"{text[:60]}..." if len(text) > 63 else text

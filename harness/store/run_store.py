@@ -1,0 +1,348 @@
+"""The run folder: what a run is, on disk. Everything appears whole or not at all: written beside, then renamed."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import shutil
+import tempfile
+from collections.abc import Container, Iterable, Iterator, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+
+from harness.durable import cannot_write, flush, write_json, write_parquet, write_text
+from harness.errors import CellError, DataError
+from harness.store.artifacts import SavingFolder, collect
+from harness.store.checksums import RECORD, TABLES, find_fault, with_checksums
+from harness.store.columns import (
+    HISTORY,
+    MANIFEST,
+    MAX_TABLE_BYTES,
+    PREDICTIONS,
+    SPLITS,
+    parse_table,
+    table_frame,
+)
+from harness.store.lock import OnWait, hold
+from harness.store.schema import (
+    MAX_JSON_BYTES,
+    ActiveRecord,
+    check_cell,
+    check_record,
+    check_run,
+    parse_json,
+    read_file,
+)
+
+SCHEMA_VERSION = 2
+TRACEBACK = "traceback.txt"
+DONE, FAILED = "done", "failed"
+SAVED = "saved"
+_ROOM_BYTES = 1 << 20
+
+
+class RunStore:
+    """Reads and writes one run folder.
+
+    Args:
+        folder: The run folder; nothing is written before :meth:`open_for_writing`.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._cells = folder / "cells"
+        self._active = folder / "active"
+        self._checkpoints = folder / "checkpoints"
+
+    def require(self) -> RunStore:
+        """Return itself if there is a run in the folder.
+
+        Raises:
+            DataError: There is none.
+        """
+        if not (self.folder / "run.json").is_file():
+            below = ", ".join(str(path.parent) for path in sorted(self.folder.glob("*/run.json")))
+            raise DataError(
+                f"no run in {self.folder}: run.json is not there - "
+                + (f"runs are in {below}" if below else "'harness run CONFIG --out DIR' makes one")
+            )
+        return self
+
+    @contextlib.contextmanager
+    def open_for_writing(self, on_wait: OnWait | None = None) -> Iterator[None]:
+        """Hold the run folder for this process.
+
+        Args:
+            on_wait: Wait for a process that is at work in it, after having told so here; refuse at once if None.
+
+        Raises:
+            EnvironmentMissingError: It cannot be written.
+            UsageError: Another process is at work in it.
+        """
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            with hold(self.folder, on_wait):
+                shutil.rmtree(self._active, ignore_errors=True)
+                self._active.mkdir()
+                self._cells.mkdir(exist_ok=True)
+                try:
+                    yield
+                finally:
+                    shutil.rmtree(self._active, ignore_errors=True)
+        except OSError as error:
+            named, folder = str(error.filename), str(self.folder)
+            if not (named.startswith(folder) or folder.startswith(named)):
+                raise
+            raise cannot_write(Path(named), error) from error
+
+    def read_run(self) -> dict[str, Any] | None:
+        """Return ``run.json``, or None where no run has been started.
+
+        Raises:
+            DataError: It cannot be read, or was written by a later version of the harness.
+        """
+        file = self.folder / "run.json"
+        run = _read_json(file)
+        if run is None:
+            return None
+        version = run.get("schema_version", 0)
+        if isinstance(version, int) and version > SCHEMA_VERSION:
+            raise DataError(f"{self.folder} was written by a later version of the harness - update the harness")
+        return check_run(run, file)
+
+    def write_run(self, run: dict[str, Any], manifest: pd.DataFrame, splits: pd.DataFrame) -> None:
+        """Write ``run.json``, ``manifest.parquet`` and ``splits.parquet``."""
+        write_parquet(self.folder / "manifest.parquet", manifest)
+        write_parquet(self.folder / "splits.parquet", splits)
+        write_json(self.folder / "run.json", {"schema_version": SCHEMA_VERSION, **run})
+
+    def read_manifest(self) -> pd.DataFrame:
+        """Return every image of the run, used or not."""
+        return table_frame(_read_table(self.folder / "manifest.parquet", MANIFEST))
+
+    def read_splits(self) -> pd.DataFrame:
+        """Return ``image fold seed side``."""
+        return table_frame(_read_table(self.folder / "splits.parquet", SPLITS))
+
+    def read_cells(self, without: Container[str] = ()) -> dict[str, dict[str, Any]]:
+        """Return every cell's ``cell.json`` by the cell's name, sorted, but for those named."""
+        files = {name: self._cells / name / RECORD for name in self._names() if name not in without}
+        found = {name: _read_json(file) for name, file in files.items()}
+        return {name: check_cell(record, files[name]) for name, record in found.items() if record is not None}
+
+    def find_damage(self, *, thorough: bool) -> dict[str, str]:
+        """Find cells that are not what was written: half copied, edited, or without a record.
+
+        Args:
+            thorough: Read the models' files too (see :mod:`harness.store.checksums`).
+
+        Returns:
+            What is wrong, by the cell's name.
+        """
+        found = {name: self._fault(name, thorough=thorough) for name in self._names()}
+        return {name: fault for name, fault in found.items() if fault is not None}
+
+    def refuse_damage(self) -> None:
+        """Let nothing be concluded from a damaged cell.
+
+        Raises:
+            DataError: A cell is damaged; the message names the file and the command that mends it.
+        """
+        damage = self.find_damage(thorough=False)
+        if damage:
+            name, fault = next(iter(damage.items()))
+            more = f" (and {len(damage) - 1} more cells)" if len(damage) > 1 else ""
+            raise DataError(
+                f"cell {self._cells / name} is damaged: {fault}{more} - copy it again, or repeat the 'harness run' "
+                f"that filled {self.folder}: it computes damaged cells anew"
+            )
+
+    def _names(self) -> list[str]:
+        """List what may be a cell: stray files and empty folders are none."""
+        found = (path for path in self._cells.glob("*") if not path.name.startswith(".") and path.is_dir())
+        return sorted(path.name for path in found if any(path.iterdir()))
+
+    def _fault(self, cell: str, *, thorough: bool) -> str | None:
+        try:
+            record = _read_json(self._cells / cell / RECORD)
+            return (
+                f"{RECORD} is not there"
+                if record is None
+                else find_fault(record, self._cells / cell, thorough=thorough)
+            )
+        except DataError:
+            return f"{RECORD} cannot be read"
+        except (AttributeError, KeyError, TypeError):
+            return f"{RECORD} does not hold what the harness writes there"
+
+    def read_predictions(self, cells: Iterable[str]) -> pd.DataFrame:
+        """Return the predictions of finished cells, one below the other."""
+        files = [self._cells / cell / "predictions.parquet" for cell in cells]
+        tables = [_read_table(file, PREDICTIONS) for file in files]
+        return table_frame(pa.concat_tables(tables, promote_options="permissive"))
+
+    def read_history(self, cell: str) -> pd.DataFrame:
+        """Return a finished cell's history, one row an epoch; empty for a model without epochs."""
+        return table_frame(_read_table(self._cells / cell / "history.parquet", HISTORY))
+
+    def working_folder(self, cell: str) -> Path:
+        """Make a folder beside the cells in which one is put together."""
+        return Path(tempfile.mkdtemp(prefix=f".{cell}.", dir=self._cells))
+
+    def saving_folder(self, working: Path) -> SavingFolder:
+        """Make the folder in a working folder that is the model's to write to."""
+        return SavingFolder.make(working / SAVED)
+
+    def checkpoint_folder(self, cell: str, key: str) -> Path:
+        """Return the folder for a cell's checkpoint, as an interruption has left it; other keys' are removed."""
+        wanted = self._checkpoints / cell / key[:16]
+        for place in (wanted.parent, wanted):
+            if place.is_symlink() or (place.exists() and not place.is_dir()):
+                _remove(place)
+        for stale in self._checkpoints.glob(f"{cell}/*"):
+            if stale != wanted:
+                _remove(stale)
+        wanted.mkdir(parents=True, exist_ok=True)
+        return wanted
+
+    def drop_checkpoint(self, cell: str) -> None:
+        """Remove the checkpoint of a cell that has ended."""
+        _remove(self._checkpoints / cell)
+        with contextlib.suppress(OSError):
+            self._checkpoints.rmdir()
+
+    def finish_cell(
+        self, cell: str, saved: SavingFolder, record: dict[str, Any], predictions: pd.DataFrame, history: pd.DataFrame
+    ) -> None:
+        """Complete a working folder and put it in place of whatever the cell was before.
+
+        What is written is read back first, by the rules of whoever reads it later: a cell that could not be read again
+        would stop every command on the run.
+
+        Args:
+            cell: Its name.
+            saved: What the model has saved, in the cell's working folder.
+            record: For ``cell.json``.
+            predictions: For ``predictions.parquet``.
+            history: For ``history.parquet``.
+
+        Raises:
+            CellError: The model has saved something that cannot be kept, or reported something that cannot be read.
+            EnvironmentMissingError: There is no room for it.
+        """
+        working = saved.path.parent
+        collect(saved, working)
+        try:
+            check_cell(json.loads(json.dumps(record, default=str)), working / RECORD)
+            for name, table, columns in zip(TABLES, (predictions, history), (PREDICTIONS, HISTORY), strict=True):
+                write_parquet(working / name, table)
+                _read_table(working / name, columns)
+        except DataError as error:
+            raise CellError(f"what the model has reported cannot be stored: {_without(error, working)}") from error
+        self._put_in_place(cell, working, record)
+
+    def fail_cell(self, cell: str, working: Path, record: dict[str, Any]) -> None:
+        """Record a failed cell, the traceback in a file of its own as well; nothing that it wrote is kept."""
+        self.discard(working)
+        working = self.working_folder(cell)
+        write_text(working / TRACEBACK, record["error"]["traceback"])
+        self._put_in_place(cell, working, record)
+
+    def discard(self, working: Path) -> None:
+        """Remove a working folder."""
+        shutil.rmtree(working, ignore_errors=True)
+
+    def require_room(self) -> None:
+        """Write a little and remove it again.
+
+        Raises:
+            EnvironmentMissingError: That failed: the disk is full, or has become read-only.
+        """
+        trial = self._active / "room"
+        try:
+            trial.write_bytes(b"0" * _ROOM_BYTES)
+            flush(trial)
+        except OSError as error:
+            raise cannot_write(self.folder, error) from error
+        finally:
+            trial.unlink(missing_ok=True)
+
+    def log_file(self, model: str) -> Path:
+        """Return the file for what a model's plugin prints."""
+        return self.folder / "logs" / f"{model}.log"
+
+    def set_active(self, cell: str, state: dict[str, Any]) -> None:
+        """Say that a cell is at work, and how far it is."""
+        write_json(self._active / f"{cell}.json", state)
+
+    def clear_active(self, cell: str) -> None:
+        """Say that a cell is no longer at work."""
+        (self._active / f"{cell}.json").unlink(missing_ok=True)
+
+    def read_active(self) -> dict[str, dict[str, Any]]:
+        """Return the cells at work, by name."""
+        found = {path: _read_json(path) for path in sorted(self._active.glob("*.json"))}
+        return {
+            path.stem: check_record(state, ActiveRecord, path) for path, state in found.items() if state is not None
+        }
+
+    def move_cells_aside(self) -> None:
+        """Give the run folder a fresh start, keeping what was in it under a name with the time."""
+        stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S")
+        for name in ("cells", "checkpoints", "run.json", "manifest.parquet", "splits.parquet", "tables", "figures"):
+            old = self.folder / name
+            if old.exists() and (name != "cells" or any(old.iterdir())):
+                aside = self.folder / f"before-{stamp}"
+                aside.mkdir(exist_ok=True)
+                old.rename(aside / name)
+        self._cells.mkdir(exist_ok=True)
+
+    def sweep(self) -> None:
+        """Remove what interrupted writes have left behind."""
+        for leftover in [*self._cells.glob(".*"), *self.folder.glob(".*.json.*"), *self.folder.glob(".*.parquet.*")]:
+            _remove(leftover)
+
+    def _put_in_place(self, cell: str, working: Path, record: dict[str, Any]) -> None:
+        target = self._cells / cell
+        try:
+            for path in working.rglob("*"):
+                flush(path)
+            write_json(working / RECORD, with_checksums({"schema_version": SCHEMA_VERSION, **record}, working))
+            working.chmod(0o755)
+            if target.exists() or target.is_symlink():
+                old = target.rename(working.with_name(f"{working.name}.old"))
+                working.rename(target)
+                _remove(old)
+            else:
+                working.rename(target)
+            flush(self._cells)
+        except OSError as error:
+            raise cannot_write(target, error) from error
+
+
+def _without(error: DataError, working: Path) -> str:
+    """Return what is wrong with a record, without where it was to be and how to mend one that is there."""
+    return str(error).partition(" - ")[0].replace(f"{working}/", "")
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def _read_json(path: Path) -> dict[str, Any] | None:
+    content = read_file(path, MAX_JSON_BYTES)
+    return None if content is None else parse_json(content, path)
+
+
+def _read_table(path: Path, columns: Mapping[str, str]) -> pa.Table:
+    content = read_file(path, MAX_TABLE_BYTES)
+    if content is None:
+        raise DataError(f"cannot read {path}: it is not there")
+    return parse_table(pa.BufferReader(content), columns, path)

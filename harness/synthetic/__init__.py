@@ -1,0 +1,1 @@
+"""Generated slides and generated source images."""

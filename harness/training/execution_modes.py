@@ -1,0 +1,173 @@
+"""How a step is executed: eagerly, compiled, or captured as a CUDA graph and replayed.
+
+A step here is a function without arguments that takes everything from tensors on the device and leaves everything there
+(the next batch's place, learning rate, optimiser state, sums), so that a replay needs nothing of the host.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+import torch
+
+EngineWish = Literal["auto", "eager", "captured", "compiled"]
+EAGER: Literal["eager"] = "eager"
+CAPTURED: Literal["captured"] = "captured"
+COMPILED: Literal["compiled"] = "compiled"
+_WARM_UP = 3  # steps before a capture: libraries set themselves up, the allocator settles
+
+
+class Step(Protocol):
+    """What can be executed in several ways."""
+
+    @property
+    def state(self) -> Sequence[torch.Tensor]:
+        """Every tensor that a call changes."""
+
+    def use_compiled(self, *, compiled: bool) -> None:
+        """Say whether the network is to be compiled."""
+
+    def __call__(self) -> None:
+        """Execute the step."""
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A step, ready to be run.
+
+    Attributes:
+        run: Executes it.
+        told: How, in words; with the reason where it is not as wished.
+        seconds: What compilation, warm-up and capture took.
+    """
+
+    run: Callable[[], None]
+    message: str
+    seconds: float
+
+
+def resolve_engine(wish: EngineWish, device: torch.device) -> str:
+    """Return ``eager``, ``captured`` or ``compiled``: what ``auto`` is on a device, and what a device can do.
+
+    On CUDA ``compiled`` steps are captured as well. The CPU has no graphs, so ``captured`` is eager there.
+    """
+    if device.type == "cuda":
+        return CAPTURED if wish == "auto" else wish
+    return COMPILED if wish == COMPILED else EAGER
+
+
+def prepare(step: Step, engine: str, device: torch.device) -> Prepared:
+    """Make a step ready. Its state and the random numbers are afterwards as they were before.
+
+    Args:
+        step: What to execute.
+        engine: From :func:`resolve_engine`. Where the network cannot be compiled or captured, the next simpler way
+            is taken.
+        device: Of the step's tensors.
+    """
+    started = clock(device)
+    failures: list[str] = []
+    for compiled, captured in _ways(engine, device):
+        step.use_compiled(compiled=compiled)
+        name = " and ".join([COMPILED] * compiled + [CAPTURED] * captured) or EAGER
+        message = ", ".join([name, *failures])
+        if not (compiled or captured):
+            break
+        try:
+            with _undone(step, device):
+                run = _capture(step, device) if captured else _warm(step)
+        except torch.OutOfMemoryError:
+            raise  # another way would not need less, and the cell may be tried again with nothing beside it
+        except Exception as error:  # noqa: BLE001 - compilers and captured libraries raise whatever they like
+            failures.append(f"not {name}: {_first_line(error)}")
+            continue
+        return Prepared(run, message, clock(device) - started)
+    return Prepared(step, message, clock(device) - started)
+
+
+def set_up_process(threads: int) -> None:
+    """Set torch to what every training runs with: so many CPU threads, repeatable kernels, float32 without TF32."""
+    torch.set_num_threads(threads)
+    torch.backends.cudnn.deterministic = True
+    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
+
+
+def clock(device: torch.device) -> float:
+    """Return seconds, after whatever the device has been asked to do."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    return time.perf_counter()
+
+
+def _ways(engine: str, device: torch.device) -> list[tuple[bool, bool]]:
+    """List what to try, as (compiled, captured)."""
+    captures = device.type == "cuda" and engine != EAGER
+    compiles = engine == COMPILED
+    ways = [(compiles, captures), (False, captures), (False, False)]
+    return list(dict.fromkeys(ways))
+
+
+def _warm(step: Step) -> Callable[[], None]:
+    step()
+    return step
+
+
+@dataclass(frozen=True)
+class _Replay:
+    """A recorded step. A graph holds addresses, not tensors, so the step is kept with it."""
+
+    step: Step
+    graph: torch.cuda.CUDAGraph
+
+    def __call__(self) -> None:
+        self.graph.replay()
+
+
+def _capture(step: Step, device: torch.device) -> _Replay:
+    """Record one step as a CUDA graph; it is executed by the replays only."""
+    with torch.cuda.device(device):
+        here = torch.cuda.current_stream()
+        side = torch.cuda.Stream()  # type: ignore[no-untyped-call]
+        side.wait_stream(here)
+        with torch.cuda.stream(side):
+            for _ in range(_WARM_UP):
+                step()
+            with _refusing_to_wait():
+                step()
+        here.wait_stream(side)
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.stream(here), torch.cuda.graph(graph):
+            step()
+    return _Replay(step, graph)
+
+
+@contextlib.contextmanager
+def _refusing_to_wait() -> Iterator[None]:
+    """Let a step that asks the device for an answer fail before a capture begins, which it would leave half done."""
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        yield
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+
+
+@contextlib.contextmanager
+def _undone(step: Step, device: torch.device) -> Iterator[None]:
+    """Take back what warm-up has changed, whether it succeeds or not."""
+    before = [tensor.detach().clone() for tensor in step.state]
+    try:
+        with torch.random.fork_rng([device] if device.type == "cuda" else []):
+            yield
+    finally:
+        with torch.no_grad():
+            for tensor, value in zip(step.state, before, strict=True):
+                tensor.copy_(value)
+
+
+def _first_line(error: Exception) -> str:
+    line = str(error).strip().partition("\n")[0]
+    return f"{type(error).__name__}: {line}" if line else type(error).__name__

@@ -1,0 +1,107 @@
+"""The worker processes of a run, seen from the host: start, send, listen, bury."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from multiprocessing.connection import Connection, wait
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+from typing import cast
+
+from harness.cache import Note
+from harness.errors import CellError
+from harness.plugin_api.discovery import RegisteredModel
+from harness.processes import forkserver
+from harness.workers.messages import Answer, Failure, Notice, Task
+from harness.workers.serialization import FRAME_BYTES, decode
+from harness.workers.supervisor import supervise
+
+_GRACE_SECONDS = 5
+_TASK = b"task"
+
+
+class WorkerHandle:
+    """One model's warden, kept for its cells; it has each task done in a process of its own.
+
+    Args:
+        label: What the run calls the model.
+        model: The model and its plugin.
+        log: File for what the plugin prints.
+    """
+
+    def __init__(self, label: str, model: RegisteredModel, log: Path) -> None:
+        self.label = label
+        self._log = log
+        context = forkserver()
+        self.connection, theirs = context.Pipe()
+        tasks, self._tasks = context.Pipe(duplex=False)
+        self._process: BaseProcess = context.Process(
+            target=supervise, args=(theirs, tasks, model.plugin, model.model.name, log), name=f"harness-{label}"
+        )
+        self._process.start()
+        theirs.close()
+        tasks.close()
+
+    @property
+    def pid(self) -> int | None:
+        """The process id."""
+        return self._process.pid
+
+    def send(self, task: Task) -> None:
+        """Hand over a task; a worker that has died meanwhile is noticed by :meth:`receive`."""
+        try:
+            self.connection.send_bytes(_TASK)
+            self._tasks.send(task)
+        except (BrokenPipeError, ConnectionResetError):
+            return
+
+    def receive(self) -> Answer:
+        """Return the next epoch or answer; a :class:`Failure` if the process is gone or has sent what is no answer."""
+        try:
+            return decode(self.connection.recv_bytes(FRAME_BYTES))
+        except CellError as error:
+            self.kill()
+            return Failure(str(error))
+        except (EOFError, OSError):
+            self.kill()
+            return Failure(f"the process that watches over the plugin is gone; what was printed is in {self._log}")
+
+    @property
+    def alive(self) -> bool:
+        """False once the process has ended."""
+        return self._process.is_alive()
+
+    def kill(self) -> None:
+        """End the process now, and everything that it has started: it does so itself when the host hangs up."""
+        self.connection.close()
+        self._tasks.close()
+        self._process.join(_GRACE_SECONDS)
+        self._process.kill()
+        self._process.join()
+
+
+def wait_for_any(workers: Iterable[WorkerHandle], seconds: float | None = None) -> list[WorkerHandle]:
+    """Block until a worker has something to say, or has died, at most so many seconds."""
+    by_connection = {worker.connection: worker for worker in workers}
+    return [by_connection[cast("Connection", ready)] for ready in wait(list(by_connection), seconds)]
+
+
+def ask(worker: WorkerHandle, task: Task, note: Note, seconds: float | None = None) -> Answer:
+    """Have one task done, let the worker go, and return the answer.
+
+    Args:
+        worker: One without a task.
+        task: What to do.
+        note: Is told what the worker says before it answers.
+        seconds: How long to wait for each thing that it says.
+    """
+    try:
+        worker.send(task)
+        while wait_for_any([worker], seconds):
+            answer = worker.receive()
+            if not isinstance(answer, Notice):
+                return answer
+            note(f"{worker.label}: {answer.text}")
+        return Failure(f"no answer within {seconds:g} s")
+    finally:
+        worker.kill()

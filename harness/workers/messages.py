@@ -1,0 +1,189 @@
+"""What goes to a worker process and what comes back: plain data, and no test label."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from harness.plugin_api.model import EpochReport, ModelCard, Throughput
+from harness.plugin_api.schedule import Schedule
+
+IntArray = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class ImageRows:
+    """Some rows of a decoded array on disk.
+
+    Attributes:
+        array_file: The uint8 array (N, 3, S, S).
+        rows: int64 (n,), rows of the array.
+    """
+
+    array_file: Path
+    rows: IntArray
+
+
+@dataclass(frozen=True)
+class LabeledRows:
+    """Rows of a decoded array and their labels, int64 (n,)."""
+
+    images: ImageRows
+    labels: IntArray
+
+
+@dataclass(frozen=True)
+class SourceRows:
+    """A source set; its sides are those of :class:`~harness.plugin_api.model.Source`."""
+
+    classes: tuple[str, ...]
+    fingerprint: str
+    pixels: str
+    train: LabeledRows
+    validation: LabeledRows
+    held_out: dict[str, LabeledRows]
+
+
+@dataclass(frozen=True)
+class ModelJob:
+    """What all cells of a model have in common.
+
+    Attributes:
+        options: The model's options as JSON values.
+        classes: Names in the order of the labels.
+        size: Side of the images in pixels.
+        device: As torch names it.
+        threads: CPU threads.
+        schedule: The budget.
+        sources: The source sets that the model asked for.
+        cache: The cache folder, of the whole harness.
+        code: Hash of the plugin's source.
+        pixels: Hash of how the run's images became pixels, and of which they are.
+        engine: How training steps are to be executed.
+    """
+
+    options: dict[str, Any]
+    classes: tuple[str, ...]
+    size: int
+    device: str
+    threads: int
+    schedule: Schedule
+    sources: dict[str, SourceRows]
+    cache: Path
+    code: str
+    pixels: str
+    engine: str
+
+
+@dataclass(frozen=True)
+class FitTask:
+    """Fit one cell and predict.
+
+    Attributes:
+        setting: What it shares with the model's other cells.
+        seed: The cell's.
+        cache: The folder that it shares with cells of the same images on the same sides.
+        train: Images and labels to fit on.
+        validation: Images and labels to choose on.
+        test: Images to classify, shuffled, without names or labels.
+        folder: Where the fitted model is saved.
+        look_closely: Also see whether predictions depend on which images stand beside each other.
+        checkpoint: The cell's folder for what it needs to go on after an interruption, or None.
+        checkpoint_minutes: How long training may go on without leaving a checkpoint.
+    """
+
+    setting: ModelJob
+    seed: int
+    cache: Path
+    train: LabeledRows
+    validation: LabeledRows
+    test: ImageRows
+    folder: Path
+    look_closely: bool = False
+    checkpoint: Path | None = None
+    checkpoint_minutes: float = 10.0
+
+
+@dataclass(frozen=True)
+class MeasureTask:
+    """Train a few steps on random images, alone on the device.
+
+    Attributes:
+        setting: What it shares with the model's cells.
+        with_pretraining: Also find out what the stages will take that the cache does not hold.
+    """
+
+    setting: ModelJob
+    with_pretraining: bool = False
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """What a worker returns for a :class:`FitTask`.
+
+    Attributes:
+        validation: Probabilities (n, n_classes) in the order of the task's validation rows.
+        test: Likewise for the test rows.
+        card: The model in numbers.
+        fit_seconds: Wall time of ``fit``.
+        predict_seconds: Wall time of classifying the test images.
+        peak_memory_bytes: Of the process, or of the device's memory on CUDA.
+    """
+
+    validation: NDArray[np.float64]
+    test: NDArray[np.float64]
+    card: ModelCard
+    fit_seconds: float
+    predict_seconds: float
+    peak_memory_bytes: int
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What a worker returns for a :class:`MeasureTask`.
+
+    Attributes:
+        throughput: None for a model that does not train in steps.
+        calibration_seconds: Of the calibration workload in the same process, before and after; None where nothing could
+            be measured.
+        peak_memory_bytes: Of the process, or of the device's memory on CUDA.
+        pretraining_seconds: What each stage before BreakHis will still take, by its key, if that was asked.
+    """
+
+    throughput: Throughput | None
+    calibration_seconds: float | None
+    peak_memory_bytes: int
+    pretraining_seconds: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Notice:
+    """What a worker tells whoever watches the run, in one line, before it answers."""
+
+    text: str
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why a task failed.
+
+    Attributes:
+        reason: In one line, for a person.
+        traceback: If there is one.
+        cause: ``memory`` if it ran out of it and may succeed with nothing beside it, ``disk`` if something could not be
+            written, ``certain`` if every cell of the model would fail alike, ``plugin`` otherwise.
+    """
+
+    reason: str
+    traceback: str = ""
+    cause: Literal["plugin", "memory", "disk", "certain"] = "plugin"
+
+
+Task = FitTask | MeasureTask
+Answer = EpochReport | Notice | Fitted | Measured | Failure
+Report = Callable[[EpochReport], None]

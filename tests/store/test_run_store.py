@@ -1,0 +1,153 @@
+"""Damage to a finished run, and who holds a run folder."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from harness.errors import CellError, UsageError
+from harness.store.run_store import RunStore
+
+CELL = "densenet-200x-fold0-seed0"
+
+
+@pytest.fixture(scope="module")
+def whole(finished):
+    return finished()
+
+
+@pytest.fixture
+def run(whole, tmp_path):
+    return shutil.copytree(whole, tmp_path / "run")
+
+
+def edit(file):
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 1
+    file.write_bytes(content)
+
+
+def lower_accuracy(file):
+    record = json.loads(file.read_text())
+    record["metrics"]["balanced_accuracy"] = 1.0
+    file.write_text(json.dumps(record, indent=1))
+
+
+def cut(file):
+    file.write_bytes(file.read_bytes()[:-9])
+
+
+@pytest.mark.parametrize(
+    ("file", "damage"),
+    [
+        ("predictions.parquet", edit),
+        ("predictions.parquet", Path.unlink),
+        ("history.parquet", cut),
+        ("cell.json", lower_accuracy),
+        ("cell.json", cut),
+        ("cell.json", Path.unlink),
+        ("model.safetensors", cut),
+    ],
+)
+def test_damage_is_named_and_mended(run, harness, tiny, phantom, file, damage):
+    damage(run / "cells" / CELL / file)
+    for command in (("tables", run), ("compare", run, run)):
+        code, _, told = harness(*command)
+        assert code == 3
+        assert CELL in told
+        assert file in told
+    assert "computes damaged cells anew" in harness("tables", run)[2]
+    assert json.loads(harness("status", run, "--json")[1])["counts"] == {"damaged": 1, "done": 1}
+    code, _, told = harness("run", tiny, "--data", phantom, "--out", run)
+    assert code == 0, told
+    assert f"cell {CELL} is damaged: {file}" in told
+    assert "1 cells computed, 1 kept" in told
+
+
+def test_a_models_file_is_read_when_a_run_goes_on_and_only_then(run, harness, tiny, phantom):
+    edit(run / "cells" / CELL / "model.safetensors")
+    assert harness("tables", run)[0] == 0
+    assert "1 cells computed, 1 kept" in harness("run", tiny, "--data", phantom, "--out", run)[2]
+
+
+def test_results_without_seals_or_models_can_be_read(run, harness):
+    record_file = run / "cells" / CELL / "cell.json"
+    record = json.loads(record_file.read_text())
+    del record["files"], record["sha256"]
+    record_file.write_text(json.dumps(record))
+    for model in run.glob("cells/*/model.*"):
+        model.unlink()
+    assert harness("tables", run)[0] == 0
+
+
+def test_a_folder_is_held_by_one(tmp_path):
+    with (
+        RunStore(tmp_path).open_for_writing(),
+        pytest.raises(UsageError, match=r"pid \d+ on .* \(--wait"),
+        RunStore(tmp_path).open_for_writing(),
+    ):
+        pass
+    with RunStore(tmp_path).open_for_writing():
+        pass
+    assert not (tmp_path / ".lock.json").exists()
+
+
+def test_a_checkpoint_is_of_one_key(tmp_path):
+    store = RunStore(tmp_path)
+    (store.checkpoint_folder("cell", "a" * 64) / "state").write_text("x")
+    assert (store.checkpoint_folder("cell", "a" * 64) / "state").exists()
+    assert not any(store.checkpoint_folder("cell", "b" * 64).iterdir())
+    store.drop_checkpoint("cell")
+    assert not (tmp_path / "checkpoints").exists()
+
+
+@pytest.mark.parametrize("stray", ["file", "empty folder", "hidden folder"])
+def test_what_is_no_cell_stops_nobody(run, harness, stray):
+    place = run / "cells" / (".stray" if stray == "hidden folder" else "stray")
+    place.write_text("x") if stray == "file" else place.mkdir()
+    for command in (("tables", run), ("status", run), ("compare", run, run)):
+        code, _, told = harness(*command)
+        assert code == 0, told
+        assert "stray" not in told
+
+
+def test_a_folder_that_is_half_a_cell_is_damaged(run, harness):
+    (run / "cells" / "stray").mkdir()
+    shutil.copy(run / "cells" / CELL / "predictions.parquet", run / "cells" / "stray")
+    code, _, told = harness("tables", run)
+    assert code == 3
+    assert "stray is damaged: cell.json is not there" in told
+
+
+def cell_of(run):
+    folder = run / "cells" / CELL
+    tables = (pd.read_parquet(folder / f"{name}.parquet") for name in ("predictions", "history"))
+    record = json.loads((folder / "cell.json").read_text())
+    return {key: value for key, value in record.items() if key not in {"files", "sha256"}}, *tables
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (lambda record, _p, _h: record.update(parameters=-1), "'parameters'"),
+        (lambda record, _p, _h: record.update(weights_bytes=10**16), "'weights_bytes'"),
+        (lambda record, _p, _h: record.update(reproduces=5), "'reproduces'"),
+        (lambda record, _p, _h: record["timings"].update(fit_seconds=float("nan")), "'timings.fit_seconds'"),
+        (lambda record, _p, _h: record["timings"].update(images_per_second_alone=0.0), "images_per_second_alone"),
+        (lambda record, _p, _h: record["metrics"].update(auc=1.5), "'metrics.auc'"),
+        (lambda _r, predictions, _h: predictions.__setitem__("p_benign", 1.5), "'p_benign' holds what is no prob"),
+        (lambda _r, _p, history: history.__setitem__("train_seconds", float("nan")), "'train_seconds' has"),
+        (lambda _r, _p, history: history.__setitem__("epoch", 0.5), "'epoch' holds double, not integers"),
+    ],
+)
+def test_what_could_not_be_read_again_is_not_kept(run, change, reason):
+    record, predictions, history = cell_of(run)
+    change(record, predictions, history)
+    store = RunStore(run)
+    saved = store.saving_folder(store.working_folder(CELL))
+    with pytest.raises(CellError, match=f"what the model has reported cannot be stored: .*{reason}"):
+        store.finish_cell(CELL, saved, record, predictions, history)
+    assert store.find_damage(thorough=True) == {}
+    assert store.read_cells()[CELL]["state"] == "done"

@@ -1,0 +1,99 @@
+import filecmp
+import pickle
+from functools import partial
+
+import numpy as np
+import pytest
+from skimage.color import rgb2hed
+
+from harness.data import phantom as phantom_module
+from harness.data.decode import decode_full_size
+from harness.data.manifest import TWICE_PUBLISHED_SLIDE, scan_folder
+from harness.data.official import official_list
+from harness.errors import UsageError
+from harness.synthetic.breakhis import SyntheticSettings, write_synthetic_breakhis
+
+SMALL = SyntheticSettings(accessions=12, images=1, size=32)
+
+
+def files(folder):
+    return {path.relative_to(folder): path for path in folder.rglob("*.png")}
+
+
+def test_the_seed_decides_every_byte(tmp_path):
+    write_synthetic_breakhis(tmp_path / "a", SMALL)
+    write_synthetic_breakhis(tmp_path / "b", SMALL)
+    write_synthetic_breakhis(tmp_path / "c", SMALL.model_copy(update={"seed": 1}))
+    a, b, c = (files(tmp_path / name) for name in "abc")
+    assert all(filecmp.cmp(a[name], b[name], shallow=False) for name in a)
+    assert not any(filecmp.cmp(path, c[name], shallow=False) for name, path in a.items() if name in c)
+
+
+def test_neither_the_order_nor_the_process_decides_a_byte(tmp_path):
+    progress = []
+    total = write_synthetic_breakhis(tmp_path / "at once", SMALL, lambda *step: progress.append(step))
+    assert progress == [(done, total) for done in range(1, total + 1)]
+    at_once = files(tmp_path / "at once")
+    for path in at_once:
+        (tmp_path / "one by one" / path.parent).mkdir(parents=True, exist_ok=True)
+    # A pool of processes gets its work pickled; starting one would take longer than all other tests here together.
+    job = partial(phantom_module._write_picture, tmp_path / "one by one" / phantom_module._TREE, SMALL)
+    write, plan = pickle.loads(pickle.dumps((job, phantom_module._plan(SMALL))))
+    for picture in reversed(plan):
+        write(picture)
+    one_by_one = files(tmp_path / "one by one")
+    assert at_once.keys() == one_by_one.keys()
+    assert all(filecmp.cmp(path, one_by_one[name], shallow=False) for name, path in at_once.items())
+
+
+def test_every_name_is_official_in_form(phantom):
+    manifest = scan_folder(phantom)
+    assert (manifest["state"] == "used").all()
+    assert manifest.groupby("label")["accession"].nunique().min() >= 5
+    assert manifest["slide"].nunique() > manifest["accession"].nunique()
+
+
+def test_malignant_images_have_more_haematoxylin(phantom):
+    manifest = scan_folder(phantom)
+    amount = [rgb2hed(decode_full_size(phantom / f).numpy(), channel_axis=0)[0].mean() for f in manifest["file"]]
+    assert np.mean([a for a, label in zip(amount, manifest["label"], strict=True) if label]) > np.mean(
+        [a for a, label in zip(amount, manifest["label"], strict=True) if not label]
+    )
+
+
+def test_the_official_plan_has_every_official_name_once():
+    plan = phantom_module._plan(SyntheticSettings(like="official"))
+    assert sorted(picture.name.stem for picture in plan) == sorted(official_list().index)
+    copies = [picture for picture in plan if picture.name != picture.painted_as]
+    assert len({picture.painted_as for picture in copies}) == len(copies) == 123
+    assert {(picture.name.tumour_type, picture.painted_as.tumour_type) for picture in copies} == {("LC", "DC")}
+    assert all(picture.name.slide == picture.painted_as.slide == TWICE_PUBLISHED_SLIDE for picture in copies)
+    assert all(picture.name.magnification == picture.painted_as.magnification for picture in copies)
+
+
+def test_the_slide_published_twice_shows_each_picture_twice(tmp_path):
+    settings = SyntheticSettings(like="official", size=16)
+    for picture in phantom_module._plan(settings):
+        if picture.name.slide == TWICE_PUBLISHED_SLIDE:
+            (tmp_path / picture.name.official_folder).mkdir(parents=True, exist_ok=True)
+            phantom_module._write_picture(tmp_path, settings, picture)
+    manifest = scan_folder(tmp_path, "keep")
+    assert (manifest.groupby("sha256")["type"].agg(sorted).map(tuple) == ("DC", "LC")).all()
+    assert len(manifest) == 246
+
+
+def test_an_interruption_leaves_nothing_behind(tmp_path):
+    def interrupt(_done, _total):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        write_synthetic_breakhis(tmp_path / "images", SMALL, interrupt)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_occupied_folder_is_left_alone(tmp_path):
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.tex").write_text("years of work")
+    with pytest.raises(UsageError):
+        write_synthetic_breakhis(tmp_path / "mine", SMALL)
+    assert [path.name for path in (tmp_path / "mine").iterdir()] == ["thesis.tex"]
