@@ -15,6 +15,7 @@ from harness.execution.estimate import estimate_run, render_estimate
 from harness.execution.local_executor import Outcome
 from harness.execution.runner import execute
 from harness.locations import cache_folder, data_folder, results_folder
+from harness.planning.images import scan_images
 from harness.planning.plan import prepare_run
 from harness.planning.splits import divide
 from harness.plugin_api.discovery import PluginHost, discover
@@ -105,7 +106,7 @@ def _make_run(order: _Order) -> int:
 def _make_study(folder: Path, kind: StudyKind, orders: dict[str, _Order]) -> int:
     for order in orders.values():
         # a refusal must not come after hours of training of another run
-        divide(order.config, Cache(cache_folder(), note))
+        divide(order.config, scan_images(order.config, Cache(cache_folder(), note)))
     study = begin_study(folder, kind, orders)
     outcomes = {order.store.folder: _compute(order) for order in orders.values()}
     if all(outcome.computed or outcome.kept for outcome in outcomes.values()):

@@ -14,6 +14,7 @@ from harness.cli.display import note
 from harness.config.run_config import load_config, parse_config
 from harness.data.layout import layout_notes
 from harness.locations import cache_folder
+from harness.planning.images import scan_images
 from harness.planning.splits import Division, divide
 from harness.protocol.fingerprint import describe_splits, split_fingerprint
 from harness.text import printable
@@ -32,7 +33,8 @@ def command(config: str, overrides: tuple[str, ...], data: Path | None, *, as_js
     for run in settings.runs().values() or (settings,):
         values = run.model_dump(mode="json") | {"allow_leak": True}
         values["data"]["folder"] = str(data) if data else values["data"]["folder"]
-        division = divide(parse_config(values, f"config '{name}'"), Cache(cache_folder(), note))
+        wanted = parse_config(values, f"config '{name}'")
+        division = divide(wanted, scan_images(wanted, Cache(cache_folder(), note)))
         notes.update(dict.fromkeys(layout_notes(division.folder, division.manifest["file"])))
         answer = _answer(division, with_images=as_json)
         if answer in answers:

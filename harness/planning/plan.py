@@ -15,10 +15,12 @@ from harness.data.manifest import UNPARSED
 from harness.data.names import CLASSES
 from harness.planning.cell_keys import cell_rows, key_parts, plan_cells
 from harness.planning.comparison import comparison_parts, refuse_other_comparison
-from harness.planning.images import DecodedRun, decode_run, decode_sources, starting_needs
+from harness.planning.fold_pixels import DecodedRun, pixels_of_folds
+from harness.planning.images import ImageSet, decode_images, scan_images
 from harness.planning.models import ModelEntry, model_entries
 from harness.planning.observer import Observer
-from harness.planning.splits import Division, divide, refuse_empty_sides
+from harness.planning.sources import decode_sources, starting_needs
+from harness.planning.splits import Division, divide, refuse_empty_sides, refuse_leaky_protocol
 from harness.plugin_api.discovery import PluginHost
 from harness.store.cells import Cell
 from harness.store.keys import what_changed
@@ -72,16 +74,16 @@ def prepare_run(
     entries = model_entries(config, host)
     for entry in entries:
         entry.deviations()  # a plugin that fails at that must do so before anything is trained
-    division = divide(config, cache, observer.progress)
-    _note_files(division, observer)
+    refuse_leaky_protocol(config)
+    images = decode_images(config, scan_images(config, cache, observer.progress), cache, observer.progress)
+    _note_files(images, observer)
+    division = divide(config, images)
     refuse_empty_sides(division, config.magnifications)
     precision = resolve_precision(config.schedule, device)
     comparison = comparison_parts(config, division, device.type, precision)
     stored = store.read_run()
     if stored is not None:
         refuse_other_comparison(stored["comparison"], comparison, store.folder)
-    division, decoded = decode_run(config, division, cache, observer.progress)
-    refuse_empty_sides(division, config.magnifications)
     sources = decode_sources(config, entries, cache, observer.progress)
     inputs = {
         "engine": resolve_engine(config.engine, device),
@@ -99,6 +101,7 @@ def prepare_run(
         )
         for cell in plan_cells(entries, config, division.protocol.folds)
     }
+    decoded = pixels_of_folds(config, division, images.decoded, cache)
     return Run(name, config, entries, division, decoded, sources, device, comparison, keys)
 
 
@@ -140,10 +143,10 @@ def job_of(run: Run, label: str, cache: Cache, pixels: str, device: str | None =
     )
 
 
-def _note_files(division: Division, observer: Observer) -> None:
-    for note in layout_notes(division.folder, division.manifest["file"]):
+def _note_files(images: ImageSet, observer: Observer) -> None:
+    for note in layout_notes(images.folder, images.manifest["file"]):
         observer.note(note)
-    unparsed = division.manifest[division.manifest["state"] == UNPARSED]
+    unparsed = images.manifest[images.manifest["state"] == UNPARSED]
     if len(unparsed):
         named = ", ".join(unparsed["file"][:3]) + (", ..." if len(unparsed) > 3 else "")
         observer.note(f"{len(unparsed)} files without an official BreakHis name are left out: {named}")

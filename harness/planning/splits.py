@@ -1,27 +1,21 @@
-"""The images of a run and the side that each stands on."""
+"""The side that each image of a run stands on, and the gate that lets no patient or picture stand on two."""
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
 
-from harness.cache import Cache
 from harness.config.run_config import RunConfig
-from harness.data.manifest import scan_folder, used_images
+from harness.data.manifest import used_images
 from harness.data.names import CLASSES, MAGNIFICATIONS
-from harness.errors import DataError, SplitError, SplitLeakError
-from harness.locations import data_folder
+from harness.errors import SplitError, SplitLeakError
+from harness.planning.images import ImageSet
 from harness.protocol.fingerprint import accessions_on_two_sides
-from harness.protocol.gate import Leak, find_leak, pass_gate
+from harness.protocol.gate import Leak, find_leak, find_picture_leak, pass_gate
 from harness.protocol.protocols import PROTOCOLS, SIDES, Protocol, split_images
 from harness.protocol.splitter import hash_rank
-from harness.synthetic.breakhis import SyntheticSettings, write_synthetic_breakhis
-
-Progress = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True)
@@ -50,50 +44,41 @@ class Division:
         return used_images(self.manifest)
 
 
-def divide(config: RunConfig, cache: Cache, on_progress: Progress | None = None) -> Division:
-    """Find the images and divide them; the group gate stands at the end.
+def divide(config: RunConfig, images: ImageSet) -> Division:
+    """Divide images, and let them through the gate.
+
+    Args:
+        config: Says under which protocol, and whether leaks are allowed.
+        images: The gate looks for one picture on two sides as well if they are decoded.
 
     Raises:
-        DataError: No images.
         SplitError: The protocol cannot divide them.
-        SplitLeakError: A group is on two sides, and the config does not allow it.
+        SplitLeakError: A group or a picture is on two sides, and the config does not allow it.
     """
-    folder = find_images(config, cache, on_progress)
-    protocol = PROTOCOLS[config.protocol]
-    if protocol.leaks and not config.allow_leak:
+    protocol, used = PROTOCOLS[config.protocol], images.used
+    refuse_leaky_protocol(config)
+    splits = split_images(protocol, used, config.seeds)
+    if config.limit:
+        splits = limit_splits(splits, used, config.limit)
+    found = [find_leak(protocol.group, splits, used.set_index("name")[protocol.group])]
+    if images.content is not None:
+        found.append(find_picture_leak(splits, images.content))
+    leaks = [leak for leak in found if leak is not None]
+    pass_gate(leaks, allow_leak=config.allow_leak)
+    return Division(protocol, images.folder, images.manifest, splits, leaks, accessions_on_two_sides(splits, used))
+
+
+def refuse_leaky_protocol(config: RunConfig) -> None:
+    """Refuse a protocol that leaks by design unless the config allows it; this needs no image.
+
+    Raises:
+        SplitLeakError: It does not.
+    """
+    if PROTOCOLS[config.protocol].leaks and not config.allow_leak:
         raise SplitLeakError(
-            f"{protocol.name} puts images of one patient on all sides by design - set allow_leak: true "
+            f"{config.protocol} puts images of one patient on all sides by design - set allow_leak: true "
             "(-o allow_leak=true) to compute its figures all the same, headed LEAKY"
         )
-    manifest = scan_folder(folder, config.data.slide_13412)
-    images = used_images(manifest)
-    splits = split_images(protocol, images, config.seeds)
-    if config.limit:
-        splits = limit_splits(splits, images, config.limit)
-    leak = find_leak(protocol.group, splits, images.set_index("name")[protocol.group])
-    leaks = [leak] if leak else []
-    pass_gate(leaks, allow_leak=config.allow_leak)
-    return Division(protocol, folder, manifest, splits, leaks, accessions_on_two_sides(splits, images))
-
-
-def find_images(config: RunConfig, cache: Cache, on_progress: Progress | None = None) -> Path:
-    """Return the folder of the config's images, generating them first if it asks for a phantom."""
-    if config.data.folder is None and config.data.phantom is not None:
-        return synthetic_folder(config.data.phantom, cache, on_progress)
-    folder = config.data.folder or data_folder() / "breakhis"
-    if not folder.is_dir():
-        raise DataError(
-            f"no images: {folder} is not there - pass --data DIR, or get images with 'harness data fetch breakhis' "
-            "or 'harness data phantom DIR'"
-        )
-    return folder
-
-
-def synthetic_folder(settings: SyntheticSettings, cache: Cache, on_progress: Progress | None = None) -> Path:
-    """Return the cached folder of these generated images, making it first if need be."""
-    key = hashlib.sha256(settings.model_dump_json().encode()).hexdigest()[:16]
-    progress = named_progress(on_progress, "generating images")
-    return cache.get("phantom", key, lambda folder: write_synthetic_breakhis(folder, settings, progress))
 
 
 def limit_splits(splits: pd.DataFrame, images: pd.DataFrame, limit: int) -> pd.DataFrame:
@@ -133,8 +118,3 @@ def refuse_empty_sides(division: Division, magnifications: tuple[int, ...]) -> N
         raise SplitError(
             f"the images cannot fill every side under {division.protocol.name}: {lacking[0]}{more} - {hint}"
         )
-
-
-def named_progress(on_progress: Progress | None, name: str) -> Callable[[int, int], None] | None:
-    """Return what reports progress under a name, or None where nobody watches."""
-    return (lambda done, total: on_progress(name, done, total)) if on_progress else None
