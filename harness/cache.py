@@ -65,26 +65,33 @@ class Cache:
             if error.errno not in NO_ROOM and not str(error.filename).startswith(str(self.folder)):
                 raise  # of what was to be made, not of the cache
             raise DataError(
-                f"cannot write the cache {folder.parent}: {error.strerror or error} - make room there, or set "
+                f"cannot use the cache {folder.parent}: {error.strerror or error} - make room there, or set "
                 "HARNESS_CACHE to another folder"
             ) from error
         return folder
 
 
 def find_fault(folder: Path) -> str | None:
-    """Hold a folder of the cache against its seal: say what is wrong with it, or return None."""
+    """Hold a folder of the cache against its seal: say what is wrong with it, or return None.
+
+    Files that the seal does not name are nobody's business: systems leave some wherever they look.
+
+    Raises:
+        OSError: A file cannot be read, which says nothing of what is in it.
+    """
     try:
         known = json.loads(folder.joinpath(SEAL).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        names = {name: str(checksum) for name, checksum in known.items()}
+    except (FileNotFoundError, NotADirectoryError, ValueError, AttributeError):
         return f"no {SEAL} that can be read"
+    return next((name for name, checksum in names.items() if not _is_as_written(folder / name, checksum)), None)
+
+
+def _is_as_written(file: Path, checksum: str) -> bool:
     try:
-        found = _checksums(folder)
-    except OSError as error:
-        return f"{error.filename}: {error.strerror}"
-    if found == known:
-        return None
-    names = sorted(found.keys() | known.keys()) if isinstance(known, dict) else [SEAL]
-    return next(name for name in names if found.get(name) != known.get(name))
+        return _sha256(file) == checksum
+    except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
+        return False
 
 
 def _checksums(folder: Path) -> dict[str, str]:

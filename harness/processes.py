@@ -32,6 +32,8 @@ _HEAVY = [
     *("sklearn.svm", "skimage.feature"),
 ]
 _CHUNK = 16
+_CHILDREN_OF_OTHERS = frozenset(child.pid for child in psutil.Process().children(recursive=True))
+"""What was there before: a shell that becomes this process leaves it its children."""
 _PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36
 
 
@@ -132,6 +134,8 @@ def end_descendants() -> None:
     The tracker of shared memory ends last and by itself: it tidies up behind the others.
     """
     for child in psutil.Process().children(recursive=True):
+        if child.pid in _CHILDREN_OF_OTHERS:
+            continue
         with contextlib.suppress(psutil.Error):
             if not any("resource_tracker" in part for part in child.cmdline()):
                 child.kill()

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -60,8 +62,9 @@ def decode(content: bytes, recipe: PixelRecipe) -> DecodedImage:
         DataError: There is not enough memory for it.
     """
     image = decode_bytes(content)
-    pixels = resize_square(image, recipe.size, recipe.resize).numpy()
-    painted = recipe.stain(pixels) if recipe.stain else pixels
+    with _enough_memory(content):
+        pixels = resize_square(image, recipe.size, recipe.resize).numpy()
+        painted = recipe.stain(pixels) if recipe.stain else pixels
     return DecodedImage(pixels if painted is None else painted, content_digest(image), painted is not None)
 
 
@@ -107,15 +110,24 @@ def decode_bytes(content: bytes) -> torch.Tensor:
         raise RuntimeError(fault)
     encoded = torch.frombuffer(bytearray(content), dtype=torch.uint8)
     try:
-        with jpeg_warnings(content) as warned:
+        with _enough_memory(content), jpeg_warnings(content) as warned:
             image: torch.Tensor = decode_image(encoded, mode=ImageReadMode.RGB, apply_exif_orientation=True)
     except RuntimeError as error:
-        if "allocate" in str(error):  # says nothing of the image
-            raise DataError(f"not enough memory to decode an image of {len(content):,} bytes") from error
         raise RuntimeError(_own_words(str(error))) from error
     if warned:
         raise RuntimeError(f"the JPEG is damaged inside: {warned[0]}")
     return image if image.dtype == torch.uint8 else _eight_bits(image)
+
+
+@contextlib.contextmanager
+def _enough_memory(content: bytes) -> Iterator[None]:
+    """Tell a lack of memory, which says nothing of the image, in whichever way a library does."""
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        if isinstance(error, MemoryError) or re.search("allocate|nsufficient memory", str(error)):
+            raise DataError(f"not enough memory to decode an image of {len(content):,} bytes") from error
+        raise
 
 
 def _eight_bits(image: torch.Tensor) -> torch.Tensor:

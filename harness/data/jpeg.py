@@ -18,6 +18,8 @@ _END, _SCAN = 0xD9, 0xDA
 _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 """Markers of a frame header (ITU T.81, table B.1)."""
 _STDERR = 2
+_DAMAGE = re.compile("Corrupt JPEG data|Premature end of JPEG|Inconsistent progression")
+"""How the warnings begin after which pixels are not those of the picture (libjpeg, jerror.h)."""
 _listening = threading.Lock()
 _MAX_SCANS = 64
 """A progressive picture has about ten. Each takes another pass over all pixels, so thousands keep a decoder busy."""
@@ -52,10 +54,10 @@ def jpeg_fault(content: bytes) -> str | None:
 
 @contextlib.contextmanager
 def jpeg_warnings(content: bytes) -> Iterator[list[str]]:
-    """Collect what libjpeg says while it decodes; the list is filled at the end, and stays empty for other formats.
+    """Collect what libjpeg says of damage while it decodes; the list is filled at the end, and empty for other formats.
 
-    libjpeg paints over what it cannot read and tells standard error, without the name of the file. Meanwhile nothing
-    else of this process should print there, which holds in a helper process.
+    libjpeg paints over what it cannot read and tells standard error, without the name of the file. What it only finds
+    unusual, such as an unknown revision of the format, and what others print meanwhile, is left out.
     """
     warned: list[str] = []
     if not content.startswith(_SIGNATURE):
@@ -70,7 +72,7 @@ def jpeg_warnings(content: bytes) -> Iterator[list[str]]:
             os.dup2(spoken_to, _STDERR)
             os.close(spoken_to)
             heard.seek(0)
-            warned += heard.read().decode(errors="replace").splitlines()
+            warned += filter(_DAMAGE.match, heard.read().decode(errors="replace").splitlines())
 
 
 def _frame_fault(header: bytes) -> str | None:

@@ -18,7 +18,8 @@ UNREAD_SUFFIXES = frozenset(
 """Endings of pictures that are not read: only PNG and JPEG are."""
 
 _SHOWN = 3
-_MAGNIFICATION = re.compile(rf"({'|'.join(map(str, MAGNIFICATIONS))})x", re.IGNORECASE)
+_NAMED_FOLDERS = frozenset({*CLASSES, *TYPE_FOLDERS.values()})
+_MAGNIFICATION = re.compile(rf"({'|'.join(map(str, MAGNIFICATIONS))})x")
 
 
 def misplaced_files(files: Iterable[str]) -> tuple[str, ...]:
@@ -57,17 +58,11 @@ def _few(files: tuple[str, ...]) -> str:
 
 
 def _contradicts(file: str, name: ImageName) -> bool:
-    class_name, _, type_folder, slide_folder, magnification = name.official_folder.split("/")
-    known = {
-        **dict.fromkeys(CLASSES, class_name),
-        **dict.fromkeys(TYPE_FOLDERS.values(), type_folder),
-    }
-    for folder in PurePosixPath(file).parts[:-1]:
-        said = folder.lower()
-        if said in known and said != known[said]:
-            return True
-        if _MAGNIFICATION.fullmatch(folder) and said != magnification.lower():
-            return True
-        if said.startswith(("sob_b_", "sob_m_")) and said != slide_folder.lower():
-            return True
-    return False
+    right = {part.lower() for part in name.official_folder.split("/")}
+    return any(
+        _says_something(folder.lower()) and folder.lower() not in right for folder in PurePosixPath(file).parts[:-1]
+    )
+
+
+def _says_something(folder: str) -> bool:
+    return folder in _NAMED_FOLDERS or folder.startswith(("sob_b_", "sob_m_")) or bool(_MAGNIFICATION.fullmatch(folder))

@@ -6,7 +6,7 @@ import os
 import socket
 import time
 from collections import Counter, deque
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -106,10 +106,19 @@ class LocalExecutor:
                 slot.worker.kill()
         return self.outcome
 
-    def give_up(self, cells: list[Cell], failure: Failure) -> None:
-        """Record cells as failed without beginning them: each would fail for the same reason."""
+    def give_up(self, cells: list[Cell], failure: Failure, keep: Container[str]) -> None:
+        """Record cells as failed without beginning them: each would fail for the same reason.
+
+        Args:
+            cells: Of one model.
+            failure: The reason.
+            keep: Names of cells that have results, stale ones, which nothing takes the place of.
+        """
         for cell in cells:
-            self._record_failure(cell, self._store.working_folder(cell.name), failure)
+            if cell.name in keep:
+                self.outcome.failures[cell.name] = failure.reason
+            else:
+                self._record_failure(cell, self._store.working_folder(cell.name), failure)
         self.outcome.given_up[cells[0].label] = [cell.name for cell in cells]
         self._observer.note(
             f"{cells[0].label} cannot be trained, and none of its {len(cells)} cells is begun: {failure.reason}"

@@ -48,9 +48,10 @@ def execute(run: Run, store: RunStore, cache: Cache, jobs: int | None, observer:
     speeds, hopeless = measure_throughputs(run, {cell.label for cell in todo}, store, cache, observer)
     if jobs is None:
         jobs = choose_jobs(run, len(todo), speeds, observer)
+    finished = [name for name, record in stored.items() if record["state"] == DONE]
     shift = LocalExecutor(run, store, cache, jobs, speeds, observer)
     for label, failure in hopeless.items():
-        shift.give_up([cell for cell in todo if cell.label == label], failure)
+        shift.give_up([cell for cell in todo if cell.label == label], failure, keep=set(finished))
     return replace(shift.work([cell for cell in todo if cell.label not in hopeless]), kept=kept)
 
 

@@ -8,7 +8,7 @@ import importlib
 import importlib.util
 import json
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
@@ -103,16 +103,19 @@ class PluginHost:
     """All models that can be used, and why others cannot.
 
     Attributes:
-        models: By name, sorted.
-        contested: Models whose name several plugins claim: it is nobody's.
+        claims: Who registers a model of a name, by name, sorted; a name that several claim is nobody's.
         failures: What could not be loaded, and the reason in one line, sorted by plugin.
         left_out: Plugins that ``$HARNESS_PLUGINS`` leaves out, sorted; they have not been imported.
     """
 
-    models: dict[str, RegisteredModel] = field(default_factory=dict)
-    contested: dict[str, list[RegisteredModel]] = field(default_factory=dict)
+    claims: dict[str, list[RegisteredModel]] = field(default_factory=dict)
     failures: dict[str, str] = field(default_factory=dict)
     left_out: list[str] = field(default_factory=list)
+
+    @property
+    def models(self) -> dict[str, RegisteredModel]:
+        """The models whose name one plugin claims, by name."""
+        return {name: claims[0] for name, claims in self.claims.items() if len(claims) == 1}
 
     def find(self, name: str) -> RegisteredModel:
         """Return a model by name, or by ``distribution:name`` where several plugins claim the name.
@@ -122,53 +125,47 @@ class PluginHost:
                 claim it.
             UsageError: No such model.
         """
-        if name in self.models:
-            return self.models[name]
-        if name in self.contested:
-            raise PluginError(self.explain_contest(name))
+        by_origin = self._by_origin()
+        found = self.claims.get(name) or by_origin.get(name) or []
+        if len(found) == 1:
+            return found[0]
+        if found:
+            raise PluginError(self._contest(name, found))
         if name in self.failures:
             raise PluginError(f"plugin {name} could not be loaded: {self.failures[name]}")
-        by_origin = {f"{one.origin}:{one.model.name}": one for one in self._all()}
-        if name in by_origin:
-            return by_origin[name]
         known = ", ".join(self.models) or "none"
         left_out = f"; {VARIABLE} leaves out {', '.join(self.left_out)}" if self.left_out else ""
         near = did_you_mean(name, by_origin if ":" in name else self.models)
         raise UsageError(f"no model '{name}'{near} (known: {known}{left_out})")
 
-    def explain_contest(self, name: str) -> str:
-        """Say who claims a name, and how to choose."""
-        claims = [f"{one.origin}:{name}" for one in self.contested[name]]
-        return f"{' and '.join(claims)} both register a model named '{name}' - choose with 'plugin: {claims[0]}'"
-
     def troubles(self) -> list[str]:
         """Say in a line each what cannot be used, and why."""
         failed = [f"plugin {name} could not be loaded: {reason}" for name, reason in self.failures.items()]
-        return failed + [self.explain_contest(name) for name in self.contested]
-
-    def add(self, registered: RegisteredModel) -> None:
-        """Offer a model; from the second claim on its name is nobody's."""
-        name = registered.model.name
-        if name in self.contested:
-            self.contested[name].append(registered)
-        elif name in self.models:
-            self.contested[name] = [self.models.pop(name), registered]
-        else:
-            self.models[name] = registered
+        return failed + [self._contest(name, found) for name, found in self.claims.items() if len(found) > 1]
 
     def rows_of_files(self) -> dict[str, dict[str, str]]:
         """Return a row of a config for each model of a plugin file; by ``file:name`` if another claims the name too."""
         rows: dict[str, dict[str, str]] = {}
-        for one in self._all():
-            if one.plugin.file is not None:
-                chosen = f"{one.origin}:{one.model.name}"
-                rows |= {chosen: {"plugin": chosen}} if one.model.name in self.contested else {one.model.name: {}}
+        for name, found in self.claims.items():
+            chosen = [f"{one.origin}:{name}" for one in found if one.plugin.file is not None]
+            for row in chosen if len(found) > 1 else chosen[:1]:
+                rows |= {row: {"plugin": row}} if len(found) > 1 else {name: {}}
         return rows
 
-    def _all(self) -> Iterator[RegisteredModel]:
-        yield from self.models.values()
-        for claims in self.contested.values():
-            yield from claims
+    def _by_origin(self) -> dict[str, list[RegisteredModel]]:
+        found: dict[str, list[RegisteredModel]] = {}
+        for name, claims in self.claims.items():
+            for one in claims:
+                found.setdefault(f"{one.origin}:{name}", []).append(one)
+        return found
+
+    def _contest(self, name: str, found: list[RegisteredModel]) -> str:
+        """Say who claims a name, and how to choose."""
+        chosen = list(dict.fromkeys(f"{one.origin}:{one.model.name}" for one in found))
+        if len(chosen) < len(found):
+            files = " and ".join(str(one.plugin.file or one.distribution) for one in found)
+            return f"{files} both register a model named '{name}' - rename one of the files"
+        return f"{' and '.join(chosen)} both register a model named '{name}' - choose with 'plugin: {chosen[0]}'"
 
 
 def discover(files: Iterable[Path] = ()) -> PluginHost:
@@ -188,13 +185,13 @@ def discover(files: Iterable[Path] = ()) -> PluginHost:
             _add(host, PluginReference(plugin.name, module=plugin.module), plugin.distribution)
         except PluginError as error:
             host.failures[plugin.name] = str(error)
-    for file in files:
+    for file in dict.fromkeys(file.resolve() for file in files):
         try:
-            _add(host, PluginReference(file.stem, file=file.resolve()), "file")
+            _add(host, PluginReference(file.stem, file=file), "file")
         except PluginError as error:
             message = str(error)
             raise PluginError(message if file.name in message else f"{file}: {message}") from error
-    host.models = dict(sorted(host.models.items()))
+    host.claims = dict(sorted(host.claims.items()))
     return host
 
 
@@ -219,7 +216,8 @@ def load_plugin(reference: PluginReference) -> LoadedPlugin:
 def _add(host: PluginHost, reference: PluginReference, distribution: str) -> None:
     loaded = load_plugin(reference)
     for model in loaded.models.values():
-        host.add(RegisteredModel(model, reference, distribution, loaded.source, loaded.files))
+        claim = RegisteredModel(model, reference, distribution, loaded.source, loaded.files)
+        host.claims.setdefault(model.name, []).append(claim)
 
 
 def _import(reference: PluginReference) -> ModuleType:

@@ -8,6 +8,7 @@ versions, and the harness's training version stands for its own code.
 from __future__ import annotations
 
 import ast
+import functools
 import hashlib
 import importlib.util
 import sys
@@ -118,5 +119,14 @@ def _below(places: list[Path], parts: list[str]) -> Path | None:
 
 
 def _is_installed(file: Path) -> bool:
-    library = {Path(sysconfig.get_path(kind)).resolve() for kind in ("stdlib", "platstdlib")}
-    return not _INSTALLED.isdisjoint(file.parts) or any(file.resolve().is_relative_to(folder) for folder in library)
+    return not _INSTALLED.isdisjoint(file.parts) or not _installed_folders(tuple(sys.path)).isdisjoint(
+        file.resolve().parents
+    )
+
+
+@functools.cache
+def _installed_folders(search_path: tuple[str, ...]) -> frozenset[Path]:
+    """Return the standard library's folders, and those of the search path that distributions are installed in."""
+    library = [Path(sysconfig.get_path(kind)).resolve() for kind in ("stdlib", "platstdlib")]
+    found = (Path(place).resolve() for place in search_path if place)
+    return frozenset([*library, *(place for place in found if any(place.glob("*.dist-info")))])

@@ -43,7 +43,7 @@ def collect(saved: SavingFolder, working: Path) -> None:
         working: Its cell's.
 
     Raises:
-        CellError: The folder was removed or replaced, or holds what cannot be kept; nothing has been moved.
+        CellError: The folder was removed or replaced, or holds what cannot be kept or moved.
     """
     try:
         if _identity(saved.path) != saved.identity:

@@ -9,9 +9,12 @@ from __future__ import annotations
 import enum
 import functools
 import hashlib
+import logging
+import random
 import re
 import types
 import weakref
+from collections import deque
 from collections.abc import Iterable, Mapping
 from pathlib import PurePath
 from typing import Any
@@ -35,8 +38,21 @@ def describe_network(network: nn.Module) -> list[Any]:
     Raises:
         UsageError: A module holds something that cannot be described, such as an open file; the message names it.
     """
-    described = _Describer({id(module): name for name, module in network.named_modules()})
-    return [described.module(module, name or "the network") for name, module in network.named_modules()]
+    describer = _Describer({id(module): name for name, module in network.named_modules()})
+    described = []
+    for name, module in network.named_modules():
+        try:
+            described.append(describer.module(module, name or "the network"))
+        except (TypeError, RuntimeError, ValueError) as error:  # such as a tensor without memory
+            raise _cannot_be_described(name or "the network", type(module).__name__) from error
+    return described
+
+
+def _cannot_be_described(where: str, kind: str) -> UsageError:
+    return UsageError(
+        f"a stage of this network cannot be kept: {where} is a {kind}, and what it would change does not show - keep "
+        "settings as numbers, text, functions or objects with attributes"
+    )
 
 
 class _Describer:
@@ -93,15 +109,12 @@ class _Describer:
     @functools.singledispatchmethod
     def _kind(self, value: Any, where: str) -> Any:
         """Describe an object by its class and everything in it."""
-        slots = [name for kind in type(value).__mro__ for name in getattr(kind, "__slots__", ())]
+        slots = [name for kind in type(value).__mro__ for name in _slots(kind)]
         if callable(value) and hasattr(value, "__qualname__"):  # written in C
             bound = getattr(value, "__self__", None)
             return [_name_of(value), None if isinstance(bound, types.ModuleType) else self.value(bound, where)]
         if not slots and not hasattr(value, "__dict__"):
-            raise UsageError(
-                f"a stage of this network cannot be kept: {where} is a {type(value).__name__}, and what it would "
-                "change does not show - keep settings as numbers, text, functions or objects with attributes"
-            )
+            raise _cannot_be_described(where, type(value).__name__)
         held = {name: getattr(value, name) for name in slots if name != "__dict__" and hasattr(value, name)}
         held |= getattr(value, "__dict__", {})
         return [_name_of(type(value)), *([key, self.value(part, f"{where}.{key}")] for key, part in held.items())]
@@ -109,8 +122,33 @@ class _Describer:
     @_kind.register(torch.Tensor)
     @_kind.register(np.ndarray)
     def _(self, value: torch.Tensor | np.ndarray[Any, Any], _where: str) -> Any:
-        array = value.detach().cpu().contiguous().numpy() if isinstance(value, torch.Tensor) else value
-        return [str(array.dtype), list(array.shape), hashlib.sha256(array.tobytes()).hexdigest()]
+        if isinstance(value, torch.Tensor):
+            content = value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy()
+        elif value.dtype.hasobject:
+            raise TypeError("an array of objects holds nothing but where they lie")
+        else:
+            content = np.ascontiguousarray(value)
+        return [str(value.dtype), list(value.shape), hashlib.sha256(content.tobytes()).hexdigest()]
+
+    @_kind.register(deque)
+    def _(self, value: deque[Any], where: str) -> Any:
+        return ["deque", value.maxlen, *self._all(value, where)]
+
+    @_kind.register(np.generic)
+    def _(self, value: np.generic, _where: str) -> Any:
+        return f"{value.dtype} {value.item()!r}"
+
+    @_kind.register(logging.Logger)
+    def _(self, value: logging.Logger, _where: str) -> Any:
+        return ["logger", value.name]
+
+    @_kind.register(random.Random)
+    def _(self, value: random.Random, where: str) -> Any:
+        return ["generator", self.value(value.getstate(), where)]
+
+    @_kind.register(np.random.Generator)
+    def _(self, value: np.random.Generator, where: str) -> Any:
+        return ["generator", self.value(value.bit_generator.state, where)]
 
     @_kind.register(tuple)
     @_kind.register(list)
@@ -171,6 +209,14 @@ class _Describer:
         """Describe a module that the network does not know of, such as one in a list."""
         weights = self._all(value.state_dict().values(), where)
         return [self.module(value, where), weights, *self._all(value.children(), where)]
+
+
+def _slots(kind: type) -> list[str]:
+    """Return the names of a class's slots as ``getattr`` takes them."""
+    named = vars(kind).get("__slots__", ())
+    names = [named] if isinstance(named, str) else list(named)
+    private = f"_{kind.__name__.lstrip('_')}"
+    return [f"{private}{name}" if name.startswith("__") and not name.endswith("__") else name for name in names]
 
 
 def _name_of(value: Any) -> str:

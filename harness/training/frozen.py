@@ -10,6 +10,8 @@ from torch import nn
 
 from harness.errors import UsageError
 
+_STATISTICS = ("running_mean", "running_var")
+
 
 def refuse_fresh_frozen(network: nn.Module, fresh: Sequence[str], frozen: Sequence[str], images: torch.Tensor) -> None:
     """Refuse to freeze what has never been trained, unless it hands on what it is given.
@@ -25,7 +27,12 @@ def refuse_fresh_frozen(network: nn.Module, fresh: Sequence[str], frozen: Sequen
     Raises:
         UsageError: A frozen module has fresh tensors; the first is named.
     """
-    held = [name for name in fresh if any(name.startswith(f"{module}.") for module in frozen)]
+    learned = {name for name, _ in network.named_parameters()}
+    held = [
+        name
+        for name in fresh
+        if (name in learned or name.endswith(_STATISTICS)) and any(name.startswith(f"{module}.") for module in frozen)
+    ]
     if not held:
         return
     idle = _identities(network, images)

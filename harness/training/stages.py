@@ -181,8 +181,8 @@ def _begin(
     if before is not None:
         fresh = load_by_name(network, before, model.head(network))
     if stage.frozen and not model.allows_fresh_frozen():
-        images = model.normalisation.apply(source.validation().images[:2].cpu())
-        refuse_fresh_frozen(network, fresh, stage.frozen, images)
+        images = model.normalisation.apply(source.validation().images[:2].to(context.device))
+        refuse_fresh_frozen(network.to(context.device), fresh, stage.frozen, images)
     return network, fresh, _key(model, network, stage, context)
 
 

@@ -15,6 +15,7 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from harness.plugin_api.model import FitContext, LabeledImages, Model, ModelCard, Requirements, Throughput
+from harness.training.architecture import describe_network
 from harness.training.checkpoint import checkpoints_of
 from harness.training.feed import PixelFeed
 from harness.training.frozen import refuse_fresh_frozen
@@ -109,18 +110,33 @@ class TorchModel(Model):
         weights = read_weights(where) if where else None
         stages = self.pretraining()
         network = self.build(len(context.sources[stages[0].source].classes) if stages else len(context.classes))
+        network = network.to(context.device)
         head = self.head(network) if weights or stages else ""
         fresh = load_by_name(network, weights, head) if weights else without_counters(network.state_dict())
         frozen = stages[0].frozen if stages else self.frozen(network)
-        self._refuse_fresh_frozen(network, fresh, frozen, sample)
-        for oddity in find_oddities(network, frozen, self.normalisation.apply(sample.images[:2].cpu())):
+        self._refuse_fresh_frozen(network, fresh, frozen, self._normalised(sample, context))
+        if stages:
+            describe_network(network)
+        self._note_oddities(network, frozen, sample, context)
+
+    def _note_oddities(
+        self, network: nn.Module, frozen: Sequence[str], sample: LabeledImages, context: FitContext
+    ) -> None:
+        try:
+            found = find_oddities(network, frozen, self._normalised(sample, context))
+        except Exception as error:  # noqa: BLE001 - training may prepare what a single forward pass lacks
+            found = [f"its network could not be tried beforehand: {type(error).__name__}: {error}"]
+        for oddity in found:
             context.note(oddity)
 
+    def _normalised(self, sample: LabeledImages, context: FitContext) -> torch.Tensor:
+        return self.normalisation.apply(sample.images[:2].to(context.device))
+
     def _refuse_fresh_frozen(
-        self, network: nn.Module, fresh: Sequence[str], frozen: Sequence[str], sample: LabeledImages
+        self, network: nn.Module, fresh: Sequence[str], frozen: Sequence[str], images: torch.Tensor
     ) -> None:
         if frozen and not self.allows_fresh_frozen():
-            refuse_fresh_frozen(network, fresh, frozen, self.normalisation.apply(sample.images[:2].cpu()))
+            refuse_fresh_frozen(network, fresh, frozen, images)
 
     def head(self, network: nn.Module) -> str:
         """Name of the module that classifies, which no stage hands on; the last linear layer by default."""
@@ -189,7 +205,7 @@ class TorchModel(Model):
         else:
             fresh = load_by_name(network, start.weights, self.head(network))
             final = f"final: {describe_fresh(fresh)}{message}"
-        self._refuse_fresh_frozen(network, fresh, frozen, train)
+        self._refuse_fresh_frozen(network.to(context.device), fresh, frozen, self._normalised(train, context))
         provenance = (*start.provenance, final) if final else start.provenance
         return network.to(context.device), replace(start, provenance=provenance)
 

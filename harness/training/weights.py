@@ -158,31 +158,51 @@ def _refuse_strangers(kept: list[str], fitting: State, weights: Weights) -> None
 
 
 def _under_own_names(own: State, kept: list[str], weights: Weights) -> State:
-    """Give weights the names of the network, whichever way of renaming finds most of them."""
-    ways = [weights.tensors, *_without_prefix(kept, weights.tensors), *_with_prefix(kept, weights.tensors)]
-    best = max(ways, key=lambda state: sum(name in state for name in kept))
-    if any(name in best for name in kept):
-        return best
-    return _in_order(own, kept, weights.tensors) if weights.in_order else {}
+    """Give weights the names of the network: by a common prefix, or in order where names say nothing."""
+    state = weights.tensors
+    if all(name in state for name in kept):
+        return state
+    best = max([state, _without_prefix(kept, state), _with_prefix(kept, state)], key=lambda way: _found(kept, way))
+    fits = 2 * _found(kept, best) >= len(kept) and all(
+        best[name].shape == own[name].shape for name in kept if name in best
+    )
+    return best if fits or not weights.in_order else _in_order(own, kept, state) or best
 
 
-def _without_prefix(kept: list[str], state: State) -> list[State]:
-    """Take from the weights' names what most of them have before a name of the network."""
-    prefixes = Counter(name.removesuffix(end) for end in kept for name in state if name.endswith(f".{end}"))
-    return [
-        {**{name.removeprefix(prefix): tensor for name, tensor in state.items()}, **_exact(kept, state)}
-        for prefix, _ in prefixes.most_common(1)
-    ]
+def _found(kept: list[str], state: State) -> int:
+    return sum(name in state for name in kept)
 
 
-def _with_prefix(kept: list[str], state: State) -> list[State]:
+def _without_prefix(kept: list[str], state: State) -> State:
+    """Take from the weights' names what most of them have before a name of the network.
+
+    Raises:
+        UsageError: As many have another prefix, as a student and a teacher in one file do.
+    """
+    prefixes = _prefixes(state, kept).most_common(2)
+    if len(prefixes) == 2 and prefixes[0][1] == prefixes[1][1] > _found(kept, state):
+        named = " and ".join(f"'{prefix}'" for prefix, _ in prefixes)
+        raise UsageError(
+            f"weights do not fit: they hold the network under {named} - keep one of the two in a file of its own"
+        )
+    exact = {name: state[name] for name in kept if name in state}
+    return {**{name.removeprefix(prefix): state[name] for prefix, _ in prefixes[:1] for name in state}, **exact}
+
+
+def _with_prefix(kept: list[str], state: State) -> State:
     """Put before the weights' names what the network has before most of them."""
-    prefixes = Counter(name.removesuffix(end) for end in state for name in kept if name.endswith(f".{end}"))
-    return [{prefix + name: tensor for name, tensor in state.items()} for prefix, _ in prefixes.most_common(1)]
+    prefixes = _prefixes(kept, state).most_common(1)
+    return {prefix + name: tensor for prefix, _ in prefixes for name, tensor in state.items()}
 
 
-def _exact(kept: list[str], state: State) -> State:
-    return {name: state[name] for name in kept if name in state}
+def _prefixes(longer: Iterable[str], shorter: Iterable[str]) -> Counter[str]:
+    """Count what stands before one of the shorter names in the longer ones."""
+    known, found = set(shorter), Counter[str]()
+    for name in longer:
+        parts = name.split(".")
+        ends = (cut for cut in range(1, len(parts)) if ".".join(parts[cut:]) in known)
+        found.update(".".join(parts[:cut]) + "." for cut in ends)
+    return found
 
 
 def _in_order(own: State, kept: list[str], state: State) -> State:

@@ -31,7 +31,7 @@ class WorkerHandle:
 
     def __init__(self, label: str, model: RegisteredModel, log: Path) -> None:
         self.label = label
-        self._log = log
+        self._log, self._spent = log, False
         context = forkserver()
         self.connection, theirs = context.Pipe()
         tasks, self._tasks = context.Pipe(duplex=False)
@@ -58,18 +58,20 @@ class WorkerHandle:
     def receive(self) -> Answer:
         """Return the next epoch or answer; a :class:`Failure` if the process is gone or has sent what is no answer."""
         try:
-            return decode(self.connection.recv_bytes(FRAME_BYTES))
+            answer = decode(self.connection.recv_bytes(FRAME_BYTES))
         except CellError as error:
             self.kill()
             return Failure(str(error))
         except (EOFError, OSError):
             self.kill()
             return Failure(f"the process that watches over the plugin is gone; what was printed is in {self._log}")
+        self._spent = isinstance(answer, Failure)
+        return answer
 
     @property
     def alive(self) -> bool:
-        """False once the process has ended."""
-        return self._process.is_alive()
+        """False once the process has ended, or may be about to: it does if a task was not even read."""
+        return not self._spent and self._process.is_alive()
 
     def kill(self) -> None:
         """End the process now, and everything that it has started: it does so itself when the host hangs up."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import faulthandler
 import functools
 import io
@@ -13,8 +12,8 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import replace
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection
 from pathlib import Path
 
@@ -23,7 +22,7 @@ import threadpoolctl
 import torch
 from numpy.typing import NDArray
 
-from harness.cache import Cache
+from harness.cache import Cache, Note
 from harness.data.pixels import open_array
 from harness.plugin_api.discovery import PluginReference, load_plugin
 from harness.plugin_api.model import EpochReport, FitContext, LabeledImages, Model, ModelCard, Source, Throughput
@@ -84,41 +83,27 @@ class _Sender:
 
 
 def _answer(plugin: PluginReference, model_name: str, task: Task, send: Callable[[Answer], None]) -> Answer:
-    device = torch.device(task.setting.device)
+    stage = _Stage()
     try:
-        answer = _computed(plugin, model_name, task, send)
+        kind = load_plugin(plugin).refuse_other_source(task.setting.code).models[model_name]
+        answer = _fit(kind, task, send, stage) if isinstance(task, FitTask) else _measure(kind, task, send, stage)
         encode(answer)  # a plugin's card or array that is none must fail here, by name
-    except _CertainError as error:
-        message = explain(error.cause, task.setting.schedule.batch_size, device)
-        return replace(message, cause="certain") if message.cause == "plugin" else message
     except BaseException as error:  # noqa: BLE001 - whatever a plugin raises is the plugin's failure
-        return explain(error, task.setting.schedule.batch_size, device)
+        failure = explain(error, task.setting.schedule.batch_size, torch.device(task.setting.device))
+        certain = stage.begins and failure.cause == "plugin"
+        return replace(failure, cause="certain") if certain else failure
     return answer
 
 
-class _CertainError(Exception):
-    """Something that every cell of the model would run into."""
+@dataclass
+class _Stage:
+    """How far a task is: what fails while it ``begins`` fails in every cell of the model."""
 
-    def __init__(self, cause: BaseException) -> None:
-        super().__init__(str(cause))
-        self.cause = cause
-
-
-@contextlib.contextmanager
-def _certain() -> Iterator[None]:
-    try:
-        yield
-    except BaseException as error:
-        raise _CertainError(error) from error
+    begins: bool = True
 
 
-def _computed(plugin: PluginReference, model_name: str, task: Task, send: Callable[[Answer], None]) -> Answer:
-    with _certain():
-        kind = load_plugin(plugin).refuse_other_source(task.setting.code).models[model_name]
-    return _fit(kind, task, send) if isinstance(task, FitTask) else _measure(kind, task, send)
-
-
-def _fit(kind: type[Model], task: FitTask, send: Callable[[Answer], None]) -> Fitted:
+def _fit(kind: type[Model], task: FitTask, send: Callable[[Answer], None], stage: _Stage) -> Fitted:
+    stage.begins = False
     task.cache.mkdir(parents=True, exist_ok=True)
     context = replace(
         _context(task.setting, task.seed, task.cache, send),
@@ -136,33 +121,35 @@ def _fit(kind: type[Model], task: FitTask, send: Callable[[Answer], None]) -> Fi
         predicted = time.perf_counter()
         on_validation = _numbers(model.predict_proba(validation.images))
         model.save(task.folder)
-        if task.look_closely and not _same_one_by_one(model, validation.images, on_validation):
-            context.note("predictions depend on the other images of the batch: what is told of an image is not its own")
-    with contextlib.suppress(OSError):
-        task.cache.rmdir()  # where nothing was kept
-    card = model.describe()
-    if type(card) is not ModelCard:
-        raise TypeError(f"describe() must return a harness.ModelCard, not {type(card).__name__}")
+        card = model.describe()
+        if type(card) is not ModelCard:
+            raise TypeError(f"describe() must return a harness.ModelCard, not {type(card).__name__}")
+        if task.look_closely:
+            _look_one_by_one(model, validation.images, on_validation, context.note)
     return Fitted(on_validation, on_test, card, fitted - started, predicted - fitted, _peak_memory(context.device))
 
 
-def _same_one_by_one(model: Model, images: torch.Tensor, together: NDArray[np.float64]) -> bool:
-    """Whether a few images are classified by themselves as they are among all."""
-    alone = np.concatenate([_numbers(model.predict_proba(image[None])) for image in images[:_LOOKED_AT]])
-    return alone.shape == together[:_LOOKED_AT].shape and bool(
-        np.allclose(alone, together[:_LOOKED_AT], rtol=0, atol=_TOLERANCE)
-    )
+def _look_one_by_one(model: Model, images: torch.Tensor, together: NDArray[np.float64], note: Note) -> None:
+    """Say whether a few images are classified otherwise by themselves than among all; the cell is finished by then."""
+    try:
+        alone = np.concatenate([_numbers(model.predict_proba(image[None])) for image in images[:_LOOKED_AT]])
+        same = np.allclose(alone, together[:_LOOKED_AT], rtol=0, atol=_TOLERANCE)
+    except Exception as error:  # noqa: BLE001 - it may fail in any way, and its results are none the worse
+        note(f"predict_proba cannot classify one image by itself: {type(error).__name__}: {error}")
+        return
+    if not same:
+        note("predictions depend on the other images of the batch: a new image by itself would get another answer")
 
 
-def _measure(kind: type[Model], task: MeasureTask, send: Callable[[Answer], None]) -> Measured:
+def _measure(kind: type[Model], task: MeasureTask, send: Callable[[Answer], None], stage: _Stage) -> Measured:
     setting = task.setting
     n = setting.schedule.batch_size
     with threadpoolctl.threadpool_limits(setting.threads), tempfile.TemporaryDirectory() as cache:
         context = _context(setting, 0, Path(cache), send)
         images = torch.randint(256, (n, 3, setting.size, setting.size), dtype=torch.uint8)
         sample = LabeledImages(images.to(context.device), torch.arange(n, device=context.device) % len(setting.classes))
-        with _certain():
-            kind(kind.Options.model_validate(setting.options)).check(sample, context)
+        kind(kind.Options.model_validate(setting.options)).check(sample, context)
+        stage.begins = False
         # before and after, since on a shared machine the one second is not like the next
         before = calibration_seconds(setting.size, setting.schedule, context.device)
         model = kind(kind.Options.model_validate(setting.options))

@@ -138,10 +138,30 @@ def test_pixels_of_a_png_that_another_chunk_splits_are_refused_unseen() -> None:
     assert decode_bytes(content[:start] + whole + content[start + 12 + size :]).shape == (3, 16, 24)
 
 
-def test_a_lack_of_memory_says_nothing_of_the_image(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    "error",
+    [
+        RuntimeError("[enforce fail at alloc_cpu.cpp:114] DefaultCPUAllocator: can't allocate memory"),
+        RuntimeError("Insufficient memory (case 4)"),
+        MemoryError("Unable to allocate output buffer."),
+    ],
+)
+@pytest.mark.parametrize("where", ["decode_image", "resize_square"])
+def test_a_lack_of_memory_says_nothing_of_the_image(
+    monkeypatch: pytest.MonkeyPatch, error: Exception, where: str
+) -> None:
     def starved(*_: object, **__: object) -> torch.Tensor:
-        raise RuntimeError("[enforce fail at alloc_cpu.cpp:114] DefaultCPUAllocator: can't allocate memory")
+        raise error
 
-    monkeypatch.setattr("harness.data.decode.decode_image", starved)
+    monkeypatch.setattr(f"harness.data.decode.{where}", starved)
     with pytest.raises(DataError, match="not enough memory"):
-        decode_bytes(png(gradient()))
+        decode(png(gradient()), PixelRecipe(16, "squash", None))
+
+
+def test_what_a_jpeg_decoder_finds_unusual_is_no_damage(capfd: pytest.CaptureFixture[str]) -> None:
+    content = bytearray(jpeg(gradient()))
+    content[content.index(b"JFIF") + 5] = 9  # a revision of the format that does not exist
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("harness.data.decode._own_words", str)
+        assert decode_bytes(bytes(content)).shape == (3, 8, 16)
+    assert capfd.readouterr().err == ""

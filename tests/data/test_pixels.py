@@ -113,7 +113,7 @@ def test_a_cache_without_room_is_one_clear_line(tmp_path, monkeypatch):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("os.posix_fallocate", full)
-    with pytest.raises(DataError, match=r"cannot write the cache .*No space left on device.*HARNESS_CACHE"):
+    with pytest.raises(DataError, match=r"cannot use the cache .*No space left on device.*HARNESS_CACHE"):
         store_of([write(tmp_path / "a.png")], tmp_path / "cache")
 
 
@@ -143,3 +143,26 @@ def test_views_differ_and_rotations_add_up():
     assert len({tuple(view.flatten().tolist()) for view in views}) == 6
     back = view_images(view_images(image, torch.tensor([1])), torch.tensor([3]))
     assert torch.equal(back, image)
+
+
+@pytest.mark.parametrize("name", [".DS_Store", ".nfs0001", "deep/other"])
+def test_files_that_a_system_leaves_are_nobodys_business(tmp_path, name):
+    paths = [write(tmp_path / "a.png", 1)]
+    store = store_of(paths, tmp_path / "cache")
+    (store.folder / name).parent.mkdir(exist_ok=True)
+    (store.folder / name).touch()
+    store_of(paths, tmp_path / "cache")
+
+
+def test_an_error_of_the_system_is_no_damage(tmp_path, monkeypatch):
+    paths = [write(tmp_path / "a.png", 1)]
+    store = store_of(paths, tmp_path / "cache")
+
+    def busy(*_):
+        raise OSError(24, "Too many open files", str(store.array_file))
+
+    with monkeypatch.context() as patch:
+        patch.setattr("harness.cache._sha256", busy)
+        with pytest.raises(DataError, match="Too many open files"):
+            store_of(paths, tmp_path / "cache")
+    store_of(paths, tmp_path / "cache")

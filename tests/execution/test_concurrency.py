@@ -5,7 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from harness.execution import jobs
+from harness.execution import concurrency as jobs
 from harness.plugin_api.model import Throughput
 from harness.training.torch_model import TorchModel
 

@@ -80,6 +80,19 @@ def test_three_claims_are_nobodys_either(tmp_path):
         host.find("line")
 
 
+def test_files_of_one_name_are_told_apart_or_refused(tmp_path):
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+    files = [plugin(tmp_path / name, GOOD, "net.py") for name in ("a", "b")]
+    host = discover(files)
+    for name in ("line", "net:line"):
+        with pytest.raises(PluginError, match=r"a/net\.py and .*b/net\.py both register .* rename one of the files"):
+            host.find(name)
+    again = discover([files[0], files[0], tmp_path / "b" / ".." / "a" / "net.py"])
+    assert again.find("line").plugin.file == files[0]
+    assert again.rows_of_files() == {"line": {}}
+
+
 def test_code_that_a_plugin_imports_is_part_of_it(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(tmp_path)
     (tmp_path / "lab").mkdir()
@@ -101,6 +114,16 @@ def test_code_that_a_plugin_imports_is_part_of_it(tmp_path, monkeypatch):
         found = again
     for name in [name for name in sys.modules if name.partition(".")[0] == "lab"]:
         del sys.modules[name]
+
+
+def test_what_is_installed_beside_is_no_code_of_the_authors(tmp_path, monkeypatch):
+    libraries = tmp_path / "libraries"
+    (libraries / "vast-1.0.dist-info").mkdir(parents=True)
+    (libraries / "vast.py").write_text("import numpy\n")
+    monkeypatch.syspath_prepend(libraries)
+    found = discover([plugin(tmp_path, "import vast\n" + GOOD)]).find("line")
+    assert set(found.files) == {"mine"}
+    sys.modules.pop("vast", None)
 
 
 def test_a_plugin_that_changes_the_folder_changes_it_for_nobody(tmp_path, monkeypatch):

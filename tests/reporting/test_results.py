@@ -12,7 +12,7 @@ from harness.plugin_api.schedule import Schedule
 from harness.reporting.cost import training_cost
 from harness.training.cost import training_seconds
 
-VERSION_1 = Path(__file__).parents[1] / "execution" / "fixtures" / "demo-schema-1.tar.xz"
+VERSION_1 = Path(__file__).parents[1] / "store" / "fixtures" / "demo-schema-1.tar.xz"
 
 
 @pytest.fixture(scope="module")

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from skimage.color import rgb2hed
 
-from harness.data import phantom as phantom_module
 from harness.data.decode import decode_full_size
 from harness.data.manifest import TWICE_PUBLISHED_SLIDE, scan_folder
 from harness.data.official import official_list
 from harness.errors import UsageError
+from harness.synthetic import breakhis as phantom_module
 from harness.synthetic.breakhis import SyntheticSettings, write_synthetic_breakhis
 
 SMALL = SyntheticSettings(accessions=12, images=1, size=32)

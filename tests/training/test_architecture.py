@@ -5,12 +5,16 @@ from __future__ import annotations
 import enum
 import functools
 import json
+import logging
 import os
+import random
 import subprocess
 import sys
 import threading
+from collections import deque
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import timm
 import torch
@@ -31,6 +35,13 @@ class Slotted:
 
     def __init__(self, act: str) -> None:
         self.act = act
+
+
+class Private:
+    __slots__ = ("__act",)
+
+    def __init__(self, act: str) -> None:
+        self.__act = act
 
 
 def closure(act: str):
@@ -71,6 +82,13 @@ WAYS = {
     "bound method": lambda net, act: setattr(net, "f", Slotted(act).__init__),
     "hidden module": lambda net, act: setattr(net, "hidden", [nn.ReLU() if act == "relu" else nn.Tanh()]),
     "hidden weights": lambda net, act: setattr(net, "hidden", [constant(ord(act[0]))]),
+    "number of numpy": lambda net, act: setattr(net, "n", np.int64(ord(act[0]))),
+    "deque": lambda net, act: setattr(net, "n", deque([act])),
+    "generator": lambda net, act: setattr(net, "n", np.random.default_rng(ord(act[0]))),
+    "generator of Python": lambda net, act: setattr(net, "n", random.Random(ord(act[0]))),
+    "private slot": lambda net, act: setattr(net, "n", Private(act)),
+    "half precision": lambda net, act: setattr(net, "scale", torch.tensor(ord(act[0]), dtype=torch.bfloat16)),
+    "logger": lambda net, act: setattr(net, "log", logging.getLogger(act)),
     "no gradients": lambda net, act: net.c.requires_grad_(act == "relu"),
 }
 
@@ -100,6 +118,18 @@ def test_what_cannot_be_described_is_refused_by_name() -> None:
     net = nn.Sequential(nn.Conv2d(3, 8, 3))
     net[0].lock = threading.Lock()
     with pytest.raises(UsageError, match=r"0\.lock is a lock"):
+        describe_network(net)
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [np.array([object()]), torch.empty(2, device="meta"), torch.eye(2).to_sparse()],
+    ids=["objects", "meta", "sparse"],
+)
+def test_tensors_that_hold_nothing_to_compare_are_refused(odd: object) -> None:
+    net = nn.Sequential(nn.Conv2d(3, 8, 3))
+    net[0].odd = odd
+    with pytest.raises(UsageError, match="0 is a Conv2d"):
         describe_network(net)
 
 

@@ -211,3 +211,27 @@ def test_a_frozen_gate_may_be_fresh_while_it_changes_nothing(start):
     else:
         with pytest.raises(UsageError, match=r"0\.1\.scale"):
             refuse_fresh_frozen(network, fresh, ["0"], IMAGES)
+
+
+@pytest.mark.parametrize("names", [("student.", "teacher."), ("teacher.", "student.")])
+def test_two_networks_in_one_file_are_not_chosen_between(names):
+    state = {prefix + name: tensor for prefix in names for name, tensor in trained().items()}
+    with pytest.raises(UsageError, match=f"hold the network under '{names[0]}' and '{names[1]}'"):
+        load_by_name(batch_norms(), Weights(state), "6")
+    extra = {**state, **trained()}  # one under the network's own names leaves no doubt
+    assert load_by_name(batch_norms(), Weights(extra), "6") == ["6.weight", "6.bias"]
+
+
+def test_names_that_match_by_chance_do_not_keep_order_from_being_tried():
+    ours = nn.Sequential()
+    ours.add_module("body", nn.Sequential(*batch_norms()[:6]))
+    ours.add_module("head", nn.Linear(8, 2))
+    fresh = load_by_name(ours, Weights({f"x.{k}": v for k, v in trained().items()}, in_order=True), "head")
+    assert fresh == ["head.weight", "head.bias"]
+    assert is_loaded(ours.body)
+
+
+def test_a_buffer_that_nothing_learns_is_not_random():
+    network = batch_norms()
+    network[0].register_buffer("mean", torch.zeros(3))
+    refuse_fresh_frozen(network, ["0.mean"], ["0"], IMAGES)
