@@ -10,11 +10,12 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
-
-import pandas as pd
+from typing import TYPE_CHECKING, Any
 
 from harness.errors import EnvironmentMissingError
+
+if TYPE_CHECKING:
+    import pandas as pd  # whoever has a table to write has imported it
 
 NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS})
 """What the system says of a disk that is full or read-only."""

@@ -20,7 +20,6 @@ from pathlib import Path
 from typing import TypeVar
 
 import psutil
-import torch
 
 from harness.errors import DataError
 
@@ -195,6 +194,8 @@ def _prctl(option: int, value: int) -> None:
 def _become_helper() -> None:
     """Work with one thread of torch, leave Ctrl-C to the host, and end when the host has."""
     die_with_parent()
+    import torch  # noqa: PLC0415 - it is there in every helper, and the host may do without
+
     torch.set_num_threads(1)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_host, daemon=True).start()

@@ -10,7 +10,8 @@ import pytest
 
 from harness.cli.main import _exit_code
 from harness.data.official import official_list
-from harness.synthetic.breakhis import SyntheticSettings, write_synthetic_breakhis
+from harness.synthetic.breakhis import write_synthetic_breakhis
+from harness.synthetic.settings import SyntheticSettings
 
 # on a busy machine an example takes as long as it takes; no test asserts seconds
 hypothesis.settings.register_profile("harness", deadline=None)

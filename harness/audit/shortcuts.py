@@ -19,11 +19,11 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from harness.data.background import DARK_LEVEL, background_level
+from harness.data.options import StainMethod
 from harness.data.properties import mean_colour, sharpness, white_point
 from harness.data.stain import (
     PER_IMAGE,
     Macenko,
-    StainMethod,
     StainNormaliser,
     estimate_profile,
     is_swapped,
@@ -32,7 +32,8 @@ from harness.data.stain import (
 from harness.evaluation.estimators import estimators
 from harness.evaluation.resampling import draw_patients, resampled_interval
 from harness.processes import map_in_order
-from harness.protocol.protocols import PROTOCOLS, TEST, split_images
+from harness.protocol.names import TEST
+from harness.protocol.protocols import PROTOCOLS, split_images
 from harness.protocol.stains import by_slide, fitted_on_training
 
 AS_FILED = "file"

@@ -25,7 +25,8 @@ from harness.data.manifest import image_files, sha256_of_files
 from harness.data.pixels import pixel_store
 from harness.data.stain import Macenko, StainNormaliser
 from harness.data.texture import TextureRecipe, grey, lbp_histograms, texture_features
-from harness.synthetic.breakhis import SyntheticSettings, write_synthetic_breakhis
+from harness.synthetic.breakhis import write_synthetic_breakhis
+from harness.synthetic.settings import SyntheticSettings
 from harness.training.normalisation import Normalisation
 
 _HEIGHT = 460  # of BreakHis' files

@@ -18,9 +18,10 @@ from harness.data.names import CLASSES
 from harness.errors import UsageError
 from harness.planning.models import ModelEntry, model_entries
 from harness.plugin_api.discovery import discover
+from harness.plugin_api.schedule import ExecutionMode
 from harness.training.concurrent import TrainingSpec
 from harness.training.devices import describe_device, resolve_device, versions
-from harness.training.execution_modes import COMPILED, EAGER, EngineWish, resolve_engine
+from harness.training.execution_modes import COMPILED, EAGER, resolve_engine
 from harness.training.loop import resolve_precision
 from harness.training.torch_model import TorchModel
 
@@ -84,7 +85,7 @@ def data(images: int, size: int, rounds: int, seconds: float, out: Path | None, 
 def _order(entry: ModelEntry, config: RunConfig, device: torch.device) -> TrainingSpec:
     if not issubclass(entry.registered.model, TorchModel):
         raise UsageError(f"model '{entry.label}' is not trained in steps - leave it out with --models")
-    fastest: EngineWish = COMPILED if device.type == "cuda" else EAGER
+    fastest: ExecutionMode = COMPILED if device.type == "cuda" else EAGER
     return TrainingSpec(
         entry.registered.plugin,
         entry.registered.model.name,

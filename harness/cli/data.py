@@ -9,16 +9,13 @@ from typing import Any
 
 import click
 
-from harness.audit.report import render_audit
-from harness.audit.survey import audit_folder
 from harness.cli.display import Display
 from harness.data.fetch import fetch, render_fetch
 from harness.data.verify import render_report, verify_folder
 from harness.errors import DataError
 from harness.locations import data_folder
 from harness.settings import parse_settings
-from harness.synthetic.breakhis import SyntheticSettings, write_synthetic_breakhis
-from harness.synthetic.sources import write_synthetic_lung, write_synthetic_natural
+from harness.synthetic.settings import SyntheticSettings
 
 
 @click.group("data")
@@ -45,6 +42,9 @@ def verify(folder: Path, *, as_json: bool) -> None:
 @click.option("--json", "as_json", is_flag=True, help="For programs, with every image that was found.")
 def audit(folder: Path, *, seed: int, figures: Path | None, as_json: bool) -> None:
     """Look in FOLDER (BreakHis or LC25000) for copies, odd images, splits that divide them, and shortcuts."""
+    from harness.audit.report import render_audit  # noqa: PLC0415 - scikit-learn and torch, for this command alone
+    from harness.audit.survey import audit_folder  # noqa: PLC0415
+
     with Display() as display:
         message = lambda done, total: display.progress("looking at images", done, total)  # noqa: E731
         report = audit_folder(folder, seed, message, figures)
@@ -74,6 +74,9 @@ def fetch_dataset(dataset: Any, out: Path | None, url: str | None) -> None:
 @click.option("--seed", type=int, help="Another seed is another set.  [default: 0]")
 def phantom(folder: Path, kind: str, **wishes: Any) -> None:
     """Write generated H&E-like slides to FOLDER, in the official tree."""
+    from harness.synthetic.breakhis import write_synthetic_breakhis  # noqa: PLC0415 - torch, for this command alone
+    from harness.synthetic.sources import write_synthetic_lung, write_synthetic_natural  # noqa: PLC0415
+
     given = {name: value for name, value in wishes.items() if value is not None}
     settings = parse_settings(SyntheticSettings, given, "phantom")
     with Display() as display:

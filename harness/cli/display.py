@@ -4,24 +4,20 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
-import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
-from harness.plugin_api.model import EpochReport
+from harness.plugin_api.schedule import FINAL_STAGE
 from harness.store.cells import Cell
 from harness.text import duration, printable
-from harness.training.torch_model import FINAL_STAGE
+
+if TYPE_CHECKING:
+    from harness.plugin_api.model import EpochReport  # torch, which only runs need
 
 _PLAIN_SECONDS = 30.0
-
-
-def note(message: str) -> None:
-    """Print what a person should know, where no display is at work."""
-    click.echo(printable(f"note: {message}"), err=True)
 
 
 class Display:

@@ -9,20 +9,22 @@ from typing import Any
 import click
 
 from harness.cache import Cache
-from harness.cli.display import Display, note
+from harness.cli.display import Display
+from harness.cli.notes import note
 from harness.config.run_config import RunConfig, StudyKind, load_config, parse_config
 from harness.execution.estimate import estimate_run, render_estimate
 from harness.execution.local_executor import Outcome
 from harness.execution.runner import execute
 from harness.locations import cache_folder, data_folder, results_folder
-from harness.planning.images import scan_images
 from harness.planning.plan import prepare_run
+from harness.planning.scan import scan_images
 from harness.planning.splits import divide
 from harness.plugin_api.discovery import PluginHost, discover
 from harness.reporting.publish import publish
-from harness.reporting.study import begin_study, publish_study
+from harness.reporting.study import publish_study
 from harness.reporting.table import render
 from harness.store.run_store import TRACEBACK, RunStore
+from harness.store.study import begin_study
 from harness.text import printable
 
 

@@ -10,11 +10,11 @@ import click
 from tabulate import tabulate
 
 from harness.cache import Cache
-from harness.cli.display import note
+from harness.cli.notes import note
 from harness.config.run_config import load_config, parse_config
 from harness.data.layout import layout_notes
 from harness.locations import cache_folder
-from harness.planning.images import scan_images
+from harness.planning.scan import scan_images
 from harness.planning.splits import Division, divide
 from harness.protocol.fingerprint import describe_splits, split_fingerprint
 from harness.text import printable

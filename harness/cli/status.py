@@ -8,10 +8,10 @@ from pathlib import Path
 import click
 from tabulate import tabulate
 
-from harness.planning.status import RunStatus, read_provenance, read_status
-from harness.plugin_api.discovery import discover
-from harness.reporting.study import read_study
-from harness.store.run_store import RunStore
+from harness.planning.status import RunStatus, read_status
+from harness.reporting.provenance import read_provenance
+from harness.store.run_folder import RunFolder
+from harness.store.study import read_study
 from harness.text import duration, printable
 
 
@@ -27,13 +27,13 @@ def command(run: Path, *, provenance: bool, as_json: bool) -> None:
     if provenance:
         _print_provenance(run, as_json=as_json)
         return
-    host, study = discover(), read_study(run)
+    study = read_study(run)
     if study is None:
-        status = read_status(RunStore(run), host)
+        status = read_status(RunFolder(run))
         click.echo(json.dumps(status.to_json(), indent=1) if as_json else _render(status))
         return
-    stores = study.runs
-    begun = {name: read_status(store, host) for name, store in stores.items() if (store.folder / "run.json").is_file()}
+    stores = {name: RunFolder(folder) for name, folder in study.runs.items()}
+    begun = {name: read_status(store) for name, store in stores.items() if (store.folder / "run.json").is_file()}
     if as_json:
         click.echo(json.dumps({name: status.to_json() for name, status in begun.items()}, indent=1))
         return
@@ -43,7 +43,8 @@ def command(run: Path, *, provenance: bool, as_json: bool) -> None:
 
 def _print_provenance(run: Path, *, as_json: bool) -> None:
     study = read_study(run)
-    stores = study.runs if study else {".": RunStore(run)}
+    folders = study.runs if study else {".": run}
+    stores = {name: RunFolder(folder) for name, folder in folders.items()}
     chains = {name: read_provenance(store) for name, store in stores.items()}
     if as_json:
         click.echo(json.dumps(chains if study else chains["."], indent=1))

@@ -8,10 +8,11 @@ import click
 
 from harness.errors import UsageError
 from harness.reporting.publish import publish
-from harness.reporting.study import publish_study, read_study
+from harness.reporting.study import publish_study
 from harness.reporting.table import FORMATS, Format, render
 from harness.reporting.tables import TABLES
 from harness.store.run_store import RunStore
+from harness.store.study import read_study
 
 
 @click.command("tables")
@@ -25,7 +26,7 @@ def command(run: Path, which: str, how: Format) -> None:
     """
     if study := read_study(run):
         if which != "all":
-            runs = ", ".join(str(store.folder) for store in study.runs.values())
+            runs = ", ".join(map(str, study.runs.values()))
             raise UsageError(f"{run} holds a study, which has one table - ask one of its runs: {runs}")
         click.echo(render(publish_study(study), how), nl=False)
         return

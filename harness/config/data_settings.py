@@ -7,11 +7,9 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from harness.data.decode import Resize
-from harness.data.manifest import DuplicatePolicy
-from harness.data.stain import StainMethod
+from harness.data.options import DuplicatePolicy, Resize, StainMethod
 from harness.settings import Settings
-from harness.synthetic.breakhis import SyntheticSettings
+from harness.synthetic.settings import SyntheticSettings
 
 
 class DataSettings(Settings):

@@ -13,10 +13,9 @@ from harness.config.data_settings import DataSettings, PixelSettings, SourceSett
 from harness.config.overrides import VARIANTS, parse_override, set_key
 from harness.config.strict_yaml import MAX_BYTES, parse_yaml
 from harness.errors import ConfigError, did_you_mean
-from harness.plugin_api.schedule import Schedule
-from harness.protocol.protocols import PROTOCOLS, ProtocolName
+from harness.plugin_api.schedule import ExecutionMode, Schedule
+from harness.protocol.names import LEAKY_PROTOCOLS, ProtocolName
 from harness.settings import Settings, parse_settings
-from harness.training.execution_modes import EngineWish
 
 _SHIPPED = "harness_configs"
 _TAKES_THE_PLACE_OF = {"protocol": ("protocols",), "protocols": ("protocol", VARIANTS), VARIANTS: ("protocols",)}
@@ -97,7 +96,7 @@ class RunConfig(Settings):
         tuple[Literal[40, 100, 200, 400], ...], Field(min_length=1), AfterValidator(_distinct)
     ] = (40, 100, 200, 400)
     device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:[0-9]{1,3})?)$")] = "auto"
-    engine: EngineWish = "auto"
+    engine: ExecutionMode = "auto"
     threads: int = Field(1, ge=1, le=1024)
     checkpoint_minutes: float = Field(10.0, gt=0, le=1e6)
     cell_seconds: float | None = Field(None, gt=0, le=_MOST_SECONDS)
@@ -136,7 +135,7 @@ class RunConfig(Settings):
 
     def _under(self, protocol: ProtocolName) -> RunConfig:
         """Return the config of one of its protocols; only a protocol that leaks by design keeps its leave to leak."""
-        allowed = self.allow_leak and PROTOCOLS[protocol].leaks
+        allowed = self.allow_leak and protocol in LEAKY_PROTOCOLS
         return self.model_copy(update={"protocol": protocol, "protocols": None, "allow_leak": allowed})
 
     def _varied(self, name: str, overrides: dict[str, Any]) -> RunConfig:

@@ -8,7 +8,6 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import torch
@@ -18,10 +17,9 @@ from torchvision.transforms.v2 import functional as transforms
 
 from harness.data.encoded import MAX_FILE_BYTES, encoded_fault
 from harness.data.jpeg import jpeg_warnings
+from harness.data.options import Resize
 from harness.data.stain import StainNormaliser
 from harness.errors import DataError
-
-Resize = Literal["squash", "crop"]
 
 
 @dataclass(frozen=True)
@@ -76,6 +74,15 @@ def decode_full_size(path: Path) -> torch.Tensor:
         DataError: The file cannot be read, or there is not enough memory for it.
     """
     return decode_bytes(read_image_file(path))
+
+
+def decoding_fault(path: Path) -> str | None:
+    """Say why a file does not decode as an image, or return None where it does."""
+    try:
+        decode_full_size(path)
+    except RuntimeError as error:
+        return str(error)
+    return None
 
 
 def read_image_file(path: Path) -> bytes:

@@ -8,11 +8,12 @@ import stat
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import pandas as pd
 
 from harness.data.names import MAGNIFICATIONS, parse_stem
+from harness.data.options import DuplicatePolicy
 from harness.errors import DataError
 
 IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg"})
@@ -21,7 +22,6 @@ TWICE_PUBLISHED_SLIDE = "14-13412"
 
 _MAX_DEPTH = 100
 
-DuplicatePolicy = Literal["drop-dc", "drop-lc", "keep"]
 USED, DROPPED, REPEATED, UNPARSED, DAMAGED = "used", "dropped", "repeated", "unparsed", "damaged"
 COLUMNS = ("name", "file", "slide", "accession", "type", "magnification", "label", "sha256", "size", "state")
 

@@ -14,13 +14,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-StainMethod = Literal["none", "macenko", "published", "fitted", "slide", "reinhard", "white-balance"]
-"""How colours are normalised; see :class:`~harness.config.data_settings.PixelSettings`."""
+from harness.data.options import StainMethod
 
 Colour = tuple[float, float, float]
 

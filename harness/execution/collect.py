@@ -11,13 +11,13 @@ from numpy.typing import NDArray
 
 from harness.data.names import CLASSES
 from harness.errors import CellError
+from harness.evaluation.cell_metrics import measure
 from harness.evaluation.convergence import find_convergence
-from harness.evaluation.metrics import measure
 from harness.planning.models import ModelEntry
 from harness.plugin_api.model import EpochReport
-from harness.protocol.protocols import TEST, VALIDATION
+from harness.plugin_api.schedule import FINAL_STAGE
+from harness.protocol.names import TEST, VALIDATION
 from harness.store.cells import Cell
-from harness.training.torch_model import FINAL_STAGE
 from harness.workers.messages import Fitted
 
 _TOLERANCE = 1e-3

@@ -15,7 +15,7 @@ from harness.planning.plan import Run, pending_cells
 from harness.plugin_api.model import Throughput
 from harness.plugin_api.schedule import Schedule
 from harness.protocol.fingerprint import split_fingerprint
-from harness.protocol.protocols import SIDES
+from harness.protocol.names import SIDES
 from harness.store.cells import Cell
 from harness.store.run_store import RunStore
 from harness.text import duration

@@ -22,12 +22,13 @@ from harness.planning.observer import Observer
 from harness.planning.plan import Run, job_of
 from harness.plugin_api.model import EpochReport
 from harness.processes import uninterrupted
-from harness.protocol.protocols import TEST, TRAIN, VALIDATION
+from harness.protocol.names import TEST, TRAIN, VALIDATION
 from harness.protocol.splitter import hash_rank
 from harness.store.artifacts import SavingFolder
 from harness.store.cells import Cell, slug
 from harness.store.keys import hash_of
-from harness.store.run_store import DONE, FAILED, RunStore
+from harness.store.run_folder import DONE, FAILED
+from harness.store.run_store import RunStore
 from harness.text import duration
 from harness.training.calibration import CALIBRATION_VERSION
 from harness.training.devices import describe_device, list_devices, versions

@@ -14,7 +14,8 @@ from harness.planning.observer import Observer
 from harness.planning.plan import Run, pending_cells
 from harness.processes import adopt_orphans
 from harness.store.keys import hash_of, what_changed
-from harness.store.run_store import DONE, RunStore
+from harness.store.run_folder import DONE
+from harness.store.run_store import RunStore
 from harness.training.devices import describe_device, git_commit, versions
 
 

@@ -9,8 +9,9 @@ import pandas as pd
 
 from harness.cache import Cache
 from harness.config.run_config import RunConfig
+from harness.data.options import StainMethod
 from harness.data.pixels import PixelStore, painted_store, stain_profiles
-from harness.data.stain import Macenko, StainMethod
+from harness.data.stain import Macenko
 from harness.errors import DataError
 from harness.planning.splits import Division
 from harness.protocol.stains import by_slide, fitted_on_training

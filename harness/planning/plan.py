@@ -16,15 +16,17 @@ from harness.data.names import CLASSES
 from harness.planning.cell_keys import cell_rows, key_parts, plan_cells
 from harness.planning.comparison import comparison_parts, refuse_other_comparison
 from harness.planning.fold_pixels import DecodedRun, pixels_of_folds
-from harness.planning.images import ImageSet, decode_images, scan_images
+from harness.planning.images import decode_images
 from harness.planning.models import ModelEntry, model_entries
 from harness.planning.observer import Observer
+from harness.planning.scan import ImageSet, scan_images
 from harness.planning.sources import decode_sources, starting_needs
 from harness.planning.splits import Division, divide, refuse_empty_sides, refuse_leaky_protocol
 from harness.plugin_api.discovery import PluginHost
 from harness.store.cells import Cell
 from harness.store.keys import what_changed
-from harness.store.run_store import DONE, RunStore
+from harness.store.run_folder import DONE
+from harness.store.run_store import RunStore
 from harness.training.devices import list_devices, resolve_device
 from harness.training.execution_modes import resolve_engine
 from harness.training.loop import resolve_precision

@@ -17,8 +17,8 @@ from harness.data.sources import HELD_OUT_SIDES, SourceManifest, scan_source
 from harness.data.stain import PER_IMAGE, Macenko
 from harness.errors import DataError
 from harness.locations import data_folder
-from harness.planning.images import Progress, named_progress
 from harness.planning.models import ModelEntry
+from harness.planning.scan import Progress, named_progress
 from harness.store.keys import hash_of
 from harness.synthetic.sources import write_synthetic_lung, write_synthetic_natural
 from harness.workers.messages import ImageRows, LabeledRows, SourceRows

@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
+import json
 import socket
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
+from importlib.metadata import PackageNotFoundError, version
 from statistics import fmean
 from typing import Any
 
 import psutil
 
 from harness.config.run_config import RunConfig, parse_config
-from harness.errors import HarnessError
-from harness.planning.models import model_entries
-from harness.plugin_api.discovery import PluginHost
+from harness.plugin_api.imports import file_digests, own_files, source_hash
 from harness.store.cells import Cell
 from harness.store.keys import hash_of
-from harness.store.run_store import DONE, FAILED, RunStore
+from harness.store.run_folder import DONE, FAILED, RunFolder
 from harness.training.version import TRAINING_VERSION
 
 
@@ -48,8 +48,10 @@ class RunStatus:
         return {"schema_version": 1, "counts": self.counts, "seconds_left": self.seconds_left, "cells": cells}
 
 
-def read_status(store: RunStore, host: PluginHost) -> RunStatus:
-    """Read a run folder and hold its cells against the plugins as they are now.
+def read_status(store: RunFolder) -> RunStatus:
+    """Read a run folder and hold its cells against its config and the plugins' files as they are now.
+
+    No plugin is imported: what its import would bring in is known from its files.
 
     Raises:
         DataError: No run there.
@@ -58,7 +60,7 @@ def read_status(store: RunStore, host: PluginHost) -> RunStatus:
     config = parse_config(run["config"], "run.json")
     damage, active = store.find_damage(thorough=False), store.read_active()
     stored = store.read_cells(without=damage)
-    now = _current_parts(config, host)
+    sources: dict[str, str | None] = {}
     cells = [
         Cell(label, magnification, fold, seed)
         for label in config.models
@@ -69,64 +71,63 @@ def read_status(store: RunStore, host: PluginHost) -> RunStatus:
     rows = [
         CellStatus(cell.name, "damaged", damage[cell.name])
         if cell.name in damage
-        else _status(cell, stored.get(cell.name), active.get(cell.name), now)
+        else _status(
+            cell, stored.get(cell.name), active.get(cell.name), lambda record: _changes(config, record, sources)
+        )
         for cell in cells
     ]
     return RunStatus(rows, _seconds_left(rows, cells, stored))
 
 
-def read_provenance(store: RunStore) -> dict[str, list[dict[str, Any]]]:
-    """Return where the weights of each model's finished cells come from.
+def _changes(config: RunConfig, record: Mapping[str, Any], sources: dict[str, str | None]) -> list[str]:
+    """Name what has changed since a cell was finished, as far as the config and the plugin's files tell.
 
-    Returns:
-        By label: each chain of ``steps``, first stage first, how many ``cells`` have it (usually there is one chain a
-        model), and what the model told of its networks after each stage, the mean over those cells.
-
-    Raises:
-        DataError: No run there.
+    Args:
+        config: The run's.
+        record: The cell's.
+        sources: Hashes that have been computed already, by package.
     """
-    chains: dict[str, dict[tuple[str, ...], list[dict[str, Any]]]] = {}
-    for record in store.require().read_cells().values():
-        if record["state"] == DONE:
-            chains.setdefault(record["model"], {}).setdefault(tuple(record["provenance"]), []).append(record)
-    return {
-        label: [
-            {"steps": list(steps), "cells": len(records), "inspection": mean_inspection(records)}
-            for steps, records in found.items()
-        ]
-        for label, found in sorted(chains.items())
+    plugin, (wanted, options) = record["plugin"], config.model_of(record["model"])
+    given = json.loads(json.dumps(options, default=str))
+    parts = {
+        "plugin": wanted.rpartition(":")[2] == plugin["model"] and _is_as_recorded(record, sources),
+        "options": all(record["options"].get(name) == value for name, value in given.items()),
+        "training version": record["key_parts"].get("training version") == str(TRAINING_VERSION),
     }
+    return [name for name, unchanged in parts.items() if not unchanged]
 
 
-def mean_inspection(records: Iterable[Mapping[str, Any]]) -> dict[str, dict[str, float]]:
-    """Average what cells of a model tell of their networks, by stage and name."""
-    found: dict[str, dict[str, list[float]]] = {}
-    for record in records:
-        for stage, figures in record.get("inspection", {}).items():
-            for name, value in figures.items():
-                found.setdefault(stage, {}).setdefault(name, []).append(value)
-    return {stage: {name: fmean(values) for name, values in figures.items()} for stage, figures in found.items()}
+def _is_as_recorded(record: Mapping[str, Any], sources: dict[str, str | None]) -> bool:
+    """Whether the files of a cell's plugin are what they were; nothing of it is imported."""
+    plugin = record["plugin"]
+    package = next(iter(plugin.get("files", {})), "").partition(".")[0]
+    if package not in sources:
+        files = own_files(package) if package else {}
+        sources[package] = source_hash(file_digests(files)) if files else None
+    now = f"{sources[package]} {_installed_version(plugin['distribution'])} {plugin['model']}"
+    return bool(record["key_parts"].get("plugin") == hash_of(now))
 
 
-def _current_parts(config: RunConfig, host: PluginHost) -> dict[str, dict[str, str]]:
-    """The parts of each model's cell key that can be known without images; none for a model that is not there."""
-    parts: dict[str, dict[str, str]] = {}
-    for label in config.models:
-        try:
-            (entry,) = model_entries(config.with_models([label]), host)
-        except HarnessError:
-            continue
-        registered = entry.registered
-        parts[label] = {
-            "plugin": hash_of(f"{registered.source} {registered.distribution} {registered.model.name}"),
-            "options": hash_of(hash_of(entry.options)),
-            "training version": str(TRAINING_VERSION),
-        }
-    return parts
+def _installed_version(distribution: str) -> str:
+    """Return ``name version`` of a distribution as it is installed now."""
+    name = distribution.partition(" ")[0]
+    try:
+        return f"{name} {version(name)}"
+    except PackageNotFoundError:
+        return name
+
+
+def _is_installed(record: Mapping[str, Any]) -> bool:
+    """Whether the plugin of a cell is there; a plugin file is wherever the run was told it is."""
+    distribution = record["plugin"]["distribution"]
+    return distribution != "file" and " " in _installed_version(distribution)
 
 
 def _status(
-    cell: Cell, record: dict[str, Any] | None, active: dict[str, Any] | None, now: dict[str, dict[str, str]]
+    cell: Cell,
+    record: dict[str, Any] | None,
+    active: dict[str, Any] | None,
+    changes: Callable[[Mapping[str, Any]], list[str]],
 ) -> CellStatus:
     if active is not None and _lives(active):
         return CellStatus(cell.name, "running", f"epoch {active['epoch']}, pid {active['pid']} on {active['host']}")
@@ -134,14 +135,12 @@ def _status(
         return CellStatus(cell.name, "missing", "")
     if record["state"] == FAILED:
         return CellStatus(cell.name, "failed", record["error"]["reason"])
-    if cell.label not in now:
-        return CellStatus(cell.name, "done", "its plugin is not installed now")
-    changed = [name for name, part in now[cell.label].items() if record["key_parts"].get(name) != part]
-    return (
-        CellStatus(cell.name, "stale", f"changed since: {', '.join(changed)}")
-        if changed
-        else CellStatus(cell.name, DONE, "")
-    )
+    if not _is_installed(record):
+        return CellStatus(cell.name, DONE, "its plugin is not installed now")
+    changed = changes(record)
+    if changed:
+        return CellStatus(cell.name, "stale", f"changed since: {', '.join(changed)}")
+    return CellStatus(cell.name, DONE, "")
 
 
 def _lives(active: dict[str, Any]) -> bool:

@@ -6,7 +6,6 @@ import contextlib
 import hashlib
 import importlib
 import importlib.util
-import json
 import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -17,7 +16,7 @@ import pluggy
 
 from harness.errors import PluginError, UsageError, did_you_mean
 from harness.plugin_api import hookspecs
-from harness.plugin_api.imports import file_digests, package_files
+from harness.plugin_api.imports import file_digests, own_files, source_hash
 from harness.plugin_api.installed import VARIABLE, installed_plugins
 from harness.plugin_api.model import Model
 
@@ -82,7 +81,7 @@ class LoadedPlugin:
     @property
     def source(self) -> str:
         """sha256 over the files."""
-        return hashlib.sha256(json.dumps(sorted(self.files.items())).encode()).hexdigest()
+        return source_hash(self.files)
 
     def refuse_other_source(self, source: str) -> LoadedPlugin:
         """Return itself if it is the plugin that a run was begun with.
@@ -266,9 +265,6 @@ def _check_model(model: type[Model], models: dict[str, type[Model]]) -> None:
 
 
 def _own_files(reference: PluginReference) -> dict[str, Path]:
-    """List the file, or every Python file of the package that an entry point's module belongs to, by module name."""
     if reference.file is not None:
         return {reference.file.stem: reference.file}
-    name = str(reference.module).partition(".")[0]
-    top = importlib.import_module(name)
-    return package_files(getattr(top, "__path__", []), name) or {name: Path(str(top.__file__))}
+    return own_files(str(reference.module))

@@ -11,9 +11,10 @@ import ast
 import functools
 import hashlib
 import importlib.util
+import json
 import sys
 import sysconfig
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from harness.errors import PluginError
@@ -45,10 +46,25 @@ def file_digests(own: Mapping[str, Path]) -> dict[str, str]:
     return {name: hashlib.sha256(_content(file)).hexdigest() for name, file in found.items()}
 
 
-def package_files(folders: Iterable[str], package: str) -> dict[str, Path]:
-    """List the Python files of a package by module name."""
-    files = sorted((file, Path(folder)) for folder in folders for file in Path(folder).rglob("*.py"))
-    return {_module_name(file.relative_to(folder), package): file for file, folder in files}
+def own_files(module: str) -> dict[str, Path]:
+    """List every Python file of the package that a module belongs to, by module name; nothing of it is imported.
+
+    Returns:
+        The module's own file where it belongs to no package; nothing where there is no such module.
+    """
+    name = module.partition(".")[0]
+    spec = importlib.util.find_spec(name)
+    if spec is None:
+        return {}
+    places = spec.submodule_search_locations or ()
+    found = sorted((file, Path(folder)) for folder in places for file in Path(folder).rglob("*.py"))
+    files = {_module_name(file.relative_to(folder), name): file for file, folder in found}
+    return files or {name: Path(str(spec.origin))}
+
+
+def source_hash(files: Mapping[str, str]) -> str:
+    """Return sha256 over the files that make a plugin what it is, from :func:`file_digests`."""
+    return hashlib.sha256(json.dumps(sorted(files.items())).encode()).hexdigest()
 
 
 def _module_name(below: Path, package: str) -> str:

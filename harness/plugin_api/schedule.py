@@ -8,6 +8,12 @@ from pydantic import Field
 
 from harness.settings import Settings
 
+ExecutionMode = Literal["auto", "eager", "captured", "compiled"]
+"""How training steps are executed; ``auto`` is what suits the device."""
+
+FINAL_STAGE = "final"
+"""What histories call the training on the data set itself; stages before it have names of their own."""
+
 
 class Schedule(Settings):
     """How long and how to train; the defaults are the paper's (its table 2), and where it is silent, stated choices.

@@ -7,7 +7,7 @@ import hashlib
 import pandas as pd
 
 from harness.protocol.gate import find_leak
-from harness.protocol.protocols import SIDES
+from harness.protocol.names import SIDES
 
 
 def split_fingerprint(splits: pd.DataFrame) -> str:

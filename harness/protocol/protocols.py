@@ -11,11 +11,8 @@ import pandas as pd
 from harness.data.names import CLASSES
 from harness.data.official import OFFICIAL_FOLDS, official_list
 from harness.errors import SplitError
+from harness.protocol.names import LEAKY_PROTOCOLS, TEST, TRAIN, VALIDATION, ProtocolName
 from harness.protocol.splitter import deal_groups
-
-TRAIN, VALIDATION, TEST = "train", "validation", "test"
-SIDES = (TRAIN, VALIDATION, TEST)
-ProtocolName = Literal["accession-5fold", "slide-5fold", "official5", "holdout", "paper-random"]
 
 _FIVE = range(5)
 # One 7:1:2 split is a block of ten places. Test and validation places are spread over it, so that a last block that is
@@ -34,7 +31,6 @@ class Protocol:
         folds: The folds' numbers.
         cross_validates: True where every image is tested once per seed, so that predictions are pooled over folds;
             False for hold-outs, whose figures are averaged.
-        leaks: True where patients stand on two sides by design.
         divide: From used images and a seed to ``image fold side``, one row an image and fold.
     """
 
@@ -43,8 +39,12 @@ class Protocol:
     group: Literal["accession", "slide"]
     folds: tuple[int, ...]
     cross_validates: bool
-    leaks: bool
     divide: Callable[[pd.DataFrame, int], pd.DataFrame]
+
+    @property
+    def leaks(self) -> bool:
+        """True where patients stand on two sides by design."""
+        return self.name in LEAKY_PROTOCOLS
 
 
 def split_images(protocol: Protocol, images: pd.DataFrame, seeds: tuple[int, ...]) -> pd.DataFrame:
@@ -129,7 +129,6 @@ PROTOCOLS: dict[str, Protocol] = {
             "accession",
             tuple(_FIVE),
             cross_validates=True,
-            leaks=False,
             divide=_five_folds("accession"),
         ),
         Protocol(
@@ -138,7 +137,6 @@ PROTOCOLS: dict[str, Protocol] = {
             "slide",
             tuple(_FIVE),
             cross_validates=True,
-            leaks=False,
             divide=_five_folds("slide"),
         ),
         Protocol(
@@ -147,7 +145,6 @@ PROTOCOLS: dict[str, Protocol] = {
             "slide",
             OFFICIAL_FOLDS,
             cross_validates=False,
-            leaks=False,
             divide=_official,
         ),
         Protocol(
@@ -156,7 +153,6 @@ PROTOCOLS: dict[str, Protocol] = {
             "accession",
             (0,),
             cross_validates=False,
-            leaks=False,
             divide=_holdout,
         ),
         Protocol(
@@ -165,7 +161,6 @@ PROTOCOLS: dict[str, Protocol] = {
             "accession",
             (0,),
             cross_validates=False,
-            leaks=True,
             divide=_paper_random,
         ),
     )

@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 
 from harness.data.stain import Macenko, StainNormaliser, StainProfile, median_profile
-from harness.protocol.protocols import TRAIN
+from harness.protocol.names import TRAIN
 
 
 def by_slide(images: pd.DataFrame) -> dict[str, StainNormaliser]:

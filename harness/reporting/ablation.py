@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from harness.evaluation.resampling import Interval
-from harness.planning.status import mean_inspection
+from harness.reporting.provenance import mean_inspection
 from harness.reporting.results import Results
 from harness.reporting.study_models import (
     RunModel,

@@ -10,9 +10,9 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from harness.plugin_api.schedule import FINAL_STAGE
 from harness.reporting.results import Results
 from harness.text import printable
-from harness.training.torch_model import FINAL_STAGE
 
 _STYLE: dict[Any, Any] = {
     "figure.figsize": (7.0, 4.2),

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
+from typing import Any
 
-from harness.durable import write_text
+from harness.durable import write_json, write_text
 from harness.errors import DataError
-from harness.reporting.figures import FIGURES, image_bytes
-from harness.reporting.results import read_results
+from harness.reporting.results import Results, read_results
 from harness.reporting.table import Format, Table, render
 from harness.reporting.tables import TABLES
+from harness.store.keys import hash_of
 from harness.store.run_store import RunStore
+from harness.store.schema import MAX_JSON_BYTES, parse_json, read_file
 
+_DRAWN = "drawn.json"
 KEPT_FORMATS: tuple[Format, ...] = ("md", "csv", "tex")
 
 
@@ -27,13 +31,38 @@ def publish(store: RunStore) -> dict[int, Table]:
     for number, table in made.items():
         for how in KEPT_FORMATS:
             write_text(tables / f"table{number}.{how}", render(table, how))
+    _draw_figures(results, figures, hash_of([record.get("sha256") for record in store.read_cells().values()]))
+    return made
+
+
+def _draw_figures(results: Results, folder: Path, inputs: str) -> None:
+    """Draw the figures, unless they are there as they were drawn from the same cells: drawing takes seconds."""
+    record = folder / _DRAWN
+    if _known(record) == {"inputs": inputs, "files": _checksums(folder)}:
+        return
+    from harness.reporting.figures import FIGURES, image_bytes  # noqa: PLC0415 - matplotlib, for whoever draws
+
     for number, draw in FIGURES.items():
         if (figure := draw(results)) is not None:
             for ending in ("png", "svg"):
-                file = figures / f"figure{number}.{ending}"
+                file = folder / f"figure{number}.{ending}"
                 file.unlink(missing_ok=True)  # a folder from elsewhere may hold a link in its place
                 file.write_bytes(image_bytes(figure, ending))
-    return made
+    record.unlink(missing_ok=True)
+    write_json(record, {"inputs": inputs, "files": _checksums(folder)})
+
+
+def _known(record: Path) -> dict[str, Any] | None:
+    try:
+        content = read_file(record, MAX_JSON_BYTES)
+        return None if content is None else parse_json(content, record)
+    except DataError:
+        return None
+
+
+def _checksums(folder: Path) -> dict[str, str]:
+    drawn = sorted(path for path in folder.glob("figure*") if path.is_file() and not path.is_symlink())
+    return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in drawn}
 
 
 def own_folder(folder: Path) -> Path:

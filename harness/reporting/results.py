@@ -11,12 +11,13 @@ import pandas as pd
 from harness.data.manifest import TWICE_PUBLISHED_SLIDE, USED, used_images
 from harness.errors import ComparisonError, DataError
 from harness.evaluation.convergence import find_convergence
-from harness.protocol.protocols import TEST, TRAIN, VALIDATION
+from harness.plugin_api.schedule import FINAL_STAGE
+from harness.protocol.names import TEST, TRAIN, VALIDATION
 from harness.reporting.paper import recipe_deviations
 from harness.store.cells import Cell
-from harness.store.run_store import DONE, RunStore
+from harness.store.run_folder import DONE
+from harness.store.run_store import RunStore
 from harness.store.schema import SHARED_PARTS
-from harness.training.torch_model import FINAL_STAGE
 
 CELL = ("model", "magnification", "fold", "seed")
 _TESTED = (VALIDATION, TEST)

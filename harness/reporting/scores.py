@@ -11,7 +11,7 @@ import pandas as pd
 from harness.evaluation.estimators import Estimator, estimators
 from harness.evaluation.resampling import Patients, draw_patients, resampled_interval
 from harness.evaluation.threshold import DEFAULT_THRESHOLD, with_chosen_thresholds
-from harness.protocol.protocols import TEST, VALIDATION
+from harness.protocol.names import TEST, VALIDATION
 from harness.reporting.results import Results
 
 CHOSEN = "_chosen"

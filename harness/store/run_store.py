@@ -1,4 +1,4 @@
-"""The run folder: what a run is, on disk. Everything appears whole or not at all: written beside, then renamed."""
+"""A run folder with its tables, read and written: whole or not at all, written beside and then renamed."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import contextlib
 import json
 import shutil
 import tempfile
-from collections.abc import Container, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ import pyarrow as pa
 from harness.durable import cannot_write, flush, write_json, write_parquet, write_text
 from harness.errors import CellError, DataError
 from harness.store.artifacts import SavingFolder, collect
-from harness.store.checksums import RECORD, TABLES, find_fault, with_checksums
+from harness.store.checksums import RECORD, TABLES, with_checksums
 from harness.store.columns import (
     HISTORY,
     MANIFEST,
@@ -28,24 +28,18 @@ from harness.store.columns import (
     table_frame,
 )
 from harness.store.lock import OnWait, hold
+from harness.store.run_folder import SCHEMA_VERSION, RunFolder
 from harness.store.schema import (
-    MAX_JSON_BYTES,
-    ActiveRecord,
     check_cell,
-    check_record,
-    check_run,
-    parse_json,
     read_file,
 )
 
-SCHEMA_VERSION = 2
 TRACEBACK = "traceback.txt"
-DONE, FAILED = "done", "failed"
 SAVED = "saved"
 _ROOM_BYTES = 1 << 20
 
 
-class RunStore:
+class RunStore(RunFolder):
     """Reads and writes one run folder.
 
     Args:
@@ -53,24 +47,8 @@ class RunStore:
     """
 
     def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self._cells = folder / "cells"
-        self._active = folder / "active"
+        super().__init__(folder)
         self._checkpoints = folder / "checkpoints"
-
-    def require(self) -> RunStore:
-        """Return itself if there is a run in the folder.
-
-        Raises:
-            DataError: There is none.
-        """
-        if not (self.folder / "run.json").is_file():
-            below = ", ".join(str(path.parent) for path in sorted(self.folder.glob("*/run.json")))
-            raise DataError(
-                f"no run in {self.folder}: run.json is not there - "
-                + (f"runs are in {below}" if below else "'harness run CONFIG --out DIR' makes one")
-            )
-        return self
 
     @contextlib.contextmanager
     def open_for_writing(self, on_wait: OnWait | None = None) -> Iterator[None]:
@@ -99,21 +77,6 @@ class RunStore:
                 raise
             raise cannot_write(Path(named), error) from error
 
-    def read_run(self) -> dict[str, Any] | None:
-        """Return ``run.json``, or None where no run has been started.
-
-        Raises:
-            DataError: It cannot be read, or was written by a later version of the harness.
-        """
-        file = self.folder / "run.json"
-        run = _read_json(file)
-        if run is None:
-            return None
-        version = run.get("schema_version", 0)
-        if isinstance(version, int) and version > SCHEMA_VERSION:
-            raise DataError(f"{self.folder} was written by a later version of the harness - update the harness")
-        return check_run(run, file)
-
     def write_run(self, run: dict[str, Any], manifest: pd.DataFrame, splits: pd.DataFrame) -> None:
         """Write ``run.json``, ``manifest.parquet`` and ``splits.parquet``."""
         write_parquet(self.folder / "manifest.parquet", manifest)
@@ -127,57 +90,6 @@ class RunStore:
     def read_splits(self) -> pd.DataFrame:
         """Return ``image fold seed side``."""
         return table_frame(_read_table(self.folder / "splits.parquet", SPLITS))
-
-    def read_cells(self, without: Container[str] = ()) -> dict[str, dict[str, Any]]:
-        """Return every cell's ``cell.json`` by the cell's name, sorted, but for those named."""
-        files = {name: self._cells / name / RECORD for name in self._names() if name not in without}
-        found = {name: _read_json(file) for name, file in files.items()}
-        return {name: check_cell(record, files[name]) for name, record in found.items() if record is not None}
-
-    def find_damage(self, *, thorough: bool) -> dict[str, str]:
-        """Find cells that are not what was written: half copied, edited, or without a record.
-
-        Args:
-            thorough: Read the models' files too (see :mod:`harness.store.checksums`).
-
-        Returns:
-            What is wrong, by the cell's name.
-        """
-        found = {name: self._fault(name, thorough=thorough) for name in self._names()}
-        return {name: fault for name, fault in found.items() if fault is not None}
-
-    def refuse_damage(self) -> None:
-        """Let nothing be concluded from a damaged cell.
-
-        Raises:
-            DataError: A cell is damaged; the message names the file and the command that mends it.
-        """
-        damage = self.find_damage(thorough=False)
-        if damage:
-            name, fault = next(iter(damage.items()))
-            more = f" (and {len(damage) - 1} more cells)" if len(damage) > 1 else ""
-            raise DataError(
-                f"cell {self._cells / name} is damaged: {fault}{more} - copy it again, or repeat the 'harness run' "
-                f"that filled {self.folder}: it computes damaged cells anew"
-            )
-
-    def _names(self) -> list[str]:
-        """List what may be a cell: stray files and empty folders are none."""
-        found = (path for path in self._cells.glob("*") if not path.name.startswith(".") and path.is_dir())
-        return sorted(path.name for path in found if any(path.iterdir()))
-
-    def _fault(self, cell: str, *, thorough: bool) -> str | None:
-        try:
-            record = _read_json(self._cells / cell / RECORD)
-            return (
-                f"{RECORD} is not there"
-                if record is None
-                else find_fault(record, self._cells / cell, thorough=thorough)
-            )
-        except DataError:
-            return f"{RECORD} cannot be read"
-        except (AttributeError, KeyError, TypeError):
-            return f"{RECORD} does not hold what the harness writes there"
 
     def read_predictions(self, cells: Iterable[str]) -> pd.DataFrame:
         """Return the predictions of finished cells, one below the other."""
@@ -283,13 +195,6 @@ class RunStore:
         """Say that a cell is no longer at work."""
         (self._active / f"{cell}.json").unlink(missing_ok=True)
 
-    def read_active(self) -> dict[str, dict[str, Any]]:
-        """Return the cells at work, by name."""
-        found = {path: _read_json(path) for path in sorted(self._active.glob("*.json"))}
-        return {
-            path.stem: check_record(state, ActiveRecord, path) for path, state in found.items() if state is not None
-        }
-
     def move_cells_aside(self) -> None:
         """Give the run folder a fresh start, keeping what was in it under a name with the time."""
         stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S")
@@ -334,11 +239,6 @@ def _remove(path: Path) -> None:
         shutil.rmtree(path, ignore_errors=True)
     else:
         path.unlink(missing_ok=True)
-
-
-def _read_json(path: Path) -> dict[str, Any] | None:
-    content = read_file(path, MAX_JSON_BYTES)
-    return None if content is None else parse_json(content, path)
 
 
 def _read_table(path: Path, columns: Mapping[str, str]) -> pa.Table:

@@ -12,18 +12,15 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import cycle
 from pathlib import Path
-from typing import Literal
-
-from pydantic import Field
 
 from harness.data.manifest import TWICE_PUBLISHED_SLIDE
 from harness.data.names import CLASSES, MAGNIFICATIONS, TYPE_FOLDERS, ImageName, parse_stem
 from harness.data.official import official_list
 from harness.processes import map_in_order
-from harness.settings import Settings
 from harness.synthetic import painting as paint
 from harness.synthetic.files import keyed_rng, new_folder, write_png
 from harness.synthetic.painting import PictureArray, Tissue
+from harness.synthetic.settings import SyntheticSettings
 
 _TREE = Path("BreaKHis_v1/histology_slides/breast")
 _ASPECT = 700 / 460
@@ -45,25 +42,6 @@ _BREAST = {
     "MC": Tissue(0.20, 2.0, 2.6, 0.50, 1.15, 1.30, 0.28, 0.17, 0.8, 0.3),
     "PC": Tissue(0.40, 3.4, 3.8, 0.45, 1.20, 1.30, 0.28, 0.18, 0.9),
 }
-
-
-class SyntheticSettings(Settings):
-    """What to generate.
-
-    Attributes:
-        like: ``official``: one picture for each of the 7,909 official names; ``accessions`` and ``images`` then count
-            for nothing.
-        accessions: How many accessions to invent; a third of them is benign, and at least five are of each class.
-        images: Pictures an accession and magnification.
-        size: Height in pixels; the width follows from BreakHis' 700x460.
-        seed: Another seed gives other pictures under the same names.
-    """
-
-    like: Literal["official"] | None = None
-    accessions: int = Field(default=24, ge=10)
-    images: int = Field(default=4, ge=1, le=999)
-    size: int = Field(default=64, ge=16, le=1024)
-    seed: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,8 @@ from typing import Literal, Protocol
 
 import torch
 
-EngineWish = Literal["auto", "eager", "captured", "compiled"]
+from harness.plugin_api.schedule import ExecutionMode
+
 EAGER: Literal["eager"] = "eager"
 CAPTURED: Literal["captured"] = "captured"
 COMPILED: Literal["compiled"] = "compiled"
@@ -50,7 +51,7 @@ class Prepared:
     seconds: float
 
 
-def resolve_engine(wish: EngineWish, device: torch.device) -> str:
+def resolve_engine(wish: ExecutionMode, device: torch.device) -> str:
     """Return ``eager``, ``captured`` or ``compiled``: what ``auto`` is on a device, and what a device can do.
 
     On CUDA ``compiled`` steps are captured as well. The CPU has no graphs, so ``captured`` is eager there.

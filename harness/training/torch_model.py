@@ -15,6 +15,7 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from harness.plugin_api.model import FitContext, LabeledImages, Model, ModelCard, Requirements, Throughput
+from harness.plugin_api.schedule import FINAL_STAGE
 from harness.training.architecture import describe_network
 from harness.training.checkpoint import checkpoints_of
 from harness.training.feed import PixelFeed
@@ -35,7 +36,6 @@ from harness.training.weights import (
 )
 
 _WEIGHTS = "model.safetensors"
-FINAL_STAGE = "final"
 _LEAST_SECONDS = 0.5
 
 

@@ -8,7 +8,8 @@ import pytest
 
 from harness.evaluation.estimators import estimators
 from harness.evaluation.resampling import DRAWS, Interval, draw_patients, resampled_interval
-from harness.protocol.protocols import PROTOCOLS, TEST, split_images
+from harness.protocol.names import TEST
+from harness.protocol.protocols import PROTOCOLS, split_images
 
 MODELS = 5
 

@@ -13,12 +13,13 @@ from harness import ModelCard
 from harness.data.manifest import COLUMNS, USED
 from harness.evaluation.convergence import Convergence
 from harness.execution.collect import HISTORY_COLUMNS
-from harness.protocol.protocols import TEST, TRAIN, VALIDATION
+from harness.plugin_api.schedule import FINAL_STAGE
+from harness.protocol.names import TEST, TRAIN, VALIDATION
 from harness.reporting.results import Results, read_results
 from harness.reporting.tables import table_4, table_5
 from harness.store.cells import Cell
-from harness.store.run_store import DONE, SCHEMA_VERSION, RunStore
-from harness.training.torch_model import FINAL_STAGE
+from harness.store.run_folder import DONE, SCHEMA_VERSION
+from harness.store.run_store import RunStore
 
 MODELS = ("majority", "lbp-svm", "densenet", "densenet-se", "deep-transfer")
 MAGNIFICATIONS = (40, 100, 200, 400)

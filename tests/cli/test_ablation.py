@@ -6,7 +6,7 @@ import shutil
 import pandas as pd
 import pytest
 
-from harness.evaluation.metrics import measure_pooled
+from harness.evaluation.cell_metrics import measure_pooled
 
 VARIANTS = ("-o", "variants={stained: {}, plain.1: {pixels.stain: none}}", "-o", "reference=densenet")
 METRICS = ("p_img", "p_arp_accession", "balanced_accuracy", "auc")

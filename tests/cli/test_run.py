@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from harness.evaluation.metrics import measure_pooled
+from harness.evaluation.cell_metrics import measure_pooled
 
 
 def folder_bytes(folder):

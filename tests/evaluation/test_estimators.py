@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tables import random_predictions
 
+from harness.evaluation.cell_metrics import METRICS, measure_pooled
 from harness.evaluation.estimators import difference, estimators
-from harness.evaluation.metrics import METRICS, measure_pooled
 
 
 def repeated(table, weights):

@@ -5,8 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import accuracy_score, balanced_accuracy_score, recall_score
 
+from harness.evaluation.cell_metrics import measure, measure_pooled
 from harness.evaluation.convergence import find_convergence
-from harness.evaluation.metrics import measure, measure_pooled, patient_recognition_rate
+from harness.evaluation.metrics import patient_recognition_rate
 
 
 def table(n=60, seed=0):

@@ -28,19 +28,21 @@ def entry():
 
 
 @pytest.fixture
-def next_task(tmp_path):
+def next_task(tmp_path, entry):
     """Tasks of a model that does nothing, each with a folder of its own."""
     np.save(tmp_path / "array.npy", np.zeros((64, 3, 32, 32), np.uint8))
     rows = ImageRows(tmp_path / "array.npy", np.arange(64))
     labeled = LabeledRows(rows, np.arange(64) % 2)
     classes = ("benign", "malignant")
-    setting = ModelJob({}, classes, 32, "cpu", 1, Schedule(), {}, tmp_path, code="", pixels="", engine="eager")
+    setting = ModelJob(
+        {}, classes, 32, "cpu", 1, Schedule(), {}, tmp_path, entry.registered.source, pixels="", engine="eager"
+    )
     folders = iter(range(1000))
 
     def make():
         folder = tmp_path / str(next(folders))
         folder.mkdir()
-        return FitTask(setting, 0, labeled, labeled, rows, folder)
+        return FitTask(setting, 0, tmp_path / "own", labeled, labeled, rows, folder)
 
     return make
 

@@ -5,7 +5,7 @@ import os
 import pytest
 
 from harness.errors import DataError
-from harness.reporting.study import read_study
+from harness.store.study import read_study
 
 
 @pytest.mark.parametrize("content", [b"", b"[]", b"{}", b'{"protocols": 3}', b"[" * 100_000, b"\xff"])

@@ -21,7 +21,8 @@ from harness.data.manifest import scan_folder, used_images
 from harness.data.official import official_list
 from harness.evaluation.estimators import Estimator, estimators
 from harness.evaluation.resampling import Interval, Patients, draw_patients, resampled_interval
-from harness.protocol.protocols import PROTOCOLS, TEST
+from harness.protocol.names import TEST
+from harness.protocol.protocols import PROTOCOLS
 
 MAGNIFICATION, SPREAD, LEVEL = 200, 1.0, 0.95
 SLOW = 10

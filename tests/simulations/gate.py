@@ -25,7 +25,8 @@ from harness.data.manifest import scan_folder, used_images
 from harness.data.official import official_list
 from harness.evaluation.changes import CELL, Change, clustered_mean, cost_change, judge
 from harness.evaluation.convergence import area_over_curve, plateau
-from harness.protocol.protocols import PROTOCOLS, TEST
+from harness.protocol.names import TEST
+from harness.protocol.protocols import PROTOCOLS
 from harness.reporting.comparison import TIMING_DEVIATION, Margins
 from harness.reporting.results import Results, read_results
 from harness.store.run_store import RunStore

@@ -11,7 +11,8 @@ from harness.data.manifest import TWICE_PUBLISHED_SLIDE, scan_folder
 from harness.data.official import official_list
 from harness.errors import UsageError
 from harness.synthetic import breakhis as phantom_module
-from harness.synthetic.breakhis import SyntheticSettings, write_synthetic_breakhis
+from harness.synthetic.breakhis import write_synthetic_breakhis
+from harness.synthetic.settings import SyntheticSettings
 
 SMALL = SyntheticSettings(accessions=12, images=1, size=32)
 

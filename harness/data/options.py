@@ -1,0 +1,14 @@
+"""What can be chosen of images and pixels, by name."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+DuplicatePolicy = Literal["drop-dc", "drop-lc", "keep"]
+"""What becomes of the slide that BreakHis holds under two diagnoses."""
+
+Resize = Literal["squash", "crop"]
+"""Both sides to a square, or the short side scaled and the centre cut out."""
+
+StainMethod = Literal["none", "macenko", "published", "fitted", "slide", "reinhard", "white-balance"]
+"""How colours are normalised; see :class:`~harness.config.data_settings.PixelSettings`."""
