@@ -1,4 +1,4 @@
-"""Writing that survives: a file is there whole or not at all, and on the disk before anything relies on it."""
+"""Atomic, durable writes of files and folders."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What can go wrong, as one family of exceptions.
+"""The exceptions of the harness and their exit codes.
 
 Every message is written for the person at the terminal: what was found, where, and what to do about it. The class
 decides the exit code of the command line.

@@ -1,4 +1,4 @@
-"""Where data, caches and results lie: the environment's wish first, the XDG folders otherwise."""
+"""Folders of data, cache and results."""
 
 from __future__ import annotations
 

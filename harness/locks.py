@@ -1,4 +1,4 @@
-"""Locks between processes, which the system lets go of by itself when the process that holds one ends."""
+"""File locks between processes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How child processes are started: from a server that has done the heavy imports once."""
+"""Child processes: a preloaded fork server, helper pools, and their end."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The base of every settings class: frozen, typed, and closed to keys that nobody reads."""
+"""The base class of settings: frozen, typed, closed to unknown keys."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Words for people: text from plugins and file names made safe to print, and seconds as durations."""
+"""Text for people: safe to print, Markdown, durations."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Pictures of an audit: the whites of both classes side by side, and what stain normalisation makes of some images."""
+"""Pictures of an audit: whites of both classes, stain normalisation."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The audit of a folder of images: copies, near-copies, slides filed twice, odd pictures, and what splits make of them.
+"""The audit: copies, near-copies, odd pictures, shortcuts, and leaks of each protocol.
 
 Nothing is changed or left out. Every image is looked at once, all are compared with each other, and every protocol is
 tried on them.

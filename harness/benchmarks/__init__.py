@@ -1,1 +1,1 @@
-"""What the harness gains over a plain training loop and over naive preparation of images, measured side by side."""
+"""Benchmarks against a plain training loop and naive preparation of images."""

@@ -1,4 +1,4 @@
-"""Several ways to do the same work, timed in turns in one process: ratios within a round are less noisy than speeds."""
+"""Timing of several ways to do the same work, in turns in one process."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Preparing images, as the harness does and as a naive loop does: one image after the other, in one thread."""
+"""Benchmark of image preparation against a naive loop."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The training loops that everybody writes: what the engine is held against."""
+"""Plain training loops, as everybody writes them, to hold the shared loop against."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Training, several ways: plain loops, the engine, several engines at once, the engine behind a frozen prefix."""
+"""Benchmark of training: plain loops, the shared loop, several at once, behind a frozen prefix."""
 
 from __future__ import annotations
 

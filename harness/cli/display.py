@@ -1,4 +1,4 @@
-"""What a person sees while a run goes on: a live display on a terminal, plain lines elsewhere; on standard error."""
+"""Progress of a run on standard error: live on a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The command line's entrance: commands are imported when they are called, and errors become one line each."""
+"""Entry point of the command line: lazily imported commands, errors as one line each."""
 
 from __future__ import annotations
 

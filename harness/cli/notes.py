@@ -1,4 +1,4 @@
-"""Notes on standard error, where no display is at work."""
+"""Notes on standard error."""
 
 from __future__ import annotations
 

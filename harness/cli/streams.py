@@ -1,4 +1,4 @@
-"""Standard output and error that bear with whoever reads them: a closed pipe, a closed stream, a narrow encoding."""
+"""Standard streams that survive a closed pipe, a closed descriptor and a narrow encoding."""
 
 from __future__ import annotations
 

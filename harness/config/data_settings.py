@@ -1,4 +1,4 @@
-"""The parts of a config that say which images are used, and how they are decoded."""
+"""The parts of a config that choose images, pixels and source sets."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Overriding a key of a config that has been read but not checked yet."""
+"""Overrides of config keys from the command line."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A run's config: YAML, checked whole before anything else happens."""
+"""The config of a run, validated as a whole."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Reading YAML that somebody sent: plain values only, and none that grow, repeat or contradict themselves."""
+"""A strict YAML reader: plain values, bounded, no key twice."""
 
 from __future__ import annotations
 

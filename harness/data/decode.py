@@ -1,4 +1,4 @@
-"""One image file to one square uint8 tensor."""
+"""Image decoding: the bytes of a file to one square uint8 tensor."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Download one file over http, so that the next call continues what an interruption left."""
+"""Resumable download of one file over http."""
 
 from __future__ import annotations
 

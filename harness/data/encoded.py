@@ -1,4 +1,4 @@
-"""What kind of file an image's bytes are, and whether a decoder may see them."""
+"""Detection of a file's format, and the check before a decoder sees it."""
 
 from __future__ import annotations
 

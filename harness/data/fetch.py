@@ -1,4 +1,4 @@
-"""Download a data set, unpack it without trusting it, and check what arrived.
+"""Fetching a data set: download, unpack, check.
 
 The download lies in a hidden folder inside the target until it is whole, and the images appear beside it in one step.
 So an interruption leaves a download that the next call continues, and never half of the images.

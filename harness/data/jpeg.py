@@ -1,4 +1,4 @@
-"""JPEG files checked: their segments before a decoder sees them, and what it says of their pixels."""
+"""JPEG checks: segments before decoding, the decoder's warnings of damage."""
 
 from __future__ import annotations
 

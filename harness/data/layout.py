@@ -1,4 +1,4 @@
-"""What the folders of a data set say against its files: another class than the name, or pictures that nobody reads."""
+"""Folders that contradict file names, and pictures in formats that are not read."""
 
 from __future__ import annotations
 

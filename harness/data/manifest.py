@@ -1,4 +1,4 @@
-"""From a folder of images to the manifest: one row a file, and what becomes of it."""
+"""The manifest: every image file of a folder, and whether it is used."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a BreakHis file name says.
+"""BreakHis file names and their fields.
 
 ``SOB_B_A-14-22549AB-40-001.png`` reads: biopsy method SOB, benign, adenosis, year 14, slide 22549AB, 40x, image 001.
 The slide number without its letter suffix is the pathology case, the *accession*: 22549AB and 22549CD are two parts of

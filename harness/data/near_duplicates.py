@@ -1,4 +1,4 @@
-"""Images that show the same: a perceptual hash to find them among all pairs, and thumbnails to confirm them.
+"""Near-duplicate images: a perceptual hash to find them, thumbnails to confirm them.
 
 The hash is the 64-bit DCT hash of Zauner ("Implementation and Benchmarking of Perceptual Image Hash Functions", 2010),
 but for two changes. A bit is the sign of a coefficient, not its side of the median, so that the hashes of a turned or

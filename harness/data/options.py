@@ -1,4 +1,4 @@
-"""What can be chosen of images and pixels, by name."""
+"""Named choices for images and pixels."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How large a picture may be; asked of the header, before a decoder takes memory for the pixels."""
+"""The largest picture that is decoded."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Decoding once: a memory-mapped uint8 array per set of images and recipe, kept in the cache.
+"""The decoded array of a set of images, memory-mapped and cached.
 
 Rows are ordered by the sha256 of the files, which says nothing about class or patient: whoever holds the array but not
 its index learns nothing from a row's place.

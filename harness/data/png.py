@@ -1,4 +1,4 @@
-"""A check of PNG files before a decoder sees them."""
+"""PNG checks before decoding."""
 
 from __future__ import annotations
 

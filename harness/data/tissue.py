@@ -1,4 +1,4 @@
-"""How much tissue an image shows, and how strongly it is stained."""
+"""Tissue share and stain strength of an image."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Unpack an archive without trusting it."""
+"""Safe unpacking of archives."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Hold a folder of images against the list of all official BreakHis files.
+"""Verification of a folder against the list of all official BreakHis files.
 
 A file is known by two things: its name and its sha256. Where they contradict each other the content decides, and where
 neither is official the file is listed as unknown and never guessed at.

@@ -1,1 +1,1 @@
-"""What a machine has and what is missing."""
+"""Diagnostics of a machine."""

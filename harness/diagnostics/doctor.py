@@ -1,4 +1,4 @@
-"""What a machine has, what is missing, and which command mends it.
+"""Diagnosis of a machine: devices, libraries, data, folders, plugins, and how to mend what is missing.
 
 Whatever may itself be missing is imported where it is looked for, so that a broken library costs only its own line.
 """

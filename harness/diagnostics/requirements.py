@@ -1,4 +1,4 @@
-"""The libraries that the harness declares, and which of them are installed in a version that fits."""
+"""Installed versions of the declared requirements."""
 
 from __future__ import annotations
 

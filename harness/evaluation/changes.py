@@ -1,4 +1,4 @@
-"""How a model changed from one run to another of the same comparison, and how sure that is.
+"""Changes of a model between two runs, and their significance.
 
 Two runs of one comparison test the same images in the same cells, so everything is paired. A difference has two
 sources of chance: which patients there are, and how training happened to go. Both are clusters - images of an

@@ -1,4 +1,4 @@
-"""When a run had converged, and what it had cost by then.
+"""Convergence of a training and its cost until then.
 
 The paper reports convergence times without defining convergence. Two definitions serve here; neither depends on how
 long a run goes on once it has stopped learning (results/statistics/convergence.md):

@@ -1,4 +1,4 @@
-"""Metrics as functions of patient weights, so that thousands of resampled sets of patients are a matrix product.
+"""Metrics as functions of patient weights, for resampling by matrix products.
 
 An estimator gives its figure under weights, which say how often each accession counts. With every weight 1 it is that
 of :func:`harness.evaluation.metrics.measure_pooled`.

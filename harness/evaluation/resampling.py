@@ -1,4 +1,4 @@
-"""Intervals that take the patient, not the image, as the unit.
+"""Bootstrap confidence intervals with the patient as the unit.
 
 Accessions are resampled within each class. Everything that a draw needs of an accession are a few sums, so a draw is a
 vector of weights (how often each accession was drawn), and all draws of a metric are matrix products. The same draws

@@ -1,4 +1,4 @@
-"""Whether two models differ by more than chance: over folds, and over patients."""
+"""Significance tests of the difference between two models."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The operating threshold: chosen on validation, used on test."""
+"""The operating threshold, chosen on validation."""
 
 from __future__ import annotations
 

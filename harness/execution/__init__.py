@@ -1,1 +1,1 @@
-"""A run: its config, its cells, the processes that compute them, and the folder that keeps them."""
+"""The execution of a run: an executor of cells, and what watches, times and collects them."""

@@ -1,4 +1,4 @@
-"""From a worker's answer to what the store keeps: predictions with names, metrics, convergence."""
+"""Results of a cell from a worker's answer: predictions, history, record."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How many cells share a device: as many as its memory holds, as long as more of them get more done."""
+"""The number of cells at once on a device."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a run will take, from the speed of each model on this very device."""
+"""Estimate of a run's time and memory."""
 
 from __future__ import annotations
 

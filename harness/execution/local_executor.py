@@ -1,4 +1,4 @@
-"""Cells at work: several workers at once, each kept for the cells of one model."""
+"""The executor of cells on this machine: worker processes, each kept for the cells of one model."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A run: from prepared images and models to finished cells."""
+"""The runner: from a plan to finished cells."""
 
 from __future__ import annotations
 

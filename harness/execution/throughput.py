@@ -1,4 +1,4 @@
-"""What is timed alone on the device, before any cell: every model's training steps, and a calibration workload."""
+"""Throughput of each model alone on the device, and the calibration workload."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How long to wait for a cell: its limit, and when its silence is worth a word."""
+"""Cell timeout and stall warning."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""What a run will do: its models, images, splits, cells and their keys."""
+"""The plan of a run: its models, images, splits, cells and their keys."""

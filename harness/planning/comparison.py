@@ -1,4 +1,4 @@
-"""What decides whether two results may stand in one table."""
+"""The comparison record: what must be equal for two results to share a table."""
 
 from __future__ import annotations
 

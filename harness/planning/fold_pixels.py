@@ -1,4 +1,4 @@
-"""The decoded array of each fold: one for all, unless colours are normalised by what stands on its sides."""
+"""The decoded array of each fold."""
 
 from __future__ import annotations
 

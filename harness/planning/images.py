@@ -1,4 +1,4 @@
-"""The images of a run, decoded, and those that are damaged marked."""
+"""Decoded images of a run, damaged ones marked."""
 
 from __future__ import annotations
 

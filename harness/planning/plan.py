@@ -1,4 +1,4 @@
-"""A run, prepared: everything that can fail before training has been checked."""
+"""The plan of a run, checked before any training."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The side that each image of a run stands on, and the gate that lets no patient or picture stand on two."""
+"""The division of a run's images into train, validation and test, and its gate."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What of a run is done, running, failed, stale or missing."""
+"""Status of a run's cells: done, running, failed, stale, damaged or missing."""
 
 from __future__ import annotations
 

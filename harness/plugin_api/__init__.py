@@ -1,1 +1,1 @@
-"""What a plugin author writes against."""
+"""The plugin interface."""

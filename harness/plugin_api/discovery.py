@@ -1,4 +1,4 @@
-"""Finding plugins: entry points and files, each loaded by itself, so that a broken one costs only itself."""
+"""Plugin discovery: entry points and files."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which files make a plugin what it is: its own, and those of its author's that they import.
+"""Source files of a plugin and of what it imports, and their hash.
 
 Found by reading the import statements, without running anything, so that every process finds the same. What lies in the
 standard library, in an installed package (``site-packages``) or in ``harness`` itself is left out: distributions have

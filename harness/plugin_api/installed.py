@@ -1,4 +1,4 @@
-"""Which plugins are installed, and which of them ``$HARNESS_PLUGINS`` lets in. None is imported here."""
+"""Installed plugins, not imported."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a model is to the harness: the interface that the paper's networks and everybody else's go through."""
+"""The Model interface and its data types."""
 
 from __future__ import annotations
 

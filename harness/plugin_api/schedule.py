@@ -1,4 +1,4 @@
-"""The budget that every model of a comparison gets."""
+"""The training budget of a comparison."""
 
 from __future__ import annotations
 

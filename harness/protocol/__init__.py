@@ -1,1 +1,1 @@
-"""Who trains, who validates, who is tested; and the proof that nobody is on two sides."""
+"""Protocols: splits of images, their fingerprint, and the gate against leaks."""

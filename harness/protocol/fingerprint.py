@@ -1,4 +1,4 @@
-"""One number for who is where."""
+"""Hash of a split."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The gate before training: the proof that nobody, and no picture, is on two sides of a split."""
+"""The gate against groups or pictures on two sides of a split."""
 
 from __future__ import annotations
 

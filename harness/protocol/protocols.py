@@ -1,4 +1,4 @@
-"""The protocols: who trains, who validates, who is tested."""
+"""The split protocols."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The splitter: whole groups dealt to bins, from hashes alone.
+"""Deterministic assignment of whole groups to bins, by hashes alone.
 
 No library's random numbers take part, so a division is the same on every machine and in every version. Within each
 class, groups sorted by size are taken in blocks, and each block is dealt out in the order of sha256(seed, group): every

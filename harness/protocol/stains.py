@@ -1,4 +1,4 @@
-"""Stain normalisers that look at several images of a fold, and never across its sides."""
+"""Stain normalisers fitted on several images of a fold, never across its sides."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What each part is worth: the models of several variants of a run, and how far each is from one reference."""
+"""The ablation table: models of several variants against one reference."""
 
 from __future__ import annotations
 

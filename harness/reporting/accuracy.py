@@ -1,4 +1,4 @@
-"""Table 3: accuracy with its interval, the paper's beside it, and what tells the models from a reference."""
+"""Table 3: accuracy with intervals."""
 
 from __future__ import annotations
 

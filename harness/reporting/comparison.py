@@ -1,4 +1,4 @@
-"""Two runs of one comparison held against each other: what got better or worse, and what nobody can tell."""
+"""The comparison of two runs: better, worse, or not to be told."""
 
 from __future__ import annotations
 

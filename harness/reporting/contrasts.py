@@ -1,4 +1,4 @@
-"""Each model against a reference model: paired differences, and which of them are more than noise."""
+"""Paired differences of models to a reference model."""
 
 from __future__ import annotations
 

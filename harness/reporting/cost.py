@@ -1,4 +1,4 @@
-"""What a cell's training has cost, counted as if its model were alone in the world."""
+"""Training cost of a cell, alone on the device."""
 
 from __future__ import annotations
 

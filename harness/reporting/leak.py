@@ -1,4 +1,4 @@
-"""What a split is worth: the same models under several protocols, side by side."""
+"""The leak table: the same models under several protocols."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The figures and the recipe printed in arXiv 2404.09226, to stand beside ours. Nothing is ever fitted to them."""
+"""Published figures and recipe of arXiv 2404.09226. Nothing is ever fitted to them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where the weights of finished cells come from, and what models tell of their networks."""
+"""Provenance of weights, and figures that models report of their networks."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Writing a run's tables and figures into its folder."""
+"""Writing of a run's tables and figures into its folder."""
 
 from __future__ import annotations
 

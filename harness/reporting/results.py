@@ -1,4 +1,4 @@
-"""A run folder, read for reporting: finished cells, their predictions and histories."""
+"""Results of a run folder: finished cells, their predictions and histories."""
 
 from __future__ import annotations
 

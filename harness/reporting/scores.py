@@ -1,4 +1,4 @@
-"""Every metric of every model of a run, with its interval."""
+"""Metrics with confidence intervals, by model."""
 
 from __future__ import annotations
 

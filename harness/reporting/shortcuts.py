@@ -1,4 +1,4 @@
-"""Each model against the best shortcut: which of them have learned more than a property of the picture."""
+"""Differences of models to the best shortcut."""
 
 from __future__ import annotations
 

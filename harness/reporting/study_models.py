@@ -1,4 +1,4 @@
-"""What a table across runs rests on: every model of every run, and the same draws of patients for all of them."""
+"""The models of all runs of a study, under the same resamples of patients."""
 
 from __future__ import annotations
 

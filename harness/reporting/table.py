@@ -1,4 +1,4 @@
-"""A table, and its five renderings."""
+"""A table and its renderings."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a model has saved, taken over into its cell's folder."""
+"""Files that a model saved, collected into its cell's folder."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Seals: what a finished cell's files were when it was finished, so that a later change or a half copy is noticed."""
+"""Checksums of a finished cell's files."""
 
 from __future__ import annotations
 

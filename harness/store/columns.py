@@ -1,4 +1,4 @@
-"""What a run folder's tables must hold to be read: they may be damaged, or come from somebody else."""
+"""Columns and bounds of a run folder's tables."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Hashes that say whether stored results are still valid, and what differs where they are not."""
+"""Hashes that decide whether stored results are still valid."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One process at a time in a run folder: who holds it, and how the next one waits."""
+"""The lock on a run folder."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The records of a run folder, read: the run, its cells, and the cells at work."""
+"""Records of a run folder: the run, its cells, the cells at work."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A run folder with its tables, read and written: whole or not at all, written beside and then renamed."""
+"""A run folder with its tables, read and written atomically."""
 
 from __future__ import annotations
 

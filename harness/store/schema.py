@@ -1,4 +1,4 @@
-"""What a run folder's JSON files must hold to be read: they may be damaged, or come from somebody else."""
+"""Typed records of a run folder's JSON files."""
 
 from __future__ import annotations
 

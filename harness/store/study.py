@@ -1,4 +1,4 @@
-"""A study on disk: the runs of one config under several protocols or in several variants, in one folder."""
+"""A study on disk: several runs of one config in one folder."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Generated breast slides in the shape of BreakHis, so that everything can be tried before a download.
+"""Generated breast slides in the shape of BreakHis.
 
 They carry what matters about BreakHis: official names and folders, accessions that are easy to recognise by their
 stain, and a difference between the classes that accessions partly hide. A random split therefore flatters a model here

@@ -1,4 +1,4 @@
-"""What every generated data set needs: random numbers by key, picture files, and a folder that appears whole."""
+"""Keyed random numbers and picture files for generated data sets."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Paint tissue the way light sees it: where two stains lie, and how much light they leave (Beer-Lambert).
+"""Painting of stained tissue by the Beer-Lambert law.
 
 A picture is a map of two concentrations, hematoxylin and eosin. What grows in it is a `Tissue`, how its slide was cut,
 stained and lit is a `Look`; both are plain numbers, so two pictures differ by nothing that is not written down here.

@@ -1,4 +1,4 @@
-"""What to generate."""
+"""Settings of generated slides."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A network described so completely that two which could compute different things never look alike.
+"""Complete description of a network, for keys.
 
 Tensors do not show an activation, a stride, a hook or a setting kept in a private attribute. So everything that a
 module holds is described, whatever holds it, and what cannot be described is refused.

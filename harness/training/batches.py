@@ -1,4 +1,4 @@
-"""Which images a step takes, in which views: drawn once an epoch on the host, read by the steps on the device."""
+"""Batches of images and views, drawn once an epoch."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A fixed workload that times the machine, so that costs can be told in multiples of it.
+"""A fixed workload that times the machine.
 
 Seconds from two machines cannot be compared; multiples of a calibration workload that each ran alone can, roughly.
 """

@@ -1,4 +1,4 @@
-"""What an interrupted training needs to go on as if nothing had happened: to the same bits on the CPU."""
+"""Checkpoints of a training, exact to the bit on the CPU."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How fast several cells of one model train at once on one device, each in a process of its own."""
+"""Throughput of several trainings at once on one device."""
 
 from __future__ import annotations
 

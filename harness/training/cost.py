@@ -1,4 +1,4 @@
-"""What a training will take, from the speed of its parts."""
+"""Expected duration of a training."""
 
 from __future__ import annotations
 

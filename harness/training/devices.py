@@ -1,4 +1,4 @@
-"""Where a result was computed: versions, device, commit."""
+"""Devices, versions and commit of a run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How a step is executed: eagerly, compiled, or captured as a CUDA graph and replayed.
+"""Execution modes of training steps: eager, compiled, captured as CUDA graphs.
 
 A step here is a function without arguments that takes everything from tensors on the device and leaves everything there
 (the next batch's place, learning rate, optimiser state, sums), so that a replay needs nothing of the host.

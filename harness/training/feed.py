@@ -1,4 +1,4 @@
-"""What a network is fed with: images, or what its frozen first layers made of them once and for all."""
+"""Input of a network: images, or cached features of its frozen first layers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Frozen layers that no weights have reached: features at random, or a part that computes nothing yet."""
+"""The refusal of frozen layers without weights."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The training loop that every network shares: data in device memory, no loader in the way."""
+"""The shared training loop."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Loss and confusion counts, summed on the device so that no step waits for the host."""
+"""Loss and confusion counts, accumulated on the device."""
 
 from __future__ import annotations
 

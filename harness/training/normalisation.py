@@ -1,4 +1,4 @@
-"""How pixels become a network's input."""
+"""Input normalisation."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Stochastic gradient descent whose whole state lies on the device, the learning rate included."""
+"""SGD with its whole state on the device."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where images lie while a network is trained: in the device's memory, or on the host where they do not fit."""
+"""Placement of images in the device's or the host's memory."""
 
 from __future__ import annotations
 

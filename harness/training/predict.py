@@ -1,4 +1,4 @@
-"""Classifying many images with a network."""
+"""Batched prediction."""
 
 from __future__ import annotations
 

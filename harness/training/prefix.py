@@ -1,4 +1,4 @@
-"""Frozen prefixes: a network cut behind the layers that training leaves as they are.
+"""Frozen prefixes of a network.
 
 The prefix is everything that a network executes up to its last frozen module, if no other weights are used on the way
 and nothing behind it looks at the image again. It runs in evaluation mode and has no gradients, so its output for an

@@ -1,4 +1,4 @@
-"""Transfer stages: pre-training on source sets, computed once and shared by every cell that starts from the result.
+"""Transfer stages: pre-training on source sets, cached and shared.
 
 A stage's result is an artefact, keyed by all that made it: the plugin's source, the model's options, the network's
 architecture and first weights, the stage before it, the source set, its division and pixels, schedule, device type,

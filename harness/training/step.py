@@ -1,4 +1,4 @@
-"""What is executed over and over: a step of training, and the classification of a batch."""
+"""Training and prediction steps."""
 
 from __future__ import annotations
 

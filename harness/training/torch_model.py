@@ -1,4 +1,4 @@
-"""A PyTorch network as a model: its author writes ``build``, the harness does the rest."""
+"""TorchModel: a PyTorch network as a model."""
 
 from __future__ import annotations
 

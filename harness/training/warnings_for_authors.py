@@ -1,4 +1,4 @@
-"""What an author may not have meant: a network that trains, and yet not as it looks."""
+"""Warnings about networks that do not train as they look."""
 
 from __future__ import annotations
 

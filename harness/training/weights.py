@@ -1,4 +1,4 @@
-"""Reading weights from outside, and fitting them into a network by name."""
+"""Reading of weights, and loading them by name."""
 
 from __future__ import annotations
 

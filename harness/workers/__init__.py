@@ -1,1 +1,1 @@
-"""The processes in which plugins run: what goes to them, what comes back, and what becomes of a bad one."""
+"""Worker processes, in which plugins run."""

@@ -1,4 +1,4 @@
-"""What plugins print, kept within bounds."""
+"""A log file of bounded size."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Why a task failed, in one line that a person understands."""
+"""Explanation of failed tasks in one line."""
 
 from __future__ import annotations
 

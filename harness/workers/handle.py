@@ -1,4 +1,4 @@
-"""The worker processes of a run, seen from the host: start, send, listen, bury."""
+"""Host-side handle of a worker process."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What goes to a worker process and what comes back: plain data, and no test label."""
+"""Messages between host and workers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How answers travel from a plugin's process to the host: JSON and raw numbers, so that nothing has to be unpickled.
+"""Serialization of answers as JSON and raw numbers, nothing pickled.
 
 Unpickling can execute whatever the sender likes. The host therefore takes text and numbers, checks every field, and
 builds the answers itself.

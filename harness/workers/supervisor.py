@@ -1,4 +1,4 @@
-"""The process between the host and a plugin: it has every task done by a process of its own, and outlives them all.
+"""The supervisor: forks a fresh process for each task of a model and outlives it.
 
 A task starts in a process freshly forked from here, where no plugin's code has ever run. So whatever the task before
 has changed - generators, threads, default types, the working folder, signal handlers, a module's globals - is gone with

@@ -1,4 +1,4 @@
-"""A worker: loads a plugin and computes one task, in a process of its own. It never sees a test label."""
+"""The worker: loads a plugin and computes one task."""
 
 from __future__ import annotations
 

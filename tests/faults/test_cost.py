@@ -2,6 +2,7 @@
 
 import os
 import time
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -53,7 +54,8 @@ def test_the_cost_of_isolation(entry, next_task, tmp_path, record_property):
 
     def in_this_process():
         with (tmp_path / "answer").open("wb") as answer:
-            answer_task(plugin, name, next_task(), answer.fileno())
+            tasks = SimpleNamespace(recv=next_task, close=lambda: None)
+            answer_task(plugin, name, tasks, answer.fileno())
 
     def in_a_worker(worker):
         worker.send(next_task())
@@ -69,7 +71,7 @@ def test_the_cost_of_isolation(entry, next_task, tmp_path, record_property):
     start = min(timed(first_cell_of_a_model) for _ in range(MODELS)) - alone
     cell = min(timed(lambda: in_a_worker(workers[0])) for _ in range(CELLS)) - alone
     for worker in workers:
-        worker.dismiss()
+        worker.kill()
     record_property("first model's first cell, with the one preloading, seconds", f"{first:.2f}")
     record_property(f"an empty cell in this process, least of {CELLS}, seconds", f"{alone:.3f}")
     record_property(f"added by a worker for a model's first cell, least of {MODELS}, seconds", f"{start:.3f}")
