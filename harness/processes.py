@@ -17,6 +17,7 @@ from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing.context import ForkServerContext
 from pathlib import Path
+from types import ModuleType
 from typing import TypeVar
 
 import psutil
@@ -26,14 +27,16 @@ from harness.errors import DataError
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
-_HEAVY = [
-    *("harness", "harness.workers.supervisor", "torch", "torchvision.io", "pandas", "pyarrow.parquet", "timm"),
-    *("sklearn.svm", "skimage.feature"),
-]
+_preload = ["torch", "torchvision.io", "pandas", "pyarrow.parquet", "timm", "sklearn.svm", "skimage.feature"]
 _CHUNK = 16
 _CHILDREN_OF_OTHERS = frozenset(child.pid for child in psutil.Process().children(recursive=True))
 """What was there before: a shell that becomes this process leaves it its children."""
 _PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36
+
+
+def preload(module: ModuleType) -> None:
+    """Have the server of forks import a module before it forks; before the first process is started."""
+    _preload.append(module.__name__)
 
 
 @functools.cache
@@ -44,7 +47,7 @@ def forkserver() -> ForkServerContext:
     would import torch and timm again for every process, which takes seconds.
     """
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(_HEAVY)
+    context.set_forkserver_preload(_preload)
     return context
 
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import gc
-import importlib
 import sys
 import warnings
+from collections.abc import Callable
 from importlib.metadata import version
 from typing import Any
 
@@ -13,19 +13,77 @@ import click
 
 from harness.cli.streams import steady_streams
 from harness.errors import HarnessError
+from harness.processes import end_descendants
 from harness.text import printable
 
 _SYSTEMS = ("linux", "darwin")
-_COMMANDS = {
-    "run": "Train and evaluate models under one protocol, and keep every prediction.",
-    "status": "Say what of a run is done, running, failed or stale.",
-    "tables": "Print the paper's tables from a run.",
-    "compare": "Say what got better or worse from one run to another.",
-    "splits": "Say who is where, and the fingerprint of it.",
-    "data": "Fetch, verify, audit or generate images.",
-    "plugins": "List the models that can be used.",
-    "bench": "Measure speed against plain loops, side by side.",
-    "doctor": "Say what this machine has, what is missing, and which command mends it.",
+
+
+# Each command is imported when it is called: ``--help`` must not wait for torch.
+def _run() -> click.Command:
+    from harness.cli.run import command  # noqa: PLC0415
+
+    return command
+
+
+def _status() -> click.Command:
+    from harness.cli.status import command  # noqa: PLC0415
+
+    return command
+
+
+def _tables() -> click.Command:
+    from harness.cli.tables import command  # noqa: PLC0415
+
+    return command
+
+
+def _compare() -> click.Command:
+    from harness.cli.compare import command  # noqa: PLC0415
+
+    return command
+
+
+def _splits() -> click.Command:
+    from harness.cli.splits import command  # noqa: PLC0415
+
+    return command
+
+
+def _data() -> click.Command:
+    from harness.cli.data import command  # noqa: PLC0415
+
+    return command
+
+
+def _plugins() -> click.Command:
+    from harness.cli.plugins import command  # noqa: PLC0415
+
+    return command
+
+
+def _bench() -> click.Command:
+    from harness.cli.bench import command  # noqa: PLC0415
+
+    return command
+
+
+def _doctor() -> click.Command:
+    from harness.cli.doctor import command  # noqa: PLC0415
+
+    return command
+
+
+_COMMANDS: dict[str, tuple[str, Callable[[], click.Command]]] = {
+    "run": ("Train and evaluate models under one protocol, and keep every prediction.", _run),
+    "status": ("Say what of a run is done, running, failed or stale.", _status),
+    "tables": ("Print the paper's tables from a run.", _tables),
+    "compare": ("Say what got better or worse from one run to another.", _compare),
+    "splits": ("Say who is where, and the fingerprint of it.", _splits),
+    "data": ("Fetch, verify, audit or generate images.", _data),
+    "plugins": ("List the models that can be used.", _plugins),
+    "bench": ("Measure speed against plain loops, side by side.", _bench),
+    "doctor": ("Say what this machine has, what is missing, and which command mends it.", _doctor),
 }
 
 
@@ -40,17 +98,13 @@ class _Commands(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Import one command."""
         del ctx
-        if cmd_name not in _COMMANDS:
-            return None
-        module = importlib.import_module(f"harness.cli.{cmd_name}")
-        command: click.Command = module.command
-        return command
+        return _COMMANDS[cmd_name][1]() if cmd_name in _COMMANDS else None
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """List the commands without importing them."""
         del ctx
         with formatter.section("Commands"):
-            formatter.write_dl(list(_COMMANDS.items()))
+            formatter.write_dl([(name, purpose) for name, (purpose, _) in _COMMANDS.items()])
 
 
 @click.command(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
@@ -67,8 +121,7 @@ def main(arguments: list[str] | None = None) -> None:
         sys.exit(3)
     warnings.filterwarnings("ignore", message="The image decoding and encoding", category=DeprecationWarning)
     code = _exit_code(arguments)
-    if "harness.processes" in sys.modules:
-        importlib.import_module("harness.processes").end_descendants()
+    end_descendants()
     gc.freeze()  # or Python looks through all of torch for garbage once more, for two seconds
     sys.exit(code)
 

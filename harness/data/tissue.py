@@ -8,7 +8,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from harness.synthetic.painting import STAINS
+STAINS = np.array([[0.65, 0.07], [0.70, 0.99], [0.29, 0.11]])
+"""Optical density in R, G, B of unit hematoxylin and eosin (Ruifrok & Johnston, Anal Quant Cytol Histol 2001)."""
 
 TISSUE_DENSITY = 0.15
 """Optical density (natural logarithm) above which a pixel is tissue: beta of Macenko et al., ISBI 2009."""

@@ -12,11 +12,11 @@ from dataclasses import asdict, dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
+from harness.data.tissue import STAINS
+
 FloatArray = npt.NDArray[np.float64]
 PictureArray = npt.NDArray[np.uint8]
 
-STAINS = np.array([[0.65, 0.07], [0.70, 0.99], [0.29, 0.11]])
-"""Optical density in R, G, B of unit hematoxylin and eosin (Ruifrok & Johnston, Anal Quant Cytol Histol 2001)."""
 
 _CELL_AT_40X = 0.018
 _ZOOM_POWER = 0.7

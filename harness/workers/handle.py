@@ -11,12 +11,13 @@ from typing import cast
 from harness.cache import Note
 from harness.errors import CellError
 from harness.plugin_api.discovery import RegisteredModel
-from harness.processes import forkserver
+from harness.processes import forkserver, preload
+from harness.workers import supervisor
 from harness.workers.messages import Answer, Failure, Notice, Task
 from harness.workers.serialization import FRAME_BYTES, decode
-from harness.workers.supervisor import supervise
 
 _GRACE_SECONDS = 5
+preload(supervisor)
 _TASK = b"task"
 
 
@@ -36,7 +37,9 @@ class WorkerHandle:
         self.connection, theirs = context.Pipe()
         tasks, self._tasks = context.Pipe(duplex=False)
         self._process: BaseProcess = context.Process(
-            target=supervise, args=(theirs, tasks, model.plugin, model.model.name, log), name=f"harness-{label}"
+            target=supervisor.supervise,
+            args=(theirs, tasks, model.plugin, model.model.name, log),
+            name=f"harness-{label}",
         )
         self._process.start()
         theirs.close()
