@@ -1,6 +1,7 @@
 """A patient-aware benchmark harness for breast-histology classifiers.
 
-What plugin authors need stands here; ``docs/plugins.md`` shows it at work.
+What plugin authors need stands here (``docs/plugins.md``), and what a notebook needs: ``run`` a config, and read what
+it found (``docs/python.md``).
 """
 
 from __future__ import annotations
@@ -8,6 +9,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from harness.api.images import audit_folder, splits
+    from harness.api.results import compare, read_run, status, tables
+    from harness.api.runs import estimate, run
     from harness.data.properties import mean_colour, sharpness, white_point
     from harness.plugin_api.hookspecs import hookimpl
     from harness.plugin_api.model import (
@@ -26,6 +30,9 @@ if TYPE_CHECKING:
     from harness.training.torch_model import TorchModel
 
 _HOME = {
+    **dict.fromkeys(("audit_folder", "splits"), "harness.api.images"),
+    **dict.fromkeys(("compare", "read_run", "status", "tables"), "harness.api.results"),
+    **dict.fromkeys(("estimate", "run"), "harness.api.runs"),
     "hookimpl": "harness.plugin_api.hookspecs",
     **dict.fromkeys(
         ("EpochReport", "FitContext", "LabeledImages", "Model", "ModelCard", "Options", "Requirements", "Throughput"),
@@ -50,9 +57,17 @@ __all__ = [
     "Stage",
     "Throughput",
     "TorchModel",
+    "audit_folder",
+    "compare",
+    "estimate",
     "hookimpl",
     "mean_colour",
+    "read_run",
+    "run",
     "sharpness",
+    "splits",
+    "status",
+    "tables",
     "white_point",
 ]
 

@@ -1,3 +1,4 @@
+import re
 import tomllib
 from pathlib import Path
 
@@ -16,3 +17,12 @@ def test_every_hook_is_documented():
     hooks = [line.split("(")[0].removeprefix("def ") for line in specs.splitlines() if line.startswith("def harness_")]
     assert hooks
     assert all(hook in docs for hook in hooks)
+
+
+def test_the_architecture_page_lists_the_rooms_of_the_contract():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    layers = project["tool"]["importlinter"]["contracts"][0]["layers"]
+    page = (ROOT / "docs" / "architecture.md").read_text()
+    rows = [line.split("|")[1] for line in page.splitlines() if line.startswith("| `")]
+    listed = [name for row in rows for name in re.findall(r"`([\w/.]+)`", row) if "/" not in name]
+    assert listed == [name for layer in layers for name in layer.split(" | ")]

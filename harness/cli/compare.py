@@ -7,10 +7,9 @@ from pathlib import Path
 
 import click
 
-from harness.reporting.comparison import Margins, compare_runs, comparison_table
-from harness.reporting.results import read_results
+from harness.api.results import compare
+from harness.reporting.comparison import Margins, comparison_table
 from harness.reporting.table import render
-from harness.store.run_store import RunStore
 
 
 @click.command("compare")
@@ -35,7 +34,7 @@ def command(
 
     Both must be runs of one comparison: the same images, splits, pixels, schedule, device type.
     """
-    comparison = compare_runs(read_results(RunStore(base)), read_results(RunStore(new)), Margins(margin, cost_margin))
+    comparison = compare(base, new, Margins(margin, cost_margin))
     if as_json:
         click.echo(json.dumps(comparison.to_json(), indent=1, allow_nan=False))
     else:

@@ -9,13 +9,10 @@ from typing import Any
 import click
 from tabulate import tabulate
 
-from harness.cache import Cache
+from harness.api.images import splits
 from harness.cli.notes import note
-from harness.config.run_config import load_config, parse_config
 from harness.data.layout import layout_notes
-from harness.locations import cache_folder
-from harness.planning.scan import scan_images
-from harness.planning.splits import Division, divide
+from harness.planning.splits import Division
 from harness.protocol.fingerprint import describe_splits, split_fingerprint
 from harness.text import printable
 
@@ -27,14 +24,9 @@ from harness.text import printable
 @click.option("--json", "as_json", is_flag=True, help="For programs, with every image.")
 def command(config: str, overrides: tuple[str, ...], data: Path | None, *, as_json: bool) -> None:
     """Say who is where under CONFIG, and the fingerprint of it. Leaks are shown, not refused."""
-    name, settings = load_config(config, overrides)
     answers: list[dict[str, Any]] = []
     notes: dict[str, None] = {}
-    for run in settings.runs().values() or (settings,):
-        values = run.model_dump(mode="json") | {"allow_leak": True}
-        values["data"]["folder"] = str(data) if data else values["data"]["folder"]
-        wanted = parse_config(values, f"config '{name}'")
-        division = divide(wanted, scan_images(wanted, Cache(cache_folder(), note)))
+    for division in splits(config, data, overrides, note):
         notes.update(dict.fromkeys(layout_notes(division.folder, division.manifest["file"])))
         answer = _answer(division, with_images=as_json)
         if answer in answers:

@@ -28,7 +28,7 @@ def command(run: Path, which: str, how: Format) -> None:
         if which != "all":
             runs = ", ".join(map(str, study.runs.values()))
             raise UsageError(f"{run} holds a study, which has one table - ask one of its runs: {runs}")
-        click.echo(render(publish_study(study), how), nl=False)
+        click.echo(render(publish_study(study)[1], how), nl=False)
         return
     tables = publish(RunStore(run))
     numbers = tables if which == "all" else [int(which)]

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from harness.plugin_api.model import EpochReport
 from harness.store.cells import Cell
+
+if TYPE_CHECKING:
+    from harness.plugin_api.model import EpochReport  # torch, which only runs need
 
 
 class Observer(Protocol):
@@ -32,3 +34,28 @@ class Observer(Protocol):
 
     def failed(self, cell: Cell, reason: str) -> None:
         """A cell has failed."""
+
+
+class SilentObserver:
+    """Watches and says nothing."""
+
+    def note(self, message: str) -> None:
+        """Ignore a note."""
+
+    def progress(self, what: str, done: int, total: int) -> None:
+        """Ignore progress."""
+
+    def planned(self, todo: Sequence[Cell], kept: int, epochs: int) -> None:
+        """Ignore what is planned."""
+
+    def started(self, cell: Cell) -> None:
+        """Ignore a cell at work."""
+
+    def epoch(self, cell: Cell, report: EpochReport) -> None:
+        """Ignore an epoch."""
+
+    def finished(self, cell: Cell, balanced_accuracy: float | None, seconds: float) -> None:
+        """Ignore a finished cell."""
+
+    def failed(self, cell: Cell, reason: str) -> None:
+        """Ignore a failed cell."""

@@ -22,7 +22,7 @@ def read_provenance(store: RunFolder) -> dict[str, list[dict[str, Any]]]:
     chains: dict[str, dict[tuple[str, ...], list[dict[str, Any]]]] = {}
     for record in store.require().read_cells().values():
         if record["state"] == DONE:
-            chains.setdefault(record["model"], {}).setdefault(tuple(record["provenance"]), []).append(record)
+            chains.setdefault(record["model"], {}).setdefault(tuple(record.get("provenance", ())), []).append(record)
     return {
         label: [
             {"steps": list(steps), "cells": len(records), "inspection": mean_inspection(records)}

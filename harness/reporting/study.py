@@ -20,8 +20,8 @@ _TABLES: dict[StudyKind, tuple[str, Callable[[dict[str, Results]], Table]]] = {
 }
 
 
-def publish_study(study: Study) -> Table:
-    """Write the tables of every run and the table across them, and return the latter.
+def publish_study(study: Study) -> tuple[str, Table]:
+    """Write the tables of every run and the table across them, and return the latter with its name.
 
     Raises:
         DataError: A run is missing or has no finished cell.
@@ -34,4 +34,4 @@ def publish_study(study: Study) -> Table:
     tables = own_folder(study.folder / "tables")
     for how in KEPT_FORMATS:
         write_text(tables / f"{name}.{how}", render(table, how))
-    return table
+    return name, table

@@ -111,6 +111,7 @@ class DoneRecord(_Cell):
     deviations: list[str] = []
     is_shortcut: bool = False
     inspection: dict[str, dict[str, float]] = {}
+    provenance: list[str] = []
     feature_images: Count | None = None
     engine: str
     metrics: _Metrics
@@ -140,6 +141,7 @@ class ActiveRecord(Record):
     pid: Annotated[int, Field(ge=1, lt=1 << 31)]
     host: str
     epoch: Count
+    harness_pid: Annotated[int, Field(ge=1, lt=1 << 31)]
 
 
 def read_file(path: Path, limit: int) -> bytes | None:

@@ -151,3 +151,51 @@ def test_what_could_not_be_read_again_is_not_kept(run, change, reason):
         store.finish_cell(CELL, saved, record, predictions, history)
     assert store.find_damage(thorough=True) == {}
     assert store.read_cells()[CELL]["state"] == "done"
+
+
+def without(field):
+    return lambda record: record.pop(field)
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (lambda record: record.update(provenance="lung"), "'provenance'"),
+        (lambda record: record.update(inspection=[1]), "'inspection'"),
+        (without("metrics"), "'metrics'"),
+        (without("versions"), "'versions'"),
+    ],
+)
+@pytest.mark.parametrize("arguments", [(), ("--provenance",)])
+def test_a_field_of_another_type_is_one_line(run, harness, change, told, arguments):
+    file = run / "cells" / CELL / "cell.json"
+    record = json.loads(file.read_text())
+    for seal in ("files", "sha256"):
+        record.pop(seal)
+    change(record)
+    file.write_text(json.dumps(record))
+    code, _, err = harness("status", run, *arguments)
+    assert code == 3
+    assert told in err
+    assert len(err.splitlines()) == 1
+
+
+def test_a_record_without_provenance_has_none(run, harness):
+    file = run / "cells" / CELL / "cell.json"
+    record = {k: v for k, v in json.loads(file.read_text()).items() if k not in {"files", "sha256", "provenance"}}
+    file.write_text(json.dumps(record))
+    code, out, _ = harness("status", run, "--provenance")
+    assert code == 0
+    assert "from scratch" in out
+
+
+@pytest.mark.parametrize("change", [without("harness_pid"), lambda record: record.update(harness_pid="me")])
+def test_an_active_file_that_is_none_is_one_line(run, harness, change):
+    active = {"pid": 1, "host": "here", "harness_pid": 1, "epoch": 0}
+    change(active)
+    (run / "active").mkdir(exist_ok=True)
+    (run / "active" / f"{CELL}.json").write_text(json.dumps(active))
+    code, _, err = harness("status", run)
+    assert code == 3
+    assert "'harness_pid'" in err
+    assert len(err.splitlines()) == 1

@@ -1,0 +1,1 @@
+"""The Python interface, which the command line uses."""

@@ -1,0 +1,55 @@
+"""Splits and audits of folders of images."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from harness.cache import Cache, Note
+from harness.config.run_config import load_config, parse_config
+from harness.locations import cache_folder
+from harness.planning.observer import SilentObserver
+from harness.planning.scan import scan_images
+from harness.planning.splits import Division, divide
+
+if TYPE_CHECKING:
+    from harness.audit.report import AuditReport
+
+
+def splits(
+    config: str | Path,
+    data: Path | str | None = None,
+    overrides: Sequence[str] = (),
+    note: Note | None = None,
+) -> list[Division]:
+    """Divide the images of a config, without decoding any; leaks are named, not refused.
+
+    Args:
+        config: A path, or the name of a shipped config.
+        data: Folder of the images.
+        overrides: ``key=value`` each, as ``-o`` takes them.
+        note: Is told what a person should know.
+
+    Returns:
+        A division for each run of the config; its ``splits`` have the columns ``image fold seed side``.
+    """
+    name, settings = load_config(str(config), tuple(overrides))
+    divisions = []
+    for run in settings.runs().values() or (settings,):
+        values = run.model_dump(mode="json") | {"allow_leak": True}
+        values["data"]["folder"] = str(data) if data else values["data"]["folder"]
+        wanted = parse_config(values, f"config '{name}'")
+        divisions.append(divide(wanted, scan_images(wanted, Cache(cache_folder(), note or SilentObserver().note))))
+    return divisions
+
+
+def audit_folder(folder: Path | str, seed: int = 0, figures: Path | None = None) -> AuditReport:
+    """Audit a folder of BreakHis or LC25000 images.
+
+    Raises:
+        DataError: It holds neither set, or its files contradict each other.
+    """
+    from harness.audit.survey import audit_folder as audit  # noqa: PLC0415 - scikit-learn, for this call alone
+
+    return audit(Path(folder), seed, figures=figures)

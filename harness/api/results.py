@@ -1,0 +1,51 @@
+"""Results of runs: data frames, tables, comparison, status."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from harness.planning.status import RunStatus, read_status
+from harness.reporting.comparison import Comparison, Margins, compare_runs
+from harness.reporting.results import Results, read_results
+from harness.reporting.table import Table
+from harness.reporting.tables import TABLES
+from harness.store.run_folder import RunFolder
+from harness.store.run_store import RunStore
+
+
+def read_run(folder: Path | str) -> Results:
+    """Read what a run has found: predictions, histories and splits as data frames, cells as records.
+
+    Raises:
+        DataError: There is no run, none of its cells is finished, or one is damaged.
+    """
+    return read_results(RunStore(Path(folder)))
+
+
+def tables(folder: Path | str) -> dict[int, Table]:
+    """Compute the paper's tables 1, 3, 4 and 5 of a run; nothing is written.
+
+    Raises:
+        DataError: As :func:`read_run`.
+    """
+    results = read_run(folder)
+    return {number: make(results) for number, make in TABLES.items()}
+
+
+def compare(base: Path | str, new: Path | str, margins: Margins | None = None) -> Comparison:
+    """Say what got better or worse from one run to another of the same comparison.
+
+    Raises:
+        ComparisonError: They are no runs of one comparison.
+        DataError: As :func:`read_run`.
+    """
+    return compare_runs(read_run(base), read_run(new), margins or Margins())
+
+
+def status(folder: Path | str) -> RunStatus:
+    """Say what of a run is done, running, failed or stale, and why.
+
+    Raises:
+        DataError: There is no run.
+    """
+    return read_status(RunFolder(Path(folder)))

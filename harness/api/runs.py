@@ -1,0 +1,200 @@
+"""Running a config, and estimating what that would take."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TypedDict, Unpack
+
+from harness.cache import Cache
+from harness.config.run_config import RunConfig, StudyKind, load_config, parse_config
+from harness.execution.estimate import Estimate, estimate_run
+from harness.execution.local_executor import Outcome
+from harness.execution.runner import execute
+from harness.locations import cache_folder, data_folder, results_folder
+from harness.planning.observer import Observer, SilentObserver
+from harness.planning.plan import Run, prepare_run
+from harness.planning.scan import scan_images
+from harness.planning.splits import divide
+from harness.plugin_api.discovery import PluginHost, discover
+from harness.reporting.publish import publish
+from harness.reporting.study import publish_study
+from harness.reporting.table import Table
+from harness.store.run_store import RunStore
+from harness.store.study import Study, begin_study
+
+
+class RunOptions(TypedDict, total=False):
+    """Keyword arguments of :func:`run` and :func:`estimate`; what is left out is the config's or the default.
+
+    Attributes:
+        overrides: ``key=value`` each, as ``-o`` takes them.
+        data: Folder of the images.
+        out: Run folder; ``$HARNESS_RESULTS/<config>`` by default.
+        models: Labels of the only models to run.
+        device: ``auto``, ``cpu`` or ``cuda[:N]``.
+        jobs: Cells at once, 1 by default; None for as many as pay.
+        plugins: Plugin files, whose models run too.
+        limit: Images per class and side, to try things out; results are marked as not comparable.
+        fresh: Move the old cells aside first.
+        wait: Wait for another process that is at work in the run folder, instead of refusing.
+    """
+
+    overrides: Sequence[str]
+    data: Path | str | None
+    out: Path | str | None
+    models: Sequence[str] | None
+    device: str | None
+    jobs: int | None
+    plugins: Sequence[Path]
+    limit: int | None
+    fresh: bool
+    wait: bool
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """What a call of :func:`run` has come to.
+
+    Attributes:
+        folder: The run's, or the study's.
+        outcomes: How each run ended, by its folder; one for a config that is one run.
+        tables: The tables that were written: ``1``, ``3``, ``4`` and ``5`` of a run, ``leak`` or ``ablation`` of a
+            study; none before a cell is finished.
+    """
+
+    folder: Path
+    outcomes: dict[Path, Outcome]
+    tables: dict[str, Table] = field(default_factory=dict)
+
+    @property
+    def failures(self) -> dict[str, str]:
+        """Why cells have failed, by name."""
+        return {cell: why for outcome in self.outcomes.values() for cell, why in outcome.failures.items()}
+
+
+def run(config: str | Path, observer: Observer | None = None, **options: Unpack[RunOptions]) -> RunResult:
+    """Train and evaluate every model of a config, and write its tables; an interrupted run goes on where it stopped.
+
+    On systems that start processes anew a script that calls this needs the usual ``__main__`` guard.
+
+    Args:
+        config: A path, or the name of a shipped config.
+        observer: Is told of every step; nobody by default.
+        **options: See :class:`RunOptions`.
+
+    Raises:
+        HarnessError: Of the kind that says what is wrong. Failed cells raise nothing; the result names them.
+    """
+    request = _Request.of(config, observer or SilentObserver(), options)
+    study = request.begin_study()
+    outcomes = {folder: request.compute(folder, one) for folder, one in request.runs.items()}
+    if not all(outcome.computed or outcome.kept for outcome in outcomes.values()):
+        return RunResult(request.folder, outcomes)
+    if study is not None:
+        name, table = publish_study(study)
+        return RunResult(request.folder, outcomes, {name: table})
+    written = publish(RunStore(request.folder))
+    return RunResult(request.folder, outcomes, {str(number): table for number, table in written.items()})
+
+
+def estimate(
+    config: str | Path, observer: Observer | None = None, **options: Unpack[RunOptions]
+) -> dict[Path, Estimate]:
+    """Say what :func:`run` would take; nothing is trained or written.
+
+    Returns:
+        An estimate a run, by its folder.
+
+    Raises:
+        HarnessError: As :func:`run`; also where a model cannot be made.
+    """
+    request = _Request.of(config, observer or SilentObserver(), options)
+    return {folder: request.estimate(folder, one) for folder, one in request.runs.items()}
+
+
+@dataclass(frozen=True)
+class _Request:
+    """A run or a study that is asked for: what has been found out before anything is prepared."""
+
+    name: str
+    kind: StudyKind | None
+    folder: Path
+    runs: dict[Path, RunConfig]
+    host: PluginHost
+    observer: Observer
+    options: RunOptions
+
+    @staticmethod
+    def of(config: str | Path, observer: Observer, options: RunOptions) -> _Request:
+        """Read the config and load the plugins; folders are made absolute before a plugin's code runs."""
+        name, settings = load_config(str(config), tuple(options.get("overrides", ())))
+        folder = Path(options.get("out") or results_folder() / name).absolute()
+        given = options.get("data")
+        data = Path(given).absolute() if given else None
+        host = discover(options.get("plugins", ()))
+        for trouble in host.troubles():
+            observer.note(trouble)
+        settings = _with_options(settings, host, data, options)
+        runs = settings.runs() or {".": settings}
+        models = options.get("models")
+        wanted = {run: one.with_models(list(models)) if models else one for run, one in runs.items()}
+        return _Request(
+            name, settings.study, folder, {folder / run: one for run, one in wanted.items()}, host, observer, options
+        )
+
+    @property
+    def cache(self) -> Cache:
+        """The cache, which tells the observer of what it makes anew."""
+        return Cache(cache_folder(), self.observer.note)
+
+    def begin_study(self) -> Study | None:
+        """Write down that there is a study, if there is one; a refusal must not come after hours of another run."""
+        if self.kind is None:
+            return None
+        for one in self.runs.values():
+            divide(one, scan_images(one, self.cache))
+        return begin_study(self.folder, self.kind, [folder.name for folder in self.runs])
+
+    def compute(self, folder: Path, config: RunConfig) -> Outcome:
+        """Compute what a run lacks."""
+        store = RunStore(folder)
+        with store.open_for_writing(self.observer.note if self.options.get("wait") else None):
+            if self.options.get("fresh"):
+                store.move_cells_aside()
+            plan = self._prepared(store, config)
+            return execute(plan, store, self.cache, self.options.get("jobs", 1), self.observer)
+
+    def estimate(self, folder: Path, config: RunConfig) -> Estimate:
+        """Estimate what a run lacks."""
+        store = RunStore(folder)
+        plan = self._prepared(store, self._with_stand_ins(config))
+        return estimate_run(plan, store, self.cache, self.options.get("jobs", 1) or 1)
+
+    def _prepared(self, store: RunStore, config: RunConfig) -> Run:
+        return prepare_run(self.name, config, self.host, store, self.cache, self.observer)
+
+    def _with_stand_ins(self, config: RunConfig) -> RunConfig:
+        """Let generated images stand in for source sets that are not there: an estimate of time needs no others."""
+        missing = {
+            name: source.model_copy(update={"phantom": True})
+            for name, source in config.sources.items()
+            if source.folder is None and not source.phantom and not (data_folder() / name).is_dir()
+        }
+        if missing:
+            self.observer.note(
+                f"source sets not there, generated images stand in for the estimate: {', '.join(missing)}"
+            )
+        return config.model_copy(update={"sources": {**config.sources, **missing}})
+
+
+def _with_options(config: RunConfig, host: PluginHost, data: Path | None, options: RunOptions) -> RunConfig:
+    """Apply the options that stand for config keys."""
+    values = config.model_dump(mode="json")
+    for label, row in host.rows_of_files().items():
+        values["models"].setdefault(label, row)
+    values["data"]["folder"] = str(data) if data else values["data"]["folder"]
+    values["device"] = options.get("device") or values["device"]
+    values["limit"] = options.get("limit") or values["limit"]
+    return parse_config(values, "command line")
