@@ -15,7 +15,7 @@ from pathlib import Path
 
 from harness.durable import NO_ROOM, whole_folder
 from harness.errors import DataError
-from harness.locks import locked
+from harness.file_lock import locked
 
 Note = Callable[[str], None]
 """Is told what a person should know, in one line."""

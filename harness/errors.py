@@ -9,11 +9,17 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
+from harness.text import printable
+
 
 class HarnessError(Exception):
     """Base of all errors that the harness raises on purpose; ``exit_code`` is what the command line ends with."""
 
     exit_code = 1
+
+    def __str__(self) -> str:
+        """Return the message on one line, whatever the names and values in it hold."""
+        return printable(super().__str__())
 
 
 class UsageError(HarnessError):

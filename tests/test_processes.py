@@ -15,7 +15,7 @@ import psutil
 import pytest
 
 from harness.errors import DataError, EnvironmentMissingError
-from harness.locks import locked
+from harness.file_lock import locked
 from harness.processes import map_strange
 
 
@@ -64,7 +64,7 @@ def test_a_file_system_without_locks_is_told(number: int, tmp_path: Path, monkey
 
 
 def test_a_lock_is_held_by_one_process_and_ends_with_it(tmp_path: Path) -> None:
-    hold = "import sys, time; from pathlib import Path; from harness.locks import locked\n"
+    hold = "import sys, time; from pathlib import Path; from harness.file_lock import locked\n"
     hold += f"with locked(Path({str(tmp_path / 'lock')!r})): print('held', flush=True); time.sleep(600)"
     with subprocess.Popen([sys.executable, "-c", hold], stdout=subprocess.PIPE, text=True) as other:
         assert other.stdout is not None

@@ -6,9 +6,9 @@ from pathlib import Path
 
 from harness.planning.status import RunStatus, read_status
 from harness.reporting.comparison import Comparison, Margins, compare_runs
+from harness.reporting.paper_tables import TABLES
 from harness.reporting.results import Results, read_results
 from harness.reporting.table import Table
-from harness.reporting.tables import TABLES
 from harness.store.run_folder import RunFolder
 from harness.store.run_store import RunStore
 

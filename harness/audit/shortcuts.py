@@ -29,8 +29,8 @@ from harness.data.stain import (
     is_swapped,
     published_profile,
 )
+from harness.evaluation.bootstrap import bootstrap_interval, draw_patients
 from harness.evaluation.estimators import estimators
-from harness.evaluation.resampling import draw_patients, resampled_interval
 from harness.processes import map_in_order
 from harness.protocol.names import TEST
 from harness.protocol.protocols import PROTOCOLS, split_images
@@ -233,7 +233,7 @@ def _scores(name: str, colours: str, table: pd.DataFrame, views: list[NDArray[np
             continue
         patients = draw_patients(predictions)
         found = estimators(predictions, patients.accessions, cross_validated=True)
-        auc, accuracy = (resampled_interval(found[metric], patients) for metric in ("auc", "balanced_accuracy"))
+        auc, accuracy = (bootstrap_interval(found[metric], patients) for metric in ("auc", "balanced_accuracy"))
         figures = (None if math.isnan(value) else value for value in (auc.value, auc.low, auc.high, accuracy.value))
         yield PropertyScore(name, colours, int(magnification), *figures)
 

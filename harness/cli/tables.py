@@ -7,10 +7,10 @@ from pathlib import Path
 import click
 
 from harness.errors import UsageError
+from harness.reporting.paper_tables import TABLES
 from harness.reporting.publish import publish
 from harness.reporting.study import publish_study
 from harness.reporting.table import FORMATS, Format, render
-from harness.reporting.tables import TABLES
 from harness.store.run_store import RunStore
 from harness.store.study import read_study
 

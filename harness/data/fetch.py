@@ -20,7 +20,7 @@ from harness.data.names import CLASSES
 from harness.data.unpack import SCRATCH_PREFIX, unpack
 from harness.data.verify import VerifyReport, verify_folder
 from harness.errors import DataError, UsageError, did_you_mean
-from harness.locks import locked
+from harness.file_lock import locked
 from harness.text import printable
 
 Dataset = Literal["breakhis", "lc25000"]

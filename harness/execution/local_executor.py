@@ -22,8 +22,8 @@ from harness.planning.observer import Observer
 from harness.planning.plan import Run, job_of
 from harness.plugin_api.model import EpochReport
 from harness.processes import uninterrupted
+from harness.protocol.group_assignment import hash_rank
 from harness.protocol.names import TEST, TRAIN, VALIDATION
-from harness.protocol.splitter import hash_rank
 from harness.store.artifacts import SavingFolder
 from harness.store.cells import Cell, slug
 from harness.store.keys import hash_of

@@ -19,8 +19,8 @@ from harness.planning.fold_pixels import DecodedRun, pixels_of_folds
 from harness.planning.images import decode_images
 from harness.planning.models import ModelEntry, model_entries
 from harness.planning.observer import Observer
+from harness.planning.pretraining import decode_sources, pretraining_fingerprints
 from harness.planning.scan import ImageSet, scan_images
-from harness.planning.sources import decode_sources, starting_needs
 from harness.planning.splits import Division, divide, refuse_empty_sides, refuse_leaky_protocol
 from harness.plugin_api.discovery import PluginHost
 from harness.store.cells import Cell
@@ -91,7 +91,7 @@ def prepare_run(
         "engine": resolve_engine(config.engine, device),
         "precision": precision,
         "device_type": device.type,
-        "needs": starting_needs(entries, sources),
+        "needs": pretraining_fingerprints(entries, sources),
     }
     keys = {
         cell: key_parts(

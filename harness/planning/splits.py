@@ -14,9 +14,9 @@ from harness.errors import SplitError, SplitLeakError
 from harness.planning.scan import ImageSet
 from harness.protocol.fingerprint import accessions_on_two_sides
 from harness.protocol.gate import Leak, find_leak, find_picture_leak, pass_gate
+from harness.protocol.group_assignment import hash_rank
 from harness.protocol.names import SIDES
 from harness.protocol.protocols import PROTOCOLS, Protocol, split_images
-from harness.protocol.splitter import hash_rank
 
 
 @dataclass(frozen=True)

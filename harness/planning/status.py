@@ -14,7 +14,7 @@ from typing import Any
 import psutil
 
 from harness.config.run_config import RunConfig, parse_config
-from harness.plugin_api.imports import file_digests, own_files, source_hash
+from harness.plugin_api.source_hash import file_digests, own_files, source_hash
 from harness.store.cells import Cell
 from harness.store.keys import hash_of
 from harness.store.run_folder import DONE, FAILED, RunFolder

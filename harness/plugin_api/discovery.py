@@ -16,9 +16,9 @@ import pluggy
 
 from harness.errors import PluginError, UsageError, did_you_mean
 from harness.plugin_api import hookspecs
-from harness.plugin_api.imports import file_digests, own_files, source_hash
 from harness.plugin_api.installed import VARIABLE, installed_plugins
 from harness.plugin_api.model import Model
+from harness.plugin_api.source_hash import file_digests, own_files, source_hash
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,8 @@ import pandas as pd
 from harness.data.names import CLASSES
 from harness.data.official import OFFICIAL_FOLDS, official_list
 from harness.errors import SplitError
+from harness.protocol.group_assignment import assign_groups
 from harness.protocol.names import LEAKY_PROTOCOLS, TEST, TRAIN, VALIDATION, ProtocolName
-from harness.protocol.splitter import deal_groups
 
 _FIVE = range(5)
 # One 7:1:2 split is a block of ten places. Test and validation places are spread over it, so that a last block that is
@@ -71,7 +71,7 @@ def _class_names(images: pd.DataFrame) -> pd.Series[str]:
 
 def _five_folds(group: str) -> Callable[[pd.DataFrame, int], pd.DataFrame]:
     def divide(images: pd.DataFrame, seed: int) -> pd.DataFrame:
-        home = deal_groups(images[group], _class_names(images), seed, _FIVE)
+        home = assign_groups(images[group], _class_names(images), seed, _FIVE)
         return pd.concat([_fold(images, fold, _rotate(home, fold)) for fold in _FIVE])
 
     return divide
@@ -93,7 +93,7 @@ def _paper_random(images: pd.DataFrame, seed: int) -> pd.DataFrame:
 
 def deal_tenths(groups: pd.Series[str], strata: pd.Series[str], seed: int) -> pd.Series[str]:
     """Divide 7:1:2: the side of each image, whole groups together and strata spread evenly."""
-    return deal_groups(groups, strata, seed, range(len(_TENTHS))).map(dict(enumerate(_TENTHS)))
+    return assign_groups(groups, strata, seed, range(len(_TENTHS))).map(dict(enumerate(_TENTHS)))
 
 
 def _official(images: pd.DataFrame, seed: int) -> pd.DataFrame:
@@ -110,7 +110,7 @@ def _official(images: pd.DataFrame, seed: int) -> pd.DataFrame:
     for fold in OFFICIAL_FOLDS:
         tested = test_folds.map(lambda numbers, fold=fold: fold in numbers).astype(bool)
         rest = images[~tested]
-        home = deal_groups(rest["accession"], _class_names(rest), seed, _FIVE)
+        home = assign_groups(rest["accession"], _class_names(rest), seed, _FIVE)
         side = home.eq(0).map({True: VALIDATION, False: TRAIN}).reindex(images.index, fill_value=TEST)
         folds.append(_fold(images, fold, side))
     return pd.concat(folds)

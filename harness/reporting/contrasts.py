@@ -9,9 +9,9 @@ from typing import Any
 
 import pandas as pd
 
+from harness.evaluation.bootstrap import bootstrap_interval
 from harness.evaluation.changes import common_images
 from harness.evaluation.estimators import difference, estimators
-from harness.evaluation.resampling import resampled_interval
 from harness.evaluation.significance import corrected_t_test, holm, mcnemar_test, patient_decisions
 from harness.reporting.results import Results
 from harness.reporting.scores import Tested
@@ -153,7 +153,7 @@ def _contrasts(model: Tested, reference: Tested, results: Results, metrics: tupl
         estimators(table, patients.accessions, cross_validated=results.cross_validated) for table in (one, other)
     )
     for metric in metrics:
-        interval = resampled_interval(difference(ours[metric], theirs[metric]), patients)
+        interval = bootstrap_interval(difference(ours[metric], theirs[metric]), patients)
         if not math.isnan(interval.value):
             low, high = (None if math.isnan(bound) else bound for bound in (interval.low, interval.high))
             p_t = _over_folds(metric, model, reference, results)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from harness.evaluation.resampling import Interval
+from harness.evaluation.bootstrap import Interval
 from harness.reporting.results import Results
 from harness.reporting.study_models import (
     RunModel,

@@ -8,9 +8,9 @@ from typing import Any
 
 from harness.durable import write_json, write_text
 from harness.errors import DataError
+from harness.reporting.paper_tables import TABLES
 from harness.reporting.results import Results, read_results
 from harness.reporting.table import Format, Table, render
-from harness.reporting.tables import TABLES
 from harness.store.keys import hash_of
 from harness.store.run_store import RunStore
 from harness.store.schema import MAX_JSON_BYTES, parse_json, read_file

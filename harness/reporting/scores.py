@@ -8,8 +8,8 @@ from functools import cached_property
 
 import pandas as pd
 
+from harness.evaluation.bootstrap import Patients, bootstrap_interval, draw_patients
 from harness.evaluation.estimators import Estimator, estimators
-from harness.evaluation.resampling import Patients, draw_patients, resampled_interval
 from harness.evaluation.threshold import DEFAULT_THRESHOLD, with_chosen_thresholds
 from harness.protocol.names import TEST, VALIDATION
 from harness.reporting.results import Results
@@ -105,7 +105,7 @@ def scores(tested: dict[int, dict[str, Tested]]) -> dict[tuple[str, str, int], S
 
 
 def _score(metric: str, estimator: Estimator, model: Tested) -> Score:
-    interval = resampled_interval(estimator, model.patients)
+    interval = bootstrap_interval(estimator, model.patients)
     value, low, high = (
         None if math.isnan(figure) else figure for figure in (interval.value, interval.low, interval.high)
     )

@@ -9,9 +9,9 @@ from functools import cached_property
 
 import pandas as pd
 
+from harness.evaluation.bootstrap import Interval, Patients, bootstrap_interval, draw_patients
 from harness.evaluation.changes import common_images
 from harness.evaluation.estimators import Estimator, difference, estimators
-from harness.evaluation.resampling import Interval, Patients, draw_patients, resampled_interval
 from harness.reporting.results import Results
 from harness.reporting.table import DASH
 
@@ -48,11 +48,11 @@ class RunModel:
 
     def value(self, metric: str) -> Interval:
         """Return a metric, as a fraction."""
-        return resampled_interval(self.estimators[metric], self.patients, self.smallest_class)
+        return bootstrap_interval(self.estimators[metric], self.patients, self.smallest_class)
 
     def minus(self, other: RunModel, metric: str) -> Interval:
         """Return the difference to another model in a metric: the same draws of patients on both sides."""
-        return resampled_interval(
+        return bootstrap_interval(
             difference(self.estimators[metric], other.estimators[metric]),
             self.patients,
             min(self.smallest_class, other.smallest_class),

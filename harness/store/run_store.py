@@ -27,8 +27,8 @@ from harness.store.columns import (
     parse_table,
     table_frame,
 )
-from harness.store.lock import OnWait, hold
 from harness.store.run_folder import SCHEMA_VERSION, RunFolder
+from harness.store.run_lock import OnWait, hold
 from harness.store.schema import (
     check_cell,
     read_file,

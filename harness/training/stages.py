@@ -33,7 +33,7 @@ from harness.training.version import TRAINING_VERSION
 from harness.training.weights import (
     Weights,
     fingerprint,
-    load_by_name,
+    load_matching_weights,
     read_state,
     read_weights,
     save_state,
@@ -179,7 +179,7 @@ def _begin(
     network = model.build(len(source.classes))
     fresh = without_counters(network.state_dict())
     if before is not None:
-        fresh = load_by_name(network, before, model.head(network))
+        fresh = load_matching_weights(network, before, model.head(network))
     if stage.frozen and not model.allows_fresh_frozen():
         images = model.normalisation.apply(source.validation().images[:2].to(context.device))
         refuse_fresh_frozen(network.to(context.device), fresh, stage.frozen, images)

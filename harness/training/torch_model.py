@@ -28,7 +28,7 @@ from harness.training.warnings_for_authors import find_oddities
 from harness.training.weights import (
     find_head,
     initial_file,
-    load_by_name,
+    load_matching_weights,
     read_state,
     read_weights,
     save_state,
@@ -112,7 +112,7 @@ class TorchModel(Model):
         network = self.build(len(context.sources[stages[0].source].classes) if stages else len(context.classes))
         network = network.to(context.device)
         head = self.head(network) if weights or stages else ""
-        fresh = load_by_name(network, weights, head) if weights else without_counters(network.state_dict())
+        fresh = load_matching_weights(network, weights, head) if weights else without_counters(network.state_dict())
         frozen = stages[0].frozen if stages else self.frozen(network)
         self._refuse_fresh_frozen(network, fresh, frozen, self._normalised(sample, context))
         if stages:
@@ -203,7 +203,7 @@ class TorchModel(Model):
             fresh = without_counters(network.state_dict())
             final = f"final: all fresh{message}" if frozen else ""
         else:
-            fresh = load_by_name(network, start.weights, self.head(network))
+            fresh = load_matching_weights(network, start.weights, self.head(network))
             final = f"final: {describe_fresh(fresh)}{message}"
         self._refuse_fresh_frozen(network.to(context.device), fresh, frozen, self._normalised(train, context))
         provenance = (*start.provenance, final) if final else start.provenance

@@ -77,7 +77,7 @@ def read_weights(where: str) -> Weights:
     return Weights(tensors, in_order=file is None or file.suffix != ".safetensors")
 
 
-def load_by_name(network: nn.Module, weights: Weights, head: str) -> list[str]:
+def load_matching_weights(network: nn.Module, weights: Weights, head: str) -> list[str]:
     """Load every tensor of the network that the weights have under its name, except the head's.
 
     Names may differ by a common prefix, such as ``module.`` or ``backbone.``. Weights that share no name with the

@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from harness.evaluation.bootstrap import DRAWS, Interval, bootstrap_interval, draw_patients
 from harness.evaluation.estimators import estimators
-from harness.evaluation.resampling import DRAWS, Interval, draw_patients, resampled_interval
 from harness.protocol.names import TEST
 from harness.protocol.protocols import PROTOCOLS, split_images
 
@@ -31,7 +31,7 @@ def test_intervals(timed, tested: list[list[pd.DataFrame]]):
             patients = draw_patients(models[0], DRAWS)
             for table in models:
                 made = estimators(table, patients.accessions, cross_validated=True)
-                intervals += [resampled_interval(estimator, patients) for estimator in made.values()]
+                intervals += [bootstrap_interval(estimator, patients) for estimator in made.values()]
         return intervals
 
     intervals = timed(work, rounds=6)

@@ -15,8 +15,8 @@ from harness.evaluation.convergence import Convergence
 from harness.execution.collect import HISTORY_COLUMNS
 from harness.plugin_api.schedule import FINAL_STAGE
 from harness.protocol.names import TEST, TRAIN, VALIDATION
+from harness.reporting.paper_tables import table_4, table_5
 from harness.reporting.results import Results, read_results
-from harness.reporting.tables import table_4, table_5
 from harness.store.cells import Cell
 from harness.store.run_folder import DONE, SCHEMA_VERSION
 from harness.store.run_store import RunStore

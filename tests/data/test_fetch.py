@@ -17,7 +17,7 @@ from harness.data import unpack as unpacking
 from harness.data.fetch import fetch, render_fetch
 from harness.data.official import N_OFFICIAL_IMAGES
 from harness.errors import DataError, UsageError
-from harness.locks import locked
+from harness.file_lock import locked
 
 ORIGINALS = Path(__file__).resolve().parents[3] / "shared" / "data" / "breakhis_originals"
 STEM = "SOB_B_A-14-22549AB-40-001"

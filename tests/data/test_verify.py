@@ -10,8 +10,9 @@ import pytest
 import torch
 from torchvision.io import write_jpeg, write_png
 
+from harness.data.decode import decoding_fault
 from harness.data.official import N_OFFICIAL_IMAGES, official_list
-from harness.data.verify import decoding_fault, render_report, verify_folder
+from harness.data.verify import render_report, verify_folder
 from harness.errors import DataError
 
 pytestmark = pytest.mark.filterwarnings("ignore:The image decoding and encoding:DeprecationWarning")

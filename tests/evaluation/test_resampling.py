@@ -2,8 +2,8 @@ import numpy as np
 import pandas as pd
 from tables import random_predictions
 
+from harness.evaluation.bootstrap import bootstrap_interval, draw_patients
 from harness.evaluation.estimators import estimators
-from harness.evaluation.resampling import draw_patients, resampled_interval
 
 
 def test_every_draw_keeps_the_number_of_patients_of_each_class():
@@ -30,7 +30,7 @@ def test_the_interval_is_that_of_a_slow_bootstrap():
     for weights in patients.weights:
         drawn = right.loc[np.repeat(patients.accessions.to_numpy(), weights.astype(int))]
         slow.append(drawn["sum"].sum() / drawn["size"].sum())
-    interval = resampled_interval(estimator, patients)
+    interval = bootstrap_interval(estimator, patients)
     # n = 8 of a class: Phi(-sqrt(8/7) t(0.975; 7)) = 0.0057
     assert np.allclose([interval.low, interval.high], np.quantile(slow, [0.00574, 1 - 0.00574]), atol=0.003)
     assert interval.low <= interval.value <= interval.high
@@ -39,4 +39,4 @@ def test_the_interval_is_that_of_a_slow_bootstrap():
 def test_one_patient_of_a_class_gives_no_interval():
     images = pd.DataFrame({"accession": ["a", "b", "c"], "label": [0, 1, 1]})
     patients = draw_patients(images)
-    assert np.isnan(resampled_interval(lambda weights: weights.sum(1), patients).low)
+    assert np.isnan(bootstrap_interval(lambda weights: weights.sum(1), patients).low)

@@ -16,11 +16,10 @@ from mutate import spoil_bytes, spoil_tree
 from places_in_memory import scratch
 
 from harness.planning.status import read_status
-from harness.plugin_api.discovery import PluginHost, discover
 from harness.reporting.comparison import Margins, compare_runs, comparison_table
+from harness.reporting.paper_tables import TABLES
 from harness.reporting.results import read_results
 from harness.reporting.table import FORMATS, render
-from harness.reporting.tables import TABLES
 from harness.store.columns import HISTORY, MANIFEST, PREDICTIONS, SPLITS, parse_table, table_frame
 from harness.store.run_store import RunStore
 from harness.store.schema import ActiveRecord, check_cell, check_record, check_run, parse_json
@@ -75,11 +74,6 @@ def sound_run() -> dict[str, Any]:
     return files
 
 
-@cache
-def _host() -> PluginHost:
-    return discover()
-
-
 def make_record(rng: Random) -> tuple[str, bytes]:
     """One of the JSON files."""
     name = rng.choice([name for name in sound_run() if name.endswith(".json")])
@@ -127,7 +121,7 @@ def read_run(files: dict[str, bytes]) -> object:
     """Ask for its status, its tables, and what changed from a sound one to it."""
     folder = _written("run", files)
     sound = _sound_folder()
-    read_status(RunStore(folder), _host()).to_json()
+    read_status(RunStore(folder)).to_json()
     results = read_results(RunStore(folder))
     for make in TABLES.values():
         table = make(results)

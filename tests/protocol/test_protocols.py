@@ -7,8 +7,8 @@ from harness.data.official import official_list
 from harness.errors import SplitError, SplitLeakError
 from harness.protocol.fingerprint import accessions_on_two_sides, describe_splits, split_fingerprint
 from harness.protocol.gate import find_leak, find_picture_leak, pass_gate
+from harness.protocol.group_assignment import assign_groups
 from harness.protocol.protocols import PROTOCOLS, split_images
-from harness.protocol.splitter import deal_groups
 
 
 def accession_of(images):
@@ -120,7 +120,7 @@ def test_a_seed_of_official5_changes_only_the_validation_cut(official_images):
 def test_too_few_groups():
     images = pd.DataFrame({"g": list("abcdefgh"), "s": ["benign"] * 4 + ["malignant"] * 4})
     with pytest.raises(SplitError, match="4 of benign, 4 of malignant"):
-        deal_groups(images["g"], images["s"], 0, range(5))
+        assign_groups(images["g"], images["s"], 0, range(5))
 
 
 def test_equal_pictures_on_two_sides_are_found():

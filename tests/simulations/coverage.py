@@ -19,8 +19,8 @@ from tabulate import tabulate
 
 from harness.data.manifest import scan_folder, used_images
 from harness.data.official import official_list
+from harness.evaluation.bootstrap import Interval, Patients, bootstrap_interval, draw_patients
 from harness.evaluation.estimators import Estimator, estimators
-from harness.evaluation.resampling import Interval, Patients, draw_patients, resampled_interval
 from harness.protocol.names import TEST
 from harness.protocol.protocols import PROTOCOLS
 
@@ -73,7 +73,7 @@ def standard_errors(estimator: Estimator, patients: Patients, weights: np.ndarra
 
 METHODS: dict[str, Callable[[Estimator, Patients], Interval]] = {
     "percentile": percentile,
-    "expanded percentile": resampled_interval,
+    "expanded percentile": bootstrap_interval,
     "BCa": bca,
     "bootstrap-t": bootstrap_t,
 }

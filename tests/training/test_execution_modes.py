@@ -92,7 +92,7 @@ class Counter:
 def test_what_cannot_be_compiled_runs_eagerly_and_says_why():
     step = Counter()
     prepared = prepare(step, COMPILED, torch.device("cpu"))
-    assert prepared.told == "eager, not compiled: NotImplementedError: no kernel for this"
+    assert prepared.message == "eager, not compiled: NotImplementedError: no kernel for this"
     assert int(step.count) == 0
     prepared.run()
     assert int(step.count) == 1

@@ -14,7 +14,7 @@ from harness.training.loop import Trainer, TrainingPlan
 from harness.training.metric_accumulator import MetricAccumulator
 from harness.training.normalisation import Normalisation
 from harness.training.predict import Prediction, predict_probabilities
-from harness.training.weights import Weights, find_head, initial_file, load_by_name, read_weights
+from harness.training.weights import Weights, find_head, initial_file, load_matching_weights, read_weights
 
 
 def images(n=24, seed=0):
@@ -105,7 +105,7 @@ def test_reduction_really_changes_the_modules():
 def test_plain_weights_load_by_name_into_the_network_with_gates():
     small = {"growth_rate": 4, "block_config": (2, 2)}
     plain, gated = model("densenet", **small).build(5), model("deep-transfer", **small).build(2)
-    fresh = load_by_name(gated, Weights(plain.state_dict()), find_head(gated))
+    fresh = load_matching_weights(gated, Weights(plain.state_dict()), find_head(gated))
     assert all(".se." in name or name.startswith("classifier.") for name in fresh)
     x = torch.randn(2, 3, 32, 32)
     plain.eval(), gated.eval()
@@ -117,7 +117,7 @@ def test_plain_weights_load_by_name_into_the_network_with_gates():
 def test_weights_that_do_not_fit_name_the_tensor():
     state = {"0.weight": torch.zeros(9, 3, 3, 3)}
     with pytest.raises(UsageError, match=r"0\.weight is \[9, 3, 3, 3\], the network has \[4, 3, 3, 3\]"):
-        load_by_name(network(), Weights(state), "5")
+        load_matching_weights(network(), Weights(state), "5")
 
 
 def test_the_same_network_of_another_library_is_loaded_in_order():
@@ -126,14 +126,14 @@ def test_the_same_network_of_another_library_is_loaded_in_order():
     with torch.no_grad():
         for parameter in ours.parameters():
             parameter.add_(1)
-    fresh = load_by_name(ours, Weights(theirs, in_order=True), "5")
+    fresh = load_matching_weights(ours, Weights(theirs, in_order=True), "5")
     assert fresh == ["5.weight", "5.bias"]
     assert torch.equal(ours[0].weight, theirs["layer0"])
     for unfit in (Weights({**theirs, "layer0": torch.zeros(1)}, in_order=True), Weights(theirs)):
         with pytest.raises(
             UsageError, match=r"0 of the network's \d+ tensors are there.*0\.weight; they have layer0, layer1"
         ):
-            load_by_name(ours, unfit, "5")
+            load_matching_weights(ours, unfit, "5")
 
 
 def test_weights_in_an_installed_package(tmp_path, monkeypatch):

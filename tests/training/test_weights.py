@@ -16,7 +16,7 @@ from torch import nn
 
 from harness.errors import DataError, UsageError
 from harness.training.frozen import refuse_fresh_frozen
-from harness.training.weights import Weights, load_by_name, read_weights, without_counters
+from harness.training.weights import Weights, load_matching_weights, read_weights, without_counters
 
 STATE = {"body.weight": torch.ones(3, 2), "body.bias": torch.zeros(3)}
 
@@ -122,7 +122,7 @@ def test_a_tensor_of_another_shape_is_named():
     network = nn.Sequential()
     network.add_module("body", nn.Linear(2, 3))
     with pytest.raises(UsageError, match=r"body\.weight is \[3, 9\], the network has \[3, 2\]"):
-        load_by_name(network, Weights({"body.weight": torch.ones(3, 9)}), head="head")
+        load_matching_weights(network, Weights({"body.weight": torch.ones(3, 9)}), head="head")
 
 
 def batch_norms() -> nn.Sequential:
@@ -156,7 +156,7 @@ def test_a_common_prefix_is_no_difference(tmp_path, ending, prefix, whose):
     state = trained() if whose == "ours" else {prefix + name: tensor for name, tensor in trained().items()}
     file = tmp_path / f"w.{ending}"
     (safetensors.torch.save_file if ending == "safetensors" else torch.save)(state, file)
-    fresh = load_by_name(own, read_weights(str(file)), "0.6" if whose == "ours" else "6")
+    fresh = load_matching_weights(own, read_weights(str(file)), "0.6" if whose == "ours" else "6")
     assert [name.rpartition(".")[2] for name in fresh] == ["weight", "bias"]
     assert is_loaded(own[0] if whose == "ours" else own)
 
@@ -164,7 +164,7 @@ def test_a_common_prefix_is_no_difference(tmp_path, ending, prefix, whose):
 def test_a_head_under_its_own_name_does_not_hide_a_prefix():
     state = {name if name.startswith("6.") else f"backbone.{name}": tensor for name, tensor in trained().items()}
     network = batch_norms()
-    assert load_by_name(network, Weights(state), "6") == ["6.weight", "6.bias"]
+    assert load_matching_weights(network, Weights(state), "6") == ["6.weight", "6.bias"]
     assert is_loaded(network)
 
 
@@ -173,14 +173,16 @@ def test_weights_of_which_hardly_any_fit_are_refused(kept):
     state = {name if name in kept else f"x{number}": tensor for number, (name, tensor) in enumerate(trained().items())}
     first = next(name for name in trained() if name not in kept)
     with pytest.raises(UsageError, match=rf"weights do not fit: {len(kept)} of the network's 10 .*{first}; they have"):
-        load_by_name(batch_norms(), Weights(state), "6")
+        load_matching_weights(batch_norms(), Weights(state), "6")
 
 
 def test_tensors_are_not_paired_by_place_with_those_of_another_part():
     swapped = {f"a.{name}": tensor for name, tensor in sorted(trained().items(), key=lambda one: one[0][::-1])}
     renamed = {name.replace("1.", "norm1.").replace("3.", "norm3."): tensor for name, tensor in swapped.items()}
     with pytest.raises(UsageError, match="weights do not fit"):
-        load_by_name(batch_norms(), Weights({f"b.{name}": t for name, t in renamed.items()}, in_order=True), "6")
+        load_matching_weights(
+            batch_norms(), Weights({f"b.{name}": t for name, t in renamed.items()}, in_order=True), "6"
+        )
 
 
 IMAGES = torch.rand(2, 3, 16, 16)
@@ -217,16 +219,16 @@ def test_a_frozen_gate_may_be_fresh_while_it_changes_nothing(start):
 def test_two_networks_in_one_file_are_not_chosen_between(names):
     state = {prefix + name: tensor for prefix in names for name, tensor in trained().items()}
     with pytest.raises(UsageError, match=f"hold the network under '{names[0]}' and '{names[1]}'"):
-        load_by_name(batch_norms(), Weights(state), "6")
+        load_matching_weights(batch_norms(), Weights(state), "6")
     extra = {**state, **trained()}  # one under the network's own names leaves no doubt
-    assert load_by_name(batch_norms(), Weights(extra), "6") == ["6.weight", "6.bias"]
+    assert load_matching_weights(batch_norms(), Weights(extra), "6") == ["6.weight", "6.bias"]
 
 
 def test_names_that_match_by_chance_do_not_keep_order_from_being_tried():
     ours = nn.Sequential()
     ours.add_module("body", nn.Sequential(*batch_norms()[:6]))
     ours.add_module("head", nn.Linear(8, 2))
-    fresh = load_by_name(ours, Weights({f"x.{k}": v for k, v in trained().items()}, in_order=True), "head")
+    fresh = load_matching_weights(ours, Weights({f"x.{k}": v for k, v in trained().items()}, in_order=True), "head")
     assert fresh == ["head.weight", "head.bias"]
     assert is_loaded(ours.body)
 

@@ -18,7 +18,7 @@ from harness.errors import SplitError
 MIN_GROUPS = 5
 
 
-def deal_groups(groups: pd.Series[str], strata: pd.Series[str], seed: int, bins: Sequence[int]) -> pd.Series[int]:
+def assign_groups(groups: pd.Series[str], strata: pd.Series[str], seed: int, bins: Sequence[int]) -> pd.Series[int]:
     """Deal the groups of images into bins.
 
     Args:

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from harness.errors import UsageError
-from harness.locks import locked
+from harness.file_lock import locked
 
 OnWait = Callable[[str], None]
 

@@ -80,7 +80,7 @@ def draw_patients(images: pd.DataFrame, draws: int = DRAWS, seed: int = 0) -> Pa
     return Patients(labels.index, labels.to_numpy(np.int64), weights)
 
 
-def resampled_interval(estimator: Estimator, patients: Patients, smallest: int | None = None) -> Interval:
+def bootstrap_interval(estimator: Estimator, patients: Patients, smallest: int | None = None) -> Interval:
     """Return the expanded percentile interval (Hesterberg, American Statistician 2015).
 
     The plain percentile interval is too narrow where a class has a dozen patients: it knows neither Student's t nor

@@ -42,7 +42,7 @@ def decode_sources(
     return {name: _decode_source(name, label, config, cache, on_progress) for name, label in wanted.items()}
 
 
-def starting_needs(entries: list[ModelEntry], sources: dict[str, SourceRows]) -> dict[str, Any]:
+def pretraining_fingerprints(entries: list[ModelEntry], sources: dict[str, SourceRows]) -> dict[str, Any]:
     """Fingerprint what each model starts from: weights by content, source sets by images and sides."""
     needs = {}
     for entry in entries:
