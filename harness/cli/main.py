@@ -13,7 +13,6 @@ import click
 
 from harness.cli.streams import steady_streams
 from harness.errors import HarnessError
-from harness.processes import end_descendants
 from harness.text import printable
 
 _SYSTEMS = ("linux", "darwin")
@@ -121,6 +120,8 @@ def main(arguments: list[str] | None = None) -> None:
         sys.exit(3)
     warnings.filterwarnings("ignore", message="The image decoding and encoding", category=DeprecationWarning)
     code = _exit_code(arguments)
+    from harness.processes import end_descendants  # noqa: PLC0415 - it cannot be imported on Windows
+
     end_descendants()
     gc.freeze()  # or Python looks through all of torch for garbage once more, for two seconds
     sys.exit(code)

@@ -54,7 +54,7 @@ def command(config: str, *, dry_run: bool, **options: Unpack[RunOptions]) -> int
         with Display() as display:
             estimates = estimate(config, display, **options)
         for folder, found in estimates.items():
-            click.echo(f"{folder}\n{render_estimate(found)}", nl=False)
+            click.echo(f"{folder.name}\n{render_estimate(found)}", nl=False)
         return 0
     with Display() as display:
         result = run(config, display, **options)
