@@ -92,8 +92,16 @@ def _with_shared_parts(parts: dict[str, str]) -> dict[str, str]:
     return parts
 
 
+class _Plugin(Record):
+    model: str
+    distribution: str
+    files: dict[str, str] = {}
+
+
 class _Cell(Record):
     model: str
+    plugin: _Plugin
+    options: dict[str, Any]
     magnification: Literal[40, 100, 200, 400]
     fold: Count
     seed: int

@@ -65,6 +65,8 @@ def record_of(cell: Cell) -> dict[str, Any]:
     return {
         "state": DONE,
         "model": cell.label,
+        "plugin": {"model": cell.label, "distribution": "models 1.0"},
+        "options": {},
         "magnification": cell.magnification,
         "fold": cell.fold,
         "seed": cell.seed,

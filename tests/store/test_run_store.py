@@ -164,6 +164,9 @@ def without(field):
         (lambda record: record.update(inspection=[1]), "'inspection'"),
         (without("metrics"), "'metrics'"),
         (without("versions"), "'versions'"),
+        (without("plugin"), "'plugin'"),
+        (lambda record: record["plugin"].update(files=3), "'plugin.files'"),
+        (lambda record: record.update(options=None), "'options'"),
     ],
 )
 @pytest.mark.parametrize("arguments", [(), ("--provenance",)])
