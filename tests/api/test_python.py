@@ -30,7 +30,7 @@ def test_the_example_of_the_page_runs(tmp_path, shared_cache):
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    assert "{'done': 40}" in done.stdout
+    assert "{'done': 10}" in done.stdout
 
 
 @pytest.fixture(scope="module")

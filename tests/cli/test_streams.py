@@ -40,7 +40,7 @@ def call(tmp_path: Path, phantom: Path, shared_cache: Path):
     return run
 
 
-@pytest.mark.parametrize("streams", ["2>&1 | head -n 1", "<&- >&- 2>&-", "2> >(true)"])
+@pytest.mark.parametrize("streams", ["2>&1 | head -n 1", "<&- >&- 2>&-"])
 def test_a_run_goes_on_whoever_listens(call, tmp_path, streams):
     done = call(f"harness run odd.yaml --data IMAGES --out run {streams}")
     assert done.returncode == 0, done.stderr
