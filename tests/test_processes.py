@@ -125,9 +125,9 @@ def wait_until(condition, seconds: float = 60.0) -> bool:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux hands orphans to a chosen process")
-@pytest.mark.parametrize(("stopped", "killed"), [([], "warden"), (["warden", "worker"], "host")])
+@pytest.mark.parametrize(("stopped", "killed"), [([], "supervisor"), (["supervisor", "worker"], "host")])
 def test_nothing_outlives_the_run(stopped, killed, tmp_path, phantom, shared_cache, request) -> None:
-    if request.config.getoption("--faults") != "all" and killed != "warden":
+    if request.config.getoption("--faults") != "all" and killed != "supervisor":
         pytest.skip("done by --faults=all")
     pids = tmp_path / "pids"
     (tmp_path / "strays.py").write_text(STRAYS.replace("PIDS", repr(str(pids))))
@@ -141,11 +141,11 @@ def test_nothing_outlives_the_run(stopped, killed, tmp_path, phantom, shared_cac
         stderr=subprocess.DEVNULL,
     ) as host:
         assert wait_until(lambda: pids.exists() and len(pids.read_text().split()) == 3)
-        warden, worker, child = map(int, pids.read_text().split())
-        named = {"host": host.pid, "warden": warden, "worker": worker}
+        supervisor, worker, child = map(int, pids.read_text().split())
+        named = {"host": host.pid, "supervisor": supervisor, "worker": worker}
         for name in stopped:
             os.kill(named[name], signal.SIGSTOP)
         os.kill(named[killed], signal.SIGKILL)
         host.wait(60)
-    gone = [pid for pid in (warden, worker, child) if wait_until(lambda pid=pid: has_ended(pid), 20)]
-    assert gone == [warden, worker, child]
+    gone = [pid for pid in (supervisor, worker, child) if wait_until(lambda pid=pid: has_ended(pid), 20)]
+    assert gone == [supervisor, worker, child]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from harness.cache import Cache, Note
 from harness.config.run_config import load_config, parse_config
 from harness.locations import cache_folder
-from harness.planning.observer import SilentObserver
+from harness.planning.observer import Observer
 from harness.planning.scan import scan_images
 from harness.planning.splits import Division, divide
 
@@ -40,7 +40,7 @@ def splits(
         values = run.model_dump(mode="json") | {"allow_leak": True}
         values["data"]["folder"] = str(data) if data else values["data"]["folder"]
         wanted = parse_config(values, f"config '{name}'")
-        divisions.append(divide(wanted, scan_images(wanted, Cache(cache_folder(), note or SilentObserver().note))))
+        divisions.append(divide(wanted, scan_images(wanted, Cache(cache_folder(), note or Observer().note))))
     return divisions
 
 

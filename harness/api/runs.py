@@ -13,7 +13,7 @@ from harness.execution.estimate import Estimate, estimate_run
 from harness.execution.local_executor import Outcome
 from harness.execution.runner import execute
 from harness.locations import cache_folder, data_folder, results_folder
-from harness.planning.observer import Observer, SilentObserver
+from harness.planning.observer import Observer
 from harness.planning.plan import Run, prepare_run
 from harness.planning.scan import scan_images
 from harness.planning.splits import divide
@@ -87,7 +87,7 @@ def run(config: str | Path, observer: Observer | None = None, **options: Unpack[
     Raises:
         HarnessError: Of the kind that says what is wrong. Failed cells raise nothing; the result names them.
     """
-    request = _Request.of(config, observer or SilentObserver(), options)
+    request = _Request.of(config, observer or Observer(), options)
     study = request.begin_study()
     outcomes = {folder: request.compute(folder, one) for folder, one in request.runs.items()}
     if not all(outcome.computed or outcome.kept for outcome in outcomes.values()):
@@ -110,7 +110,7 @@ def estimate(
     Raises:
         HarnessError: As :func:`run`; also where a model cannot be made.
     """
-    request = _Request.of(config, observer or SilentObserver(), options)
+    request = _Request.of(config, observer or Observer(), options)
     return {folder: request.estimate(folder, one) for folder, one in request.runs.items()}
 
 

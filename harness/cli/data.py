@@ -42,7 +42,7 @@ def verify(folder: Path, *, as_json: bool) -> None:
 @click.option("--json", "as_json", is_flag=True, help="For programs, with every image that was found.")
 def audit(folder: Path, *, seed: int, figures: Path | None, as_json: bool) -> None:
     """Look in FOLDER (BreakHis or LC25000) for copies, odd images, splits that divide them, and shortcuts."""
-    from harness.audit.report import render_audit  # noqa: PLC0415 - scikit-learn and torch, for this command alone
+    from harness.audit.render import render_audit  # noqa: PLC0415 - scikit-learn and torch, for this command alone
     from harness.audit.survey import audit_folder  # noqa: PLC0415
 
     with Display() as display:

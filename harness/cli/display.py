@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
+from harness.planning.observer import Observer
 from harness.plugin_api.schedule import FINAL_STAGE
 from harness.store.cells import Cell
 from harness.text import duration, printable
@@ -20,8 +21,8 @@ if TYPE_CHECKING:
 _PLAIN_SECONDS = 30.0
 
 
-class Display:
-    """Watches a run. It is an :class:`~harness.planning.observer.Observer`."""
+class Display(Observer):
+    """Shows a run on a terminal, or line by line elsewhere."""
 
     def __init__(self) -> None:
         self._console = Console(stderr=True, highlight=False)

@@ -1,4 +1,4 @@
-"""A strict YAML reader: plain values, bounded, no key twice."""
+"""Strict YAML reader."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Detection of a file's format, and the check before a decoder sees it."""
+"""Image file format detection."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""JPEG checks: segments before decoding, the decoder's warnings of damage."""
+"""JPEG validation."""
 
 from __future__ import annotations
 

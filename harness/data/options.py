@@ -1,4 +1,4 @@
-"""Named choices for images and pixels."""
+"""Option types of images and pixels."""
 
 from __future__ import annotations
 

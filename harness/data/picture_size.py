@@ -1,4 +1,4 @@
-"""The largest picture that is decoded."""
+"""Picture size limit."""
 
 from __future__ import annotations
 

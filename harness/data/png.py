@@ -1,4 +1,4 @@
-"""PNG checks before decoding."""
+"""PNG validation."""
 
 from __future__ import annotations
 

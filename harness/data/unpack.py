@@ -1,4 +1,4 @@
-"""Safe unpacking of archives."""
+"""Safe archive extraction."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Verification of a folder against the list of all official BreakHis files.
+"""Folder verification against the official list of BreakHis.
 
 A file is known by two things: its name and its sha256. Where they contradict each other the content decides, and where
 neither is official the file is listed as unknown and never guessed at.

@@ -153,7 +153,7 @@ class LocalExecutor:
                 )
 
     def _fill_slots(self) -> bool:
-        """Give every idle worker a cell, start workers while seats are free; False once nothing is left to do."""
+        """Give every idle worker a cell, start workers while slots are free; False once nothing is left to do."""
         for slot in [slot for slot in self._slots if slot.cell is None]:
             queue = self._queues.get(slot.worker.label)
             if queue and slot.worker.alive:
@@ -314,7 +314,7 @@ class LocalExecutor:
 
 
 def _of(value: T | None) -> T:
-    """Narrow what is set whenever a seat has a cell."""
+    """Narrow what is set whenever a slot has a cell."""
     if value is None:
-        raise AssertionError("a seat without a cell has nothing to tell")
+        raise AssertionError("a slot without a cell has nothing to report")
     return value

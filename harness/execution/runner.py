@@ -50,10 +50,10 @@ def execute(run: Run, store: RunStore, cache: Cache, jobs: int | None, observer:
     if jobs is None:
         jobs = choose_jobs(run, len(todo), speeds, observer)
     finished = [name for name, record in stored.items() if record["state"] == DONE]
-    shift = LocalExecutor(run, store, cache, jobs, speeds, observer)
+    executor = LocalExecutor(run, store, cache, jobs, speeds, observer)
     for label, failure in hopeless.items():
-        shift.give_up([cell for cell in todo if cell.label == label], failure, keep=set(finished))
-    return replace(shift.work([cell for cell in todo if cell.label not in hopeless]), kept=kept)
+        executor.give_up([cell for cell in todo if cell.label == label], failure, keep=set(finished))
+    return replace(executor.work([cell for cell in todo if cell.label not in hopeless]), kept=kept)
 
 
 def _note_stale(run: Run, stored: dict[str, dict[str, Any]], observer: Observer) -> None:

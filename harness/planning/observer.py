@@ -1,9 +1,9 @@
-"""The observer protocol: events of a run."""
+"""Observers of a run."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from harness.store.cells import Cell
 
@@ -11,8 +11,8 @@ if TYPE_CHECKING:
     from harness.plugin_api.model import EpochReport  # torch, which only runs need
 
 
-class Observer(Protocol):
-    """Watches a run; every method returns at once."""
+class Observer:
+    """Watches a run; every method returns at once, and does nothing where a subclass does not say otherwise."""
 
     def note(self, message: str) -> None:
         """Something a person should know."""
@@ -34,28 +34,3 @@ class Observer(Protocol):
 
     def failed(self, cell: Cell, reason: str) -> None:
         """A cell has failed."""
-
-
-class SilentObserver:
-    """Watches and says nothing."""
-
-    def note(self, message: str) -> None:
-        """Ignore a note."""
-
-    def progress(self, what: str, done: int, total: int) -> None:
-        """Ignore progress."""
-
-    def planned(self, todo: Sequence[Cell], kept: int, epochs: int) -> None:
-        """Ignore what is planned."""
-
-    def started(self, cell: Cell) -> None:
-        """Ignore a cell at work."""
-
-    def epoch(self, cell: Cell, report: EpochReport) -> None:
-        """Ignore an epoch."""
-
-    def finished(self, cell: Cell, balanced_accuracy: float | None, seconds: float) -> None:
-        """Ignore a finished cell."""
-
-    def failed(self, cell: Cell, reason: str) -> None:
-        """Ignore a failed cell."""

@@ -31,7 +31,7 @@ def publish(store: RunStore) -> dict[int, Table]:
     for number, table in made.items():
         for how in KEPT_FORMATS:
             write_text(tables / f"table{number}.{how}", render(table, how))
-    _draw_figures(results, figures, hash_of([record.get("sha256") for record in store.read_cells().values()]))
+    _draw_figures(results, figures, hash_of([record.get("sha256") for record in results.cells.values()]))
     return made
 
 

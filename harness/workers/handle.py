@@ -17,12 +17,12 @@ from harness.workers.messages import Answer, Failure, Notice, Task
 from harness.workers.serialization import FRAME_BYTES, decode
 
 _GRACE_SECONDS = 5
-preload(supervisor)
 _TASK = b"task"
+preload(supervisor)
 
 
 class WorkerHandle:
-    """One model's warden, kept for its cells; it has each task done in a process of its own.
+    """One model's supervisor, kept for its cells; it has each task done in a process of its own.
 
     Args:
         label: What the run calls the model.

@@ -24,7 +24,7 @@ FRAME_BYTES = 64 << 20
 """More than any answer needs; a longer one is refused before it fills the host's memory."""
 
 TAKEN = b"taken\n"
-"""Says that a task has been read; it is for the warden alone."""
+"""Says that a task has been read; it is for the supervisor alone."""
 
 _LENGTH_BYTES = 8
 _SPEEDS = (1e-9, 1e12)

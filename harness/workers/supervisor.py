@@ -170,7 +170,7 @@ def _become_worker(work: Callable[[int], None], answers: int, output: int, keep:
         mute_descriptors(keep={0, 1, 2, answers, *keep})
         work(answers)
         code = 0
-    except BaseException:  # noqa: BLE001 - above this frame begins the warden's own code, which must not go on here
+    except BaseException:  # noqa: BLE001 - above this frame begins the supervisor's own code, which must not go on here
         traceback.print_exc()
     finally:
         os._exit(code)

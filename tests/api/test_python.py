@@ -12,7 +12,7 @@ import pytest
 
 import harness as package
 from harness.errors import ConfigError
-from harness.planning.observer import SilentObserver
+from harness.planning.observer import Observer
 
 PAGE = Path(__file__).parents[2] / "docs" / "python.md"
 
@@ -60,7 +60,7 @@ def test_a_run_that_is_finished_keeps_its_cells(finished_run, tiny, phantom, sha
     monkeypatch.setenv("HARNESS_CACHE", str(shared_cache))
     noted = []
 
-    class Noting(SilentObserver):
+    class Noting(Observer):
         def note(self, message):
             noted.append(message)
 

@@ -9,7 +9,7 @@ import torch
 from places import SHARED
 from torchvision.io import encode_jpeg, encode_png
 
-from harness.audit.report import render_audit
+from harness.audit.render import render_audit
 from harness.audit.survey import audit_folder
 from harness.data.decode import decode_full_size
 from harness.data.manifest import image_files

@@ -39,10 +39,10 @@ def kill_at(stage, out, moment, victim):
 
 
 def _workers(process):
-    """The processes that have loaded a plugin: those below a warden, which is below the server, which is the host's."""
+    """The processes that have loaded a plugin: below a supervisor, which is below the server of the host."""
     found = []
     for server in psutil.Process(process.pid).children():
-        found += [worker for warden in server.children() for worker in warden.children()]
+        found += [worker for supervisor in server.children() for worker in supervisor.children()]
     return found
 
 

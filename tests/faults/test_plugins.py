@@ -95,6 +95,29 @@ def test_what_is_odd_and_not_wrong_is_kept(stage, tmp_path, record_property):
     record_property("kept", "; ".join(ODD))
 
 
+LEANING = {
+    "together": (
+        "share = len(images) % 7 / 7; good = np.tile([share, 1 - share], (len(images), 1))",
+        "predictions depend on the other images of the batch",
+    ),
+    "never-alone": (
+        "assert len(images) > 1, 'too few'",
+        "predict_proba cannot classify one image by itself: AssertionError: too few",
+    ),
+    "apart": ("pass", None),
+}
+
+
+def test_predictions_that_lean_on_the_batch_are_told_once_and_kept(stage, tmp_path, record_property):
+    wanted = {name: Misbehaviour("", predict=body) for name, (body, _) in LEANING.items()}
+    code, told = stage.run(tmp_path / "run", "--models", ",".join(wanted), *write(tmp_path, wanted))
+    assert code == 0, told
+    for name, (_, note) in LEANING.items():
+        assert told.count(f"note: {name}: ") == (note is not None)
+        assert note is None or f"note: {name}: {note}" in told
+    record_property("told once a model", "; ".join(note for _, note in LEANING.values() if note))
+
+
 CERTAIN = {
     "no-argument": ("def build(self): return nn.Linear(1, 2)", "takes 1 positional argument"),
     "no-weights": (

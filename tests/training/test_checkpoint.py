@@ -68,3 +68,21 @@ def test_a_damaged_snapshot_is_passed_over(tmp_path, damage):
     epochs, _ = train()
     (tmp_path / "final.safetensors").write_bytes(damage)
     assert train(Checkpoints(tmp_path, "final", 3600))[0] == epochs
+
+
+def zero_half(content):
+    return content[: len(content) // 2] + bytes(len(content) - len(content) // 2)
+
+
+@pytest.mark.parametrize("harm", [zero_half, lambda content: content[:-9], lambda _: b""])
+def test_a_checkpoint_that_is_not_as_written_is_not_gone_on_from(tmp_path, harm):
+    epochs, weights = train()
+    with pytest.raises(StoppedError):
+        train(Checkpoints(tmp_path, "final", 0), stop_after=3)
+    (file,) = tmp_path.iterdir()
+    assert Checkpoints(tmp_path, "final", 0).latest() is not None
+    file.write_bytes(harm(file.read_bytes()))
+    assert Checkpoints(tmp_path, "final", 0).latest() is None
+    again, ended = train(Checkpoints(tmp_path, "final", 0))
+    assert again == epochs
+    assert all(torch.equal(ended[name], weights[name]) for name in weights)
