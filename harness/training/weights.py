@@ -180,7 +180,8 @@ def _without_prefix(kept: list[str], state: State) -> State:
         UsageError: As many have another prefix, as a student and a teacher in one file do.
     """
     prefixes = _prefixes(state, kept).most_common(2)
-    if len(prefixes) == 2 and prefixes[0][1] == prefixes[1][1] > _found(kept, state):
+    hits = {count for _, count in prefixes}
+    if len(prefixes) == 2 and len(hits) == 1 and max(hits) > max(_found(kept, state), len(kept) // 2):
         named = " and ".join(f"'{prefix}'" for prefix, _ in prefixes)
         raise UsageError(
             f"weights do not fit: they hold the network under {named} - keep one of the two in a file of its own"

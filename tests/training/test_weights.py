@@ -233,6 +233,14 @@ def test_names_that_match_by_chance_do_not_keep_order_from_being_tried():
     assert is_loaded(ours.body)
 
 
+def test_layers_whose_numbers_match_by_chance_are_not_two_networks():
+    names = ["a.0.weight", "b.0.weight", *(f"x{place}" for place in range(len(trained()) - 2))]
+    numbered = dict(zip(names, trained().values(), strict=True))
+    network = batch_norms()
+    assert load_matching_weights(network, Weights(numbered, in_order=True), "6") == ["6.weight", "6.bias"]
+    assert is_loaded(network)
+
+
 def test_a_buffer_that_nothing_learns_is_not_random():
     network = batch_norms()
     network[0].register_buffer("mean", torch.zeros(3))
