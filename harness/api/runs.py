@@ -10,7 +10,8 @@ from typing import TypedDict, Unpack
 from harness.cache import Cache
 from harness.config.run_config import RunConfig, StudyKind, load_config, parse_config
 from harness.execution.estimate import Estimate, estimate_run
-from harness.execution.local_executor import Outcome
+from harness.execution.executor import ExecutorName
+from harness.execution.outcome import Outcome
 from harness.execution.runner import execute
 from harness.locations import cache_folder, data_folder, results_folder
 from harness.planning.observer import Observer
@@ -35,6 +36,7 @@ class RunOptions(TypedDict, total=False):
         models: Labels of the only models to run.
         device: ``auto``, ``cpu`` or ``cuda[:N]``.
         jobs: Cells at once, 1 by default; None for as many as pay.
+        executor: What runs the cells: ``local``, worker processes of this machine.
         plugins: Plugin files, whose models run too.
         limit: Images per class and side, to try things out; results are marked as not comparable.
         fresh: Move the old cells aside first.
@@ -47,6 +49,7 @@ class RunOptions(TypedDict, total=False):
     models: Sequence[str] | None
     device: str | None
     jobs: int | None
+    executor: ExecutorName
     plugins: Sequence[Path]
     limit: int | None
     fresh: bool
@@ -164,7 +167,8 @@ class _Request:
             if self.options.get("fresh"):
                 store.move_cells_aside()
             plan = self._prepared(store, config)
-            return execute(plan, store, self.cache, self.options.get("jobs", 1), self.observer)
+            executor = self.options.get("executor", "local")
+            return execute(plan, store, self.cache, self.options.get("jobs", 1), self.observer, executor)
 
     def estimate(self, folder: Path, config: RunConfig) -> Estimate:
         """Estimate what a run lacks."""

@@ -10,7 +10,8 @@ import click
 from harness.api.runs import RunOptions, RunResult, estimate, run
 from harness.cli.display import Display
 from harness.execution.estimate import render_estimate
-from harness.execution.local_executor import Outcome
+from harness.execution.outcome import Outcome
+from harness.execution.runner import EXECUTORS
 from harness.reporting.table import render
 from harness.store.run_store import TRACEBACK
 from harness.text import printable
@@ -38,6 +39,9 @@ def _labels(_context: click.Context, _option: click.Parameter, given: str | None
 @click.option("--models", metavar="A,B", callback=_labels, help="Only these models of the config.")
 @click.option("--device", metavar="auto|cpu|cuda[:N]", help="Where to train.")
 @click.option("--jobs", metavar="N|auto", default="1", show_default=True, callback=_jobs, help="Cells at once.")
+@click.option(
+    "--executor", type=click.Choice(sorted(EXECUTORS)), default="local", show_default=True, help="What runs the cells."
+)
 @click.option(
     "--plugin", "plugins", multiple=True, type=click.Path(path_type=Path), help="A plugin file; its models run."
 )

@@ -1,96 +1,186 @@
-"""Results of a cell from a worker's answer: predictions, history, record."""
+"""The collector of cells: from an executor's events to the run folder."""
 
 from __future__ import annotations
 
-from dataclasses import asdict
+import os
+from collections.abc import Container, Mapping
 from typing import Any
 
-import numpy as np
-import pandas as pd
-from numpy.typing import NDArray
-
-from harness.data.names import CLASSES
 from harness.errors import CellError
-from harness.evaluation.cell_metrics import measure
-from harness.evaluation.convergence import find_convergence
-from harness.planning.models import ModelEntry
+from harness.execution.cell_results import finished_record, history_table, prediction_table
+from harness.execution.executor import Ended, EpochEnded, Event, Noticed, Stalled, Started
+from harness.execution.outcome import Outcome
+from harness.execution.tasks import HeldBack, Tasks
+from harness.planning.observer import Observer
+from harness.planning.plan import Run
 from harness.plugin_api.model import EpochReport
-from harness.plugin_api.schedule import FINAL_STAGE
-from harness.protocol.names import TEST, VALIDATION
 from harness.store.cells import Cell
-from harness.workers.messages import Fitted
+from harness.store.keys import hash_of
+from harness.store.run_folder import DONE, FAILED
+from harness.store.run_store import RunStore
+from harness.text import duration
+from harness.training.calibration import CALIBRATION_VERSION
+from harness.training.devices import describe_device, versions
+from harness.workers.messages import Failure, FitTask, Fitted, Measured
 
-_TOLERANCE = 1e-3
-HISTORY_COLUMNS = tuple(EpochReport.__dataclass_fields__)
-_IDENTITY = ["side", "name", "slide", "accession", "type", "magnification", "model", "fold", "seed", "label"]
 
-
-def prediction_table(cell: Cell, validation: pd.DataFrame, test: pd.DataFrame, fitted: Fitted) -> pd.DataFrame:
-    """Put names and labels back to a worker's probabilities.
+class Collector:
+    """Hands out the tasks of cells, and keeps what becomes of them.
 
     Args:
-        cell: The cell.
-        validation: Its validation images, in the order that the worker saw.
-        test: Its test images, in the order that the worker saw.
-        fitted: The worker's answer.
+        run: The prepared run.
+        store: Its folder, open for writing.
+        tasks: Makes the tasks.
+        speeds: What each model does alone, by label.
+        observer: Is told of every step.
 
-    Returns:
-        One row a validation and test image: ``side image slide accession type magnification model fold seed label
-        predicted p_benign p_malignant``, sorted by side and image.
-
-    Raises:
-        CellError: The worker's numbers are no probabilities of these images.
+    Attributes:
+        outcome: How the run ended, as far as it has.
+        again: Cells that ran out of memory beside others, and are to be tried with nothing beside them.
     """
-    sides = [_side(VALIDATION, validation, fitted.validation), _side(TEST, test, fitted.test)]
-    table = pd.concat(sides).assign(model=cell.label, fold=cell.fold, seed=cell.seed)
-    table = table[[*_IDENTITY, "predicted", *_probability_columns()]].rename(columns={"name": "image"})
-    return table.sort_values(["side", "image"], ignore_index=True)
 
+    def __init__(
+        self, run: Run, store: RunStore, tasks: Tasks, speeds: Mapping[str, Measured], observer: Observer
+    ) -> None:
+        self._run, self._store, self._tasks = run, store, tasks
+        self._speeds, self._observer = speeds, observer
+        self.outcome = Outcome()
+        self.again: list[Cell] = []
+        self._held_back: dict[Cell, HeldBack] = {}
+        self._started: dict[Cell, Started] = {}
+        self._epochs: dict[Cell, list[EpochReport]] = {}
+        self._described: set[tuple[str, str]] = set()
 
-def history_table(epochs: list[EpochReport]) -> pd.DataFrame:
-    """Return one row an epoch, in order."""
-    return pd.DataFrame([asdict(epoch) for epoch in epochs], columns=list(HISTORY_COLUMNS))
+    def task(self, cell: Cell, device: str) -> FitTask:
+        """Make a cell's task; the names and labels of its test images stay here."""
+        task, self._held_back[cell] = self._tasks.make(cell, device)
+        self._epochs[cell] = []
+        return task
 
+    def on_event(self, event: Event) -> None:
+        """Store, and tell the observer, what an executor reports.
 
-def finished_record(
-    entry: ModelEntry, fitted: Fitted, predictions: pd.DataFrame, history: pd.DataFrame
-) -> dict[str, Any]:
-    """Return what a finished cell says of itself, beside its identity and key."""
-    test, validation = (predictions[predictions["side"] == side] for side in (TEST, VALIDATION))
-    single_class = bool((validation["predicted"] == validation["predicted"].iloc[0]).all())
-    stages = history[history["stage"] != FINAL_STAGE].groupby("stage", sort=False).last().reset_index()
-    convergence = find_convergence(history[history["stage"] == FINAL_STAGE], single_class=single_class)
-    return {
-        "reproduces": entry.registered.model.reproduces,
-        "deviations": entry.deviations(),
-        "is_shortcut": entry.registered.model.is_shortcut,
-        "metrics": measure(test),
-        "validation_metrics": measure(validation),
-        "single_class": single_class,
-        **asdict(fitted.card),
-        "epochs": int((history["stage"] == FINAL_STAGE).sum()),
-        "convergence": asdict(convergence) if convergence else None,
-        "pretraining": stages[["stage", "epoch", "images_seen", "train_seconds"]].to_dict("records"),
-        "timings": {"fit_seconds": fitted.fit_seconds, "predict_seconds": fitted.predict_seconds},
-        "peak_memory_mb": fitted.peak_memory_bytes / 1e6,
-    }
+        Raises:
+            EnvironmentMissingError: The run folder cannot be written any more.
+        """
+        match event:
+            case Started(cell):
+                self._started[cell] = event
+                self._write_active(cell, 0)
+                self._observer.started(cell)
+            case EpochEnded(cell, report):
+                self._epochs[cell].append(report)
+                self._write_active(cell, report.epoch)
+                self._observer.epoch(cell, report)
+            case Noticed(cell, text):
+                self._pass_on(cell, text)
+            case Stalled(cell, seconds, pid):
+                self._observer.note(
+                    f"{cell.name} has not reported for {duration(seconds)} (pid {pid}); "
+                    "cell_seconds in the config would end such a cell"
+                )
+            case Ended(cell):
+                self._complete(event)
+                self._store.clear_active(cell.name)
 
+    def give_up(self, cells: list[Cell], failure: Failure, concurrency: int, keep: Container[str]) -> None:
+        """Record cells as failed without beginning them: each would fail for the same reason.
 
-def _side(side: str, images: pd.DataFrame, probabilities: NDArray[np.float64]) -> pd.DataFrame:
-    _check(probabilities, len(images), len(CLASSES))
-    probabilities = probabilities.clip(0, 1)  # float32 rounds a probability of one to a little more
-    columns = dict(zip(_probability_columns(), probabilities.T, strict=True))
-    return images.assign(side=side, predicted=probabilities.argmax(1), **columns)
+        Args:
+            cells: Of one model.
+            failure: The reason.
+            concurrency: Cells at once of the run.
+            keep: Names of cells that have results, stale ones, which nothing takes the place of.
+        """
+        for cell in cells:
+            if cell.name in keep:
+                self.outcome.failures[cell.name] = failure.reason
+            else:
+                self._record_failure(cell, failure, concurrency)
+        self.outcome.given_up[cells[0].label] = [cell.name for cell in cells]
+        self._observer.note(
+            f"{cells[0].label} cannot be trained, and none of its {len(cells)} cells is begun: {failure.reason}"
+        )
 
+    def _write_active(self, cell: Cell, epoch: int) -> None:
+        by = self._started[cell]
+        state = {"pid": by.pid, "host": by.host, "harness_pid": os.getpid(), "epoch": epoch}
+        self._store.set_active(cell.name, state)
 
-def _check(probabilities: NDArray[np.float64], n: int, n_classes: int) -> None:
-    if probabilities.shape != (n, n_classes):
-        raise CellError(f"predict_proba returned shape {probabilities.shape} for {n} images and {n_classes} classes")
-    if not np.isfinite(probabilities).all():
-        raise CellError("predict_proba returned values that are not finite")
-    if (probabilities < -_TOLERANCE).any() or (abs(probabilities.sum(1) - 1) > _TOLERANCE).any():
-        raise CellError("predict_proba returned rows that are no probabilities: each must sum to 1, none be negative")
+    def _pass_on(self, cell: Cell, text: str) -> None:
+        """Tell what a cell has noticed, once a model."""
+        if (cell.label, text) not in self._described:
+            self._described.add((cell.label, text))
+            self._observer.note(f"{cell.label}: {text}")
 
+    def _complete(self, ended: Ended) -> None:
+        """Keep what a cell has come to: results, a failure, or another chance."""
+        cell, answer = ended.cell, ended.answer
+        held_back = self._held_back.pop(cell)
+        if isinstance(answer, Fitted):
+            try:
+                self._keep(ended, answer, held_back)
+            except CellError as error:
+                answer = Failure(str(error))
+        if isinstance(answer, Failure):
+            self._store.discard(held_back.working)
+            if answer.cause == "disk":
+                self._store.require_room()  # full for everybody, or is it the plugin's own trouble?
+            if answer.cause == "memory" and ended.ran_concurrently:
+                self.again.append(cell)
+                self._observer.note(
+                    f"{cell.name} ran out of memory beside others; it is tried again when nothing else runs"
+                )
+                return
+            self._record_failure(cell, answer, ended.concurrency)
+            self._observer.failed(cell, answer.reason)
+        self._store.drop_checkpoint(cell.name)
 
-def _probability_columns() -> list[str]:
-    return [f"p_{name}" for name in CLASSES]
+    def _keep(self, ended: Ended, fitted: Fitted, held_back: HeldBack) -> None:
+        cell = ended.cell
+        predictions = prediction_table(cell, held_back.validation, held_back.test, fitted)
+        history = history_table(self._epochs[cell])
+        finished = finished_record(self._run.entry(cell.label), fitted, predictions, history)
+        finished["timings"] |= {"cell_seconds": ended.seconds, **self._timings_alone(cell.label)}
+        record = {"state": DONE, **self._identity(cell, ended.concurrency), **finished, "error": None}
+        self._store.finish_cell(cell.name, held_back.saved, record, predictions, history)
+        self.outcome.computed += 1
+        self._observer.finished(cell, finished["metrics"]["balanced_accuracy"], ended.seconds)
+
+    def _timings_alone(self, label: str) -> dict[str, Any]:
+        measured = self._speeds[label]
+        alone = measured.throughput
+        return {
+            "images_per_second_alone": alone and alone.images_per_second,
+            "features_per_second_alone": alone and alone.features_per_second,
+            "predictions_per_second_alone": alone and alone.predictions_per_second,
+            "calibration_seconds": measured.calibration_seconds,
+            "calibration_version": CALIBRATION_VERSION,
+        }
+
+    def _record_failure(self, cell: Cell, failure: Failure, concurrency: int) -> None:
+        error = {"reason": failure.reason, "traceback": failure.traceback}
+        record = {"state": FAILED, **self._identity(cell, concurrency), "error": error}
+        self._store.fail_cell(cell.name, record)
+        self.outcome.failures[cell.name] = failure.reason
+
+    def _identity(self, cell: Cell, concurrency: int) -> dict[str, Any]:
+        entry = self._run.entry(cell.label)
+        return {
+            "model": cell.label,
+            "plugin": {
+                "model": entry.registered.model.name,
+                "distribution": entry.registered.distribution,
+                "files": dict(entry.registered.files),
+            },
+            "options": entry.options,
+            "magnification": cell.magnification,
+            "fold": cell.fold,
+            "seed": cell.seed,
+            "key": hash_of(self._run.keys[cell]),
+            "key_parts": self._run.keys[cell],
+            "comparison_key": hash_of(self._run.comparison),
+            "device": describe_device(self._run.device),
+            "concurrency": concurrency,
+            "versions": versions(),
+        }

@@ -2,24 +2,42 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from harness.cache import Cache
 from harness.config.run_config import parse_config
+from harness.execution.collect import Collector
 from harness.execution.concurrency import choose_jobs
-from harness.execution.local_executor import LocalExecutor, Outcome
+from harness.execution.executor import Executor, ExecutorName, ExecutorSetup
+from harness.execution.local_executor import LocalExecutor
+from harness.execution.outcome import Outcome
+from harness.execution.tasks import Tasks
 from harness.execution.throughput import measure_throughputs
 from harness.planning.observer import Observer
 from harness.planning.plan import Run, pending_cells
 from harness.processes import adopt_orphans
+from harness.store.cells import Cell, slug
 from harness.store.keys import hash_of, what_changed
 from harness.store.run_folder import DONE
 from harness.store.run_store import RunStore
-from harness.training.devices import describe_device, git_commit, versions
+from harness.training.devices import describe_device, git_commit, list_devices, versions
+
+EXECUTORS: Mapping[ExecutorName, Callable[[ExecutorSetup], Executor]] = {"local": LocalExecutor}
+"""What can run cells, by the name that ``--executor`` takes."""
 
 
-def execute(run: Run, store: RunStore, cache: Cache, jobs: int | None, observer: Observer) -> Outcome:
+def execute(
+    run: Run,
+    store: RunStore,
+    cache: Cache,
+    jobs: int | None,
+    observer: Observer,
+    executor: ExecutorName = "local",
+) -> Outcome:
     """Compute the cells that are not done and valid, and keep each as it comes.
 
     Args:
@@ -28,6 +46,7 @@ def execute(run: Run, store: RunStore, cache: Cache, jobs: int | None, observer:
         cache: The cache.
         jobs: Cells at once; None for as many as pay.
         observer: Is told of every step.
+        executor: What runs the cells.
 
     Returns:
         How it ended. Failed cells are recorded and named; they raise nothing.
@@ -49,11 +68,38 @@ def execute(run: Run, store: RunStore, cache: Cache, jobs: int | None, observer:
     speeds, hopeless = measure_throughputs(run, {cell.label for cell in todo}, store, cache, observer)
     if jobs is None:
         jobs = choose_jobs(run, len(todo), speeds, observer)
-    finished = [name for name, record in stored.items() if record["state"] == DONE]
-    executor = LocalExecutor(run, store, cache, jobs, speeds, observer)
+    finished = {name for name, record in stored.items() if record["state"] == DONE}
+    collector = Collector(run, store, Tasks(run, store, cache), speeds, observer)
     for label, failure in hopeless.items():
-        executor.give_up([cell for cell in todo if cell.label == label], failure, keep=set(finished))
-    return replace(executor.work([cell for cell in todo if cell.label not in hopeless]), kept=kept)
+        collector.give_up([cell for cell in todo if cell.label == label], failure, jobs, keep=finished)
+    work = partial(_compute, run, store, collector, EXECUTORS[executor])
+    work([cell for cell in todo if cell.label not in hopeless], jobs)
+    work(collector.again, 1)
+    return replace(collector.outcome, kept=kept)
+
+
+def _compute(
+    run: Run,
+    store: RunStore,
+    collector: Collector,
+    open_executor: Callable[[ExecutorSetup], Executor],
+    cells: list[Cell],
+    jobs: int,
+) -> None:
+    """Compute cells; on an interruption every worker is ended and what is finished stays."""
+    setup = ExecutorSetup(
+        models={entry.label: entry.registered for entry in run.entries},
+        task=collector.task,
+        log_file=lambda label: store.log_file(slug(label)),
+        devices=list_devices(run.device),
+        jobs=jobs,
+        cell_seconds=run.config.cell_seconds,
+    )
+    with contextlib.closing(open_executor(setup)) as executor:
+        for cell in cells:
+            executor.submit(cell)
+        for event in executor.events():
+            collector.on_event(event)
 
 
 def _note_stale(run: Run, stored: dict[str, dict[str, Any]], observer: Observer) -> None:

@@ -157,9 +157,8 @@ class RunStore(RunFolder):
             raise CellError(f"what the model has reported cannot be stored: {_without(error, working)}") from error
         self._put_in_place(cell, working, record)
 
-    def fail_cell(self, cell: str, working: Path, record: dict[str, Any]) -> None:
-        """Record a failed cell, the traceback in a file of its own as well; nothing that it wrote is kept."""
-        self.discard(working)
+    def fail_cell(self, cell: str, record: dict[str, Any]) -> None:
+        """Record a failed cell, the traceback in a file of its own as well."""
         working = self.working_folder(cell)
         write_text(working / TRACEBACK, record["error"]["traceback"])
         self._put_in_place(cell, working, record)

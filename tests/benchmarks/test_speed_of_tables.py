@@ -12,7 +12,7 @@ import pytest
 from harness import ModelCard
 from harness.data.manifest import COLUMNS, USED
 from harness.evaluation.convergence import Convergence
-from harness.execution.collect import HISTORY_COLUMNS
+from harness.execution.cell_results import HISTORY_COLUMNS
 from harness.plugin_api.schedule import FINAL_STAGE
 from harness.protocol.names import TEST, TRAIN, VALIDATION
 from harness.reporting.paper_tables import table_4, table_5

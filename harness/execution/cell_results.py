@@ -1,0 +1,96 @@
+"""Results of a cell from a worker's answer: predictions, history, record."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from harness.data.names import CLASSES
+from harness.errors import CellError
+from harness.evaluation.cell_metrics import measure
+from harness.evaluation.convergence import find_convergence
+from harness.planning.models import ModelEntry
+from harness.plugin_api.model import EpochReport
+from harness.plugin_api.schedule import FINAL_STAGE
+from harness.protocol.names import TEST, VALIDATION
+from harness.store.cells import Cell
+from harness.workers.messages import Fitted
+
+_TOLERANCE = 1e-3
+HISTORY_COLUMNS = tuple(EpochReport.__dataclass_fields__)
+_IDENTITY = ["side", "name", "slide", "accession", "type", "magnification", "model", "fold", "seed", "label"]
+
+
+def prediction_table(cell: Cell, validation: pd.DataFrame, test: pd.DataFrame, fitted: Fitted) -> pd.DataFrame:
+    """Put names and labels back to a worker's probabilities.
+
+    Args:
+        cell: The cell.
+        validation: Its validation images, in the order that the worker saw.
+        test: Its test images, in the order that the worker saw.
+        fitted: The worker's answer.
+
+    Returns:
+        One row a validation and test image: ``side image slide accession type magnification model fold seed label
+        predicted p_benign p_malignant``, sorted by side and image.
+
+    Raises:
+        CellError: The worker's numbers are no probabilities of these images.
+    """
+    sides = [_side(VALIDATION, validation, fitted.validation), _side(TEST, test, fitted.test)]
+    table = pd.concat(sides).assign(model=cell.label, fold=cell.fold, seed=cell.seed)
+    table = table[[*_IDENTITY, "predicted", *_probability_columns()]].rename(columns={"name": "image"})
+    return table.sort_values(["side", "image"], ignore_index=True)
+
+
+def history_table(epochs: list[EpochReport]) -> pd.DataFrame:
+    """Return one row an epoch, in order."""
+    return pd.DataFrame([asdict(epoch) for epoch in epochs], columns=list(HISTORY_COLUMNS))
+
+
+def finished_record(
+    entry: ModelEntry, fitted: Fitted, predictions: pd.DataFrame, history: pd.DataFrame
+) -> dict[str, Any]:
+    """Return what a finished cell says of itself, beside its identity and key."""
+    test, validation = (predictions[predictions["side"] == side] for side in (TEST, VALIDATION))
+    single_class = bool((validation["predicted"] == validation["predicted"].iloc[0]).all())
+    stages = history[history["stage"] != FINAL_STAGE].groupby("stage", sort=False).last().reset_index()
+    convergence = find_convergence(history[history["stage"] == FINAL_STAGE], single_class=single_class)
+    return {
+        "reproduces": entry.registered.model.reproduces,
+        "deviations": entry.deviations(),
+        "is_shortcut": entry.registered.model.is_shortcut,
+        "metrics": measure(test),
+        "validation_metrics": measure(validation),
+        "single_class": single_class,
+        **asdict(fitted.card),
+        "epochs": int((history["stage"] == FINAL_STAGE).sum()),
+        "convergence": asdict(convergence) if convergence else None,
+        "pretraining": stages[["stage", "epoch", "images_seen", "train_seconds"]].to_dict("records"),
+        "timings": {"fit_seconds": fitted.fit_seconds, "predict_seconds": fitted.predict_seconds},
+        "peak_memory_mb": fitted.peak_memory_bytes / 1e6,
+    }
+
+
+def _side(side: str, images: pd.DataFrame, probabilities: NDArray[np.float64]) -> pd.DataFrame:
+    _check(probabilities, len(images), len(CLASSES))
+    probabilities = probabilities.clip(0, 1)  # float32 rounds a probability of one to a little more
+    columns = dict(zip(_probability_columns(), probabilities.T, strict=True))
+    return images.assign(side=side, predicted=probabilities.argmax(1), **columns)
+
+
+def _check(probabilities: NDArray[np.float64], n: int, n_classes: int) -> None:
+    if probabilities.shape != (n, n_classes):
+        raise CellError(f"predict_proba returned shape {probabilities.shape} for {n} images and {n_classes} classes")
+    if not np.isfinite(probabilities).all():
+        raise CellError("predict_proba returned values that are not finite")
+    if (probabilities < -_TOLERANCE).any() or (abs(probabilities.sum(1) - 1) > _TOLERANCE).any():
+        raise CellError("predict_proba returned rows that are no probabilities: each must sum to 1, none be negative")
+
+
+def _probability_columns() -> list[str]:
+    return [f"p_{name}" for name in CLASSES]

@@ -1,0 +1,115 @@
+"""The protocol of executors: cells are submitted, events come back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, Protocol
+
+from harness.plugin_api.discovery import RegisteredModel
+from harness.plugin_api.model import EpochReport
+from harness.store.cells import Cell
+from harness.workers.messages import Failure, FitTask, Fitted
+
+ExecutorName = Literal["local"]
+
+
+@dataclass(frozen=True)
+class Started:
+    """A cell is at work.
+
+    Attributes:
+        cell: Which.
+        pid: Of the process that does it.
+        host: The machine on which that process is.
+    """
+
+    cell: Cell
+    pid: int | None
+    host: str
+
+
+@dataclass(frozen=True)
+class EpochEnded:
+    """A cell has finished an epoch."""
+
+    cell: Cell
+    report: EpochReport
+
+
+@dataclass(frozen=True)
+class Noticed:
+    """A cell has something to say to whoever watches the run, in one line."""
+
+    cell: Cell
+    text: str
+
+
+@dataclass(frozen=True)
+class Stalled:
+    """A cell has not reported for so many seconds, unusually long for it."""
+
+    cell: Cell
+    seconds: float
+    pid: int | None
+
+
+@dataclass(frozen=True)
+class Ended:
+    """A cell has come to an end.
+
+    Attributes:
+        cell: Which.
+        answer: Its results, or why it failed.
+        seconds: Wall time from its start.
+        concurrency: Cells at once that the executor works on.
+        ran_concurrently: Whether another cell ran beside it at any time: memory may have been short for that reason.
+    """
+
+    cell: Cell
+    answer: Fitted | Failure
+    seconds: float
+    concurrency: int
+    ran_concurrently: bool
+
+
+Event = Started | EpochEnded | Noticed | Stalled | Ended
+
+
+@dataclass(frozen=True)
+class ExecutorSetup:
+    """What an executor of any kind is given.
+
+    Attributes:
+        models: The models of the run by label.
+        task: Makes the task of a cell for a device; it is asked when the cell starts, once.
+        log_file: Returns the file for what a model's plugin prints, by label.
+        devices: As torch names them.
+        jobs: Cells at once, over all devices.
+        cell_seconds: How long a cell may take before it is ended as failed, or None.
+    """
+
+    models: Mapping[str, RegisteredModel]
+    task: Callable[[Cell, str], FitTask]
+    log_file: Callable[[str], Path]
+    devices: Sequence[str]
+    jobs: int
+    cell_seconds: float | None
+
+
+class Executor(Protocol):
+    """What runs cells: each in a process that sees its task and nothing of the run folder.
+
+    An executor decides where and when a cell runs. It stores nothing, computes no metric and draws no conclusion from
+    a failure: that is done with its events, in one place for all executors.
+    """
+
+    def submit(self, cell: Cell) -> None:
+        """Queue a cell; it is computed while :meth:`events` is read."""
+
+    def events(self) -> Iterator[Event]:
+        """Yield what happens until every submitted cell has ended, one :class:`Ended` each, in any order of cells."""
+
+    def close(self) -> None:
+        """End every process that is left, at once; what has not ended is lost."""
