@@ -10,12 +10,9 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from harness.errors import EnvironmentMissingError
-
-if TYPE_CHECKING:
-    import pandas as pd  # whoever has a table to write has imported it
 
 NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS})
 """What the system says of a disk that is full or read-only."""
@@ -38,16 +35,6 @@ def write_json(path: Path, value: dict[str, Any]) -> None:
         EnvironmentMissingError: There is no room for it, or it may not be written.
     """
     write_text(path, json.dumps(value, indent=1, default=str) + "\n")
-
-
-def write_parquet(path: Path, table: pd.DataFrame) -> None:
-    """Write a table without its index.
-
-    Raises:
-        EnvironmentMissingError: There is no room for it, or it may not be written.
-    """
-    with replacing(path) as beside:
-        table.to_parquet(beside, index=False)
 
 
 def flush(path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 
 # "< 0.001" opens no tag, P_img no emphasis, and "R&D" is no character's name
 _MARKUP = re.compile(r"([\\|>`*\[\]~$]|<(?! )|(?<![^\W_])_|_(?![^\W_])|&(?=#?\w+;))")
@@ -16,6 +17,16 @@ def printable(text: str) -> str:
 def markdown(text: str) -> str:
     """Return text as Markdown that shows it as it is."""
     return _MARKUP.sub(r"\\\1", printable(text))
+
+
+def natural_order(names: Iterable[str]) -> list[str]:
+    """Sort names by the numbers in them: ``40x`` before ``100x``."""
+
+    def key(name: str) -> list[tuple[str, int]]:
+        words, numbers = re.split("[0-9]+", name), [*re.findall("[0-9]+", name), "0"]
+        return [(word, int(number)) for word, number in zip(words, numbers, strict=True)]
+
+    return sorted(names, key=key)
 
 
 def duration(seconds: float) -> str:

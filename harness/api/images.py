@@ -34,13 +34,14 @@ def splits(
     Returns:
         A division for each run of the config; its ``splits`` have the columns ``image fold seed side``.
     """
-    name, settings = load_config(str(config), tuple(overrides))
+    tell = note or Observer().note
+    name, settings = load_config(str(config), tuple(overrides), tell)
     divisions = []
     for run in settings.runs().values() or (settings,):
         values = run.model_dump(mode="json") | {"allow_leak": True}
         values["data"]["folder"] = str(data) if data else values["data"]["folder"]
         wanted = parse_config(values, f"config '{name}'")
-        divisions.append(divide(wanted, scan_images(wanted, Cache(cache_folder(), note or Observer().note))))
+        divisions.append(divide(wanted, scan_images(wanted, Cache(cache_folder(), tell))))
     return divisions
 
 

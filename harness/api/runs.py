@@ -132,7 +132,7 @@ class _Request:
     @staticmethod
     def of(config: str | Path, observer: Observer, options: RunOptions) -> _Request:
         """Read the config and load the plugins; folders are made absolute before a plugin's code runs."""
-        name, settings = load_config(str(config), tuple(options.get("overrides", ())))
+        name, settings = load_config(str(config), tuple(options.get("overrides", ())), observer.note)
         folder = Path(options.get("out") or results_folder() / name).absolute()
         given = options.get("data")
         data = Path(given).absolute() if given else None

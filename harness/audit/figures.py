@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from harness.audit.shortcuts import METHODS, normalisers_of
 from harness.data.names import CLASSES
 from harness.protocol.protocols import PROTOCOLS, split_images
+from harness.text import natural_order
 
 _COLUMNS = 32  # swatches in a row
 _PER_CLASS = 8
@@ -27,19 +28,19 @@ def draw_whites(images: pd.DataFrame, file: Path) -> None:
     """Draw every image's white point as a swatch, class beside class, and red against green.
 
     Args:
-        images: One row an image: ``magnification label accession properties``.
+        images: One row an image: ``stratum label accession properties``.
         file: The PNG to write.
     """
     white = np.array([row["white point"] for row in images["properties"]])
-    magnifications = sorted(images["magnification"].unique())
+    strata = natural_order(images["stratum"].unique())
     with mpl.rc_context(_STYLE):
-        figure = Figure(figsize=(11, 2.6 * len(magnifications)), dpi=110, layout="constrained")
-        axes = figure.subplots(len(magnifications), 3, squeeze=False, width_ratios=[1, 1, 0.8])
-        for row, magnification in zip(axes, magnifications, strict=True):
+        figure = Figure(figsize=(11, 2.6 * len(strata)), dpi=110, layout="constrained")
+        axes = figure.subplots(len(strata), 3, squeeze=False, width_ratios=[1, 1, 0.8])
+        for row, stratum in zip(axes, strata, strict=True):
             for label, place in enumerate(row[:2]):
-                at = ((images["magnification"] == magnification) & (images["label"] == label)).to_numpy()
+                at = ((images["stratum"] == stratum) & (images["label"] == label)).to_numpy()
                 _draw_swatches(place, white[at], images["accession"].to_numpy()[at])
-                place.set_title(f"{int(magnification)}x, {CLASSES[label]}: {at.sum()} images", fontsize=9)
+                place.set_title(f"{stratum}, {CLASSES[label]}: {at.sum()} images", fontsize=9)
                 row[2].scatter(white[at, 0], white[at, 1], s=7, alpha=0.5, color=_COLOURS[label], label=CLASSES[label])
             row[2].set(xlabel="white point, red", ylabel="green")
             row[2].legend(fontsize=8, loc="lower right")
@@ -63,18 +64,18 @@ def draw_stains(images: pd.DataFrame, pictures: NDArray[np.uint8], seed: int, fi
     """Draw some pictures, a column each, after every stain normalisation, a row each; benign left, malignant right.
 
     Args:
-        images: One row a picture: ``name sha256 slide accession magnification label``.
+        images: One row a picture: ``name sha256 slide accession stratum label``.
         pictures: uint8 (N, 3, H, W).
         seed: Of the split that ``fitted`` needs.
         file: The PNG to write.
     """
     images = images.reset_index(drop=True)
     splits = split_images(PROTOCOLS["accession-5fold"], images, (seed,))
-    magnification = images["magnification"].value_counts().idxmax()
-    chosen = np.concatenate([_spread(images, int(magnification), label) for label in range(len(CLASSES))])
+    stratum = images["stratum"].value_counts().idxmax()
+    chosen = np.concatenate([_spread(images, stratum, label) for label in range(len(CLASSES))])
     with mpl.rc_context(_STYLE):
         figure = Figure(figsize=(13, 0.95 * len(METHODS)), dpi=110, layout="constrained")
-        figure.suptitle(f"{magnification}x: benign left, malignant right")
+        figure.suptitle(f"{stratum}: benign left, malignant right")
         for method, axes in zip(METHODS, figure.subplots(len(METHODS), 1), strict=True):
             normalisers = normalisers_of(method, images, splits, pictures)[0]
             painted = [normalise(pictures[at]) if (normalise := normalisers[at]) else None for at in chosen]
@@ -86,9 +87,9 @@ def draw_stains(images: pd.DataFrame, pictures: NDArray[np.uint8], seed: int, fi
         figure.savefig(file, metadata={"Software": None})
 
 
-def _spread(images: pd.DataFrame, magnification: int, label: int) -> NDArray[np.int64]:
+def _spread(images: pd.DataFrame, stratum: str, label: int) -> NDArray[np.int64]:
     """Choose pictures of a class from different accessions as far as there are, evenly over their names."""
-    own = images[(images["magnification"] == magnification) & (images["label"] == label)].sort_values("name")
+    own = images[(images["stratum"] == stratum) & (images["label"] == label)].sort_values("name")
     first = own.drop_duplicates("accession")
     own = first if len(first) >= _PER_CLASS else own
     places = np.linspace(0, len(own) - 1, min(_PER_CLASS, len(own))).round().astype(int)

@@ -11,10 +11,10 @@ from tabulate import tabulate
 from harness.audit.report import AuditReport, DivisionFinding, ImageSize, RelatedSlides
 from harness.audit.shortcuts import AS_FILED, METHODS, PropertyScore
 from harness.data.background import DARK_LEVEL
-from harness.data.names import CLASSES, parse_stem
+from harness.data.names import CLASSES, parse_stem, stratum_name
 from harness.data.near_duplicates import HASH_BITS, MAX_DIFFERING_BITS, MIN_CORRELATION, IdenticalImages, NearDuplicate
 from harness.data.tissue import LOW_TISSUE_SHARE, OUTLYING_SCORE, TISSUE_DENSITY
-from harness.text import markdown
+from harness.text import markdown, natural_order
 
 N_EXAMPLES = 5
 """How many images of a kind the report for people names."""
@@ -171,7 +171,7 @@ def _places(report: AuditReport, found: Sequence[IdenticalImages | NearDuplicate
 
 def _place(image: str, origins: tuple[str, ...]) -> str:
     name = parse_stem(image)
-    return " and ".join(origins) + (f" at {name.magnification}x" if name else "")
+    return " and ".join(origins) + (f" at {stratum_name(name.magnification)}" if name else "")
 
 
 def _related(slides: RelatedSlides) -> str:
@@ -199,12 +199,12 @@ def _shortcuts(report: AuditReport) -> list[str]:
     head = ["", "## What single properties of a picture predict, accessions apart", ""]
     if not report.properties:
         return [*head, _plain(report.no_shortcuts)]
-    magnifications = sorted({score.magnification for score in report.properties})
-    by_row: dict[tuple[str, str], dict[int, str]] = {}
+    strata = natural_order({score.stratum for score in report.properties})
+    by_row: dict[tuple[str, str], dict[str, str]] = {}
     for score in report.properties:
-        by_row.setdefault((score.name, score.colours), {})[score.magnification] = _score(score)
-    rows = [[name, colours, *(found[at] for at in magnifications)] for (name, colours), found in by_row.items()]
-    heads = {"property": "left", "colours": "left"} | {f"{at}x": "right" for at in magnifications}
+        by_row.setdefault((score.name, score.colours), {})[score.stratum] = _score(score)
+    rows = [[name, colours, *(found[at] for at in strata)] for (name, colours), found in by_row.items()]
+    heads = {"property": "left", "colours": "left"} | dict.fromkeys(strata, "right")
     meaning = (
         "AUC of a logistic regression on the property alone, five folds, accessions apart, with its 95 % interval, and "
         "its balanced accuracy. Colours: of the file as it is at full size, or at 64 x 64 pixels after a stain "
@@ -224,7 +224,7 @@ def _score(score: PropertyScore) -> str:
 def _strongest(report: AuditReport) -> str:
     """Name the strongest property of the files at each magnification."""
     as_filed = [score for score in report.properties if score.colours == AS_FILED and score.auc is not None]
-    best = {score.magnification: score for score in sorted(as_filed, key=lambda score: score.auc or 0)}
+    best = {score.stratum: score for score in sorted(as_filed, key=lambda score: score.auc or 0)}
     named = [f"{at}x {best[at].name}, AUC {best[at].auc:.2f}" for at in sorted(best)]
     message = "; ".join(named) or "none can be told, since no magnification has both classes in enough folds"
     return f"The strongest property of the files: {message}."

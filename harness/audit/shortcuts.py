@@ -35,6 +35,7 @@ from harness.processes import map_in_order
 from harness.protocol.names import TEST
 from harness.protocol.protocols import PROTOCOLS, split_images
 from harness.protocol.stains import by_slide, fitted_on_training
+from harness.text import natural_order
 
 AS_FILED = "file"
 """Colours of the file as it is, at full size."""
@@ -56,7 +57,7 @@ class PropertyScore:
     Attributes:
         name: Of the property.
         colours: ``file``, or the stain normalisation after which it was measured.
-        magnification: 40, 100, 200 or 400.
+        stratum: The column of a table, such as ``200x``.
         auc: Mean over folds, with its 95 % interval over accessions; None where there are too few.
         auc_low: Lower bound.
         auc_high: Upper bound.
@@ -65,7 +66,7 @@ class PropertyScore:
 
     name: str
     colours: str
-    magnification: int
+    stratum: str
     auc: float | None
     auc_low: float | None
     auc_high: float | None
@@ -115,7 +116,7 @@ def measure_shortcuts(
     """Measure every property before and after every stain normalisation, and what the latter does to backgrounds.
 
     Args:
-        used: One row an image: ``name sha256 slide accession type magnification label``, and ``properties`` from
+        used: One row an image: ``name sha256 slide accession type stratum label``, and ``properties`` from
             :func:`file_properties`.
         pictures: The same images, resized: uint8 (N, 3, 64, 64).
         seed: Of the split.
@@ -161,7 +162,7 @@ def normalisers_of(
 
     Args:
         method: As in a config.
-        images: One row a picture: ``name sha256 slide magnification``.
+        images: One row a picture: ``name sha256 slide stratum``.
         splits: ``image fold side`` of one seed, accessions apart.
         pictures: uint8 (N, 3, H, W).
     """
@@ -226,16 +227,17 @@ def _outcomes(method: StainMethod, labels: NDArray[np.int64], views: list[list[_
 
 def _scores(name: str, colours: str, table: pd.DataFrame, views: list[NDArray[np.float64]]) -> Iterator[PropertyScore]:
     """Predict every accession from the others; ``views`` are the property's values (N, C), one or one a fold."""
-    for magnification, at in table.groupby("magnification"):
+    for stratum in natural_order(table["stratum"].unique()):
+        at = table[table["stratum"] == stratum]
         predictions = _predicted(at, views)
         if predictions is None:
-            yield PropertyScore(name, colours, int(magnification), None, None, None, None)
+            yield PropertyScore(name, colours, stratum, None, None, None, None)
             continue
         patients = draw_patients(predictions)
         found = estimators(predictions, patients.accessions, cross_validated=True)
         auc, accuracy = (bootstrap_interval(found[metric], patients) for metric in ("auc", "balanced_accuracy"))
         figures = (None if math.isnan(value) else value for value in (auc.value, auc.low, auc.high, accuracy.value))
-        yield PropertyScore(name, colours, int(magnification), *figures)
+        yield PropertyScore(name, colours, stratum, *figures)
 
 
 def _predicted(at: pd.DataFrame, views: list[NDArray[np.float64]]) -> pd.DataFrame | None:

@@ -56,7 +56,8 @@ def training_report(results: Sequence[TrainingResult], setting: dict[str, Any]) 
     """Return the page of ``harness bench train``."""
     parts = [
         f"## {result.model}\n\n{_table(result.placings, result.bandwidth_limit)}\n\n"
-        f"Batching, augmentation and normalisation take {100 * result.augmentation_share:.1f} % of the engine's step. "
+        f"Batching, augmentation and normalisation take {100 * result.augmentation_share:.1f} % of the shared loop's "
+        "step. "
         f"The modules of one forward pass read and write {result.megabytes_per_image:,.0f} MB an image: at the "
         f"measured speed of copying, {result.bandwidth_limit:,.0f} images/s would be the limit.\n"
         for result in results

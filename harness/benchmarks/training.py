@@ -20,7 +20,7 @@ from harness.training.execution_modes import CAPTURED, COMPILED, EAGER, clock, s
 from harness.training.feed import Forward
 from harness.training.loop import resolve_precision
 
-_ENGINE, _INPUT_READY = "engine", "engine, input ready"
+_SHARED_LOOP, _INPUT_READY = "shared loop", "shared loop, input ready"
 _FILES = 8  # batches of files that the data loader reads
 _COPY_BYTES = 1 << 28
 _COPY_SECONDS = 0.5
@@ -53,7 +53,7 @@ class TrainingResult:
         megabytes_per_image: What the modules of one forward pass read and write, at the precision of training.
         bandwidth_limit: Images a second if one pass over that memory were all there is to do; the measure of
             how near the hardware's limit a way is.
-        augmentation_share: Share of the engine's step that batching, augmentation and normalisation take.
+        augmentation_share: Share of the shared loop's step that batching, augmentation and normalisation take.
     """
 
     model: str
@@ -88,19 +88,19 @@ class FixedFeed:
 
 
 def measure_training(label: str, order: TrainingSpec, contest: Contest) -> TrainingResult:
-    """Let a plain loop and the engine train the same network in turns.
+    """Let a plain loop and the shared loop train the same network in turns.
 
     Args:
         label: What to call the model.
-        order: The model and how it is trained; its engine is the fastest to be tried.
+        order: The model and how it is trained; its execution mode is the fastest to be tried.
         contest: How long.
     """
     device = torch.device(order.device)
     set_up_process(order.threads)
     with ExitStack() as stack:
-        everybody = [*_plain_loops(order, contest), *_engines(order, contest)]
+        everybody = [*_plain_loops(order, contest), *_shared_loops(order, contest)]
         together = stack.enter_context(ConcurrentTraining(replace(order, schedule=_one_epoch(order)), contest.jobs))
-        everybody.append(Contestant(f"engine, {contest.jobs} cells", together.images_per_second, 0.0))
+        everybody.append(Contestant(f"shared loop, {contest.jobs} cells", together.images_per_second, 0.0))
         placings = hold(everybody, contest.rounds, contest.seconds)
     speed = {placing.name: placing.images_per_second for placing in placings}
     megabytes = _megabytes_per_image(order)
@@ -109,7 +109,7 @@ def measure_training(label: str, order: TrainingSpec, contest: Contest) -> Train
         placings,
         megabytes,
         _bytes_per_second(device) / (megabytes * 1e6),
-        1 - speed[_ENGINE] / speed[_INPUT_READY],
+        1 - speed[_SHARED_LOOP] / speed[_INPUT_READY],
     )
 
 
@@ -127,37 +127,37 @@ def _plain_loops(order: TrainingSpec, contest: Contest) -> Iterator[Contestant]:
         yield _contestant(name, step, size, device)
 
 
-def _engines(order: TrainingSpec, contest: Contest) -> Iterator[Contestant]:
-    """Yield the engine in every way that the order's engine includes, and its parts by themselves."""
-    whole = replace(order, engine=_simplest(order), schedule=_one_epoch(order))
-    yield _engine(_ENGINE, whole)
+def _shared_loops(order: TrainingSpec, contest: Contest) -> Iterator[Contestant]:
+    """Yield the shared loop in every execution mode that the order's includes, and its parts by themselves."""
+    whole = replace(order, execution_mode=_simplest(order), schedule=_one_epoch(order))
+    yield _shared_loop(_SHARED_LOOP, whole)
     yield _input_ready(whole)
-    if order.engine == COMPILED:
-        yield _compiled(replace(whole, engine=COMPILED), contest.folder / "compiled")
+    if order.execution_mode == COMPILED:
+        yield _compiled(replace(whole, execution_mode=COMPILED), contest.folder / "compiled")
     model = order.make()
     if model.frozen(model.build(order.n_classes)):
-        yield _engine("engine, frozen prefix cached", order)
+        yield _shared_loop("shared loop, frozen prefix cached", order)
 
 
-def _engine(name: str, order: TrainingSpec) -> Contestant:
+def _shared_loop(name: str, order: TrainingSpec) -> Contestant:
     device, began = torch.device(order.device), clock(torch.device(order.device))
     trainer = order.make().fresh_trainer(order.sample(), order.context())
     prepared = trainer.prepare()
     ready = clock(device) - began
-    return _contestant(name, prepared.run, order.schedule.batch_size, device, ready, trainer.engine)
+    return _contestant(name, prepared.run, order.schedule.batch_size, device, ready, trainer.execution_mode)
 
 
 def _compiled(order: TrainingSpec, kernels: Path) -> Contestant:
-    """The engine compiled: once with nothing compiled before, then with its kernels on the disk, which is measured."""
+    """The shared loop compiled: once with nothing compiled before, then with kernels on the disk, which is measured."""
     os.environ["TORCHINDUCTOR_CACHE_DIR"] = str(kernels)
-    cold = _engine("engine, compiled", order)
+    cold = _shared_loop("shared loop, compiled", order)
     torch._dynamo.reset()  # noqa: SLF001 - what is compiled is known to this process as well as to the disk
-    warm = _engine("engine, compiled", order)
+    warm = _shared_loop("shared loop, compiled", order)
     return replace(warm, message=f"{warm.message}, cold start {cold.start_up_seconds:.0f} s")
 
 
 def _input_ready(order: TrainingSpec) -> Contestant:
-    """The engine without batching, augmentation and normalisation: its input never changes."""
+    """The shared loop without batching, augmentation and normalisation: its input never changes."""
     model, sample, batch = order.make(), order.sample(), order.schedule.batch_size
     trainer = model.fresh_trainer(sample, order.context())
     feed = FixedFeed(model.normalisation.apply(sample.images[:batch]))
@@ -185,9 +185,9 @@ def _one_epoch(order: TrainingSpec) -> Schedule:
 
 
 def _simplest(order: TrainingSpec) -> str:
-    """Return the order's engine without compilation."""
-    if order.engine != COMPILED:
-        return order.engine
+    """Return the order's execution mode without compilation."""
+    if order.execution_mode != COMPILED:
+        return order.execution_mode
     return EAGER if order.device == "cpu" else CAPTURED
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from harness.plugin_api.discovery import discover
 from harness.plugin_api.schedule import ExecutionMode
 from harness.training.concurrent import TrainingSpec
 from harness.training.devices import describe_device, resolve_device, versions
-from harness.training.execution_modes import COMPILED, EAGER, resolve_engine
+from harness.training.execution_modes import COMPILED, EAGER, resolve_execution_mode
 from harness.training.loop import resolve_precision
 from harness.training.torch_model import TorchModel
 
@@ -36,7 +37,9 @@ def command() -> None:
 
 @command.command("train")
 @click.argument("config", default="bench")
-@click.option("-o", "overrides", multiple=True, metavar="KEY=VALUE", help="Override a key, such as engine=eager.")
+@click.option(
+    "-o", "overrides", multiple=True, metavar="KEY=VALUE", help="Override a key, such as schedule.execution_mode=eager."
+)
 @click.option("--models", metavar="A,B", help="Only these models of the config.")
 @click.option("--batch", type=click.IntRange(2), help="Images a step.  [default: the config's]")
 @click.option("--size", type=click.IntRange(16), help="Side of the images in pixels.  [default: the config's]")
@@ -47,10 +50,10 @@ def command() -> None:
 @click.option("--out", type=click.Path(path_type=Path), help="Folder for train.md and train.json.")
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
 def train(config: str, overrides: tuple[str, ...], out: Path | None, *, as_json: bool, **flags: Any) -> None:
-    """Train each network of CONFIG on random images, in turns: a plain loop, with a data loader, the engine, ..."""
+    """Train each network of CONFIG on random images, in turns: a plain loop, a data loader, the shared loop, ..."""
     keys = {"schedule.batch_size": flags["batch"], "pixels.size": flags["size"], "device": flags["device"]}
     given = tuple(f"{key}={value}" for key, value in keys.items() if value is not None)
-    _, settings = load_config(config, (*overrides, *given))
+    _, settings = load_config(config, (*overrides, *given), partial(click.echo, err=True))
     if flags["models"]:
         settings = settings.with_models([label.strip() for label in flags["models"].split(",")])
     device = resolve_device(settings.device)
@@ -94,7 +97,9 @@ def _order(entry: ModelEntry, config: RunConfig, device: torch.device) -> Traini
         config.pixels.size,
         config.schedule.model_copy(update={"epochs": _CACHED_FROM}),
         device=str(device),
-        engine=resolve_engine(fastest if config.engine == "auto" else config.engine, device),
+        execution_mode=resolve_execution_mode(
+            fastest if config.schedule.execution_mode == "auto" else config.schedule.execution_mode, device
+        ),
         threads=config.threads,
     )
 

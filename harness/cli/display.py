@@ -62,6 +62,7 @@ class Display(Observer):
     def planned(self, todo: Sequence[Cell], kept: int, epochs: int) -> None:
         """Say what is about to be done."""
         self._total, self._epochs, self._began = len(todo), epochs, time.monotonic()
+        self._done = 0  # a study plans one run after the other
         self._line(f"{len(todo)} cells to compute, {kept} kept")
         if todo:
             self._bar("all", "all cells", len(todo), 0, "")
@@ -123,4 +124,4 @@ class Display(Observer):
 
 
 def _name(cell: Cell) -> str:
-    return f"{cell.label} {cell.magnification}x fold {cell.fold} seed {cell.seed}"
+    return f"{cell.label} {cell.stratum} fold {cell.fold} seed {cell.seed}"

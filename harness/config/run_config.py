@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
@@ -11,7 +12,9 @@ from pydantic import AfterValidator, Field
 
 from harness.config.data_settings import DataSettings, PixelSettings, SourceSettings
 from harness.config.overrides import VARIANTS, parse_override, set_key
+from harness.config.renamed_keys import renamed_key_notes, with_present_keys
 from harness.config.strict_yaml import MAX_BYTES, parse_yaml
+from harness.data.names import stratum_name
 from harness.errors import ConfigError, did_you_mean
 from harness.plugin_api.schedule import ExecutionMode, Schedule
 from harness.protocol.names import LEAKY_PROTOCOLS, ProtocolName
@@ -23,6 +26,7 @@ _TABLES_FOLDER = "tables"
 _MOST_SECONDS = 1e8  # three years; what the system can wait for has an end
 StudyKind = Literal["protocols", "variants"]
 T = TypeVar("T")
+Note = Callable[[str], None]
 
 
 def names_a_run(name: str) -> bool:
@@ -57,6 +61,21 @@ class ModelSettings(Settings):
     options: dict[str, Any] = Field(default_factory=dict)
 
 
+class RunSchedule(Schedule):
+    """The budget that every model of a run gets, and how its training steps are executed.
+
+    Attributes:
+        execution_mode: ``eager``; ``captured`` as CUDA graphs; ``compiled`` by torch.compile, and captured on CUDA.
+            ``auto`` captures on CUDA. What cannot be done falls back to eager, and says why.
+    """
+
+    execution_mode: ExecutionMode = "auto"
+
+    def budget(self) -> Schedule:
+        """Return the budget alone: what models see, and what a comparison must have in common."""
+        return Schedule(**self.model_dump(exclude={"execution_mode"}))
+
+
 class RunConfig(Settings):
     """Everything that decides a run.
 
@@ -69,15 +88,13 @@ class RunConfig(Settings):
         seeds: Of splits and training, 0 to 2**32 - 1; one whole comparison a seed.
         magnifications: Which to train and test on, each by itself.
         device: ``auto`` takes CUDA where there is any.
-        engine: How training steps are executed: ``eager``; ``captured`` as CUDA graphs; ``compiled`` by torch.compile,
-            and captured on CUDA. ``auto`` captures on CUDA. What cannot be done falls back to eager, and says why.
         threads: CPU threads of a cell; the bits of its results depend on it.
         checkpoint_minutes: How long a cell may train without leaving what it needs to go on after an interruption.
         cell_seconds: How long a cell may take before it is ended as failed; no limit by default.
         limit: Images per class and side, to try things out; results are marked as not comparable.
         data: Which images.
         pixels: How files become pixels.
-        schedule: The budget that every model gets.
+        schedule: The budget that every model gets, and how its steps are executed.
         sources: Source sets by name, for models that are pre-trained.
         models: Label to model.
         reference: The model that table 3 compares the others with; the paper's plain DenseNet by default.
@@ -96,14 +113,13 @@ class RunConfig(Settings):
         tuple[Literal[40, 100, 200, 400], ...], Field(min_length=1), AfterValidator(_distinct)
     ] = (40, 100, 200, 400)
     device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:[0-9]{1,3})?)$")] = "auto"
-    engine: ExecutionMode = "auto"
     threads: int = Field(1, ge=1, le=1024)
     checkpoint_minutes: float = Field(10.0, gt=0, le=1e6)
     cell_seconds: float | None = Field(None, gt=0, le=_MOST_SECONDS)
     limit: int | None = Field(None, ge=1)
     data: DataSettings = DataSettings()
     pixels: PixelSettings = PixelSettings()
-    schedule: Schedule = Schedule()
+    schedule: RunSchedule = RunSchedule()
     sources: dict[str, SourceSettings] = Field(default_factory=dict)
     models: dict[str, ModelSettings] = Field(min_length=1)
     reference: str | None = None
@@ -115,6 +131,11 @@ class RunConfig(Settings):
             return settings.plugin, settings.options
         plugin, colon, name = label.partition(":")
         return plugin, {"name": name, **settings.options} if colon else settings.options
+
+    @property
+    def strata(self) -> list[str]:
+        """What tables have a column for, in their order."""
+        return [stratum_name(magnification) for magnification in self.magnifications]
 
     @property
     def study(self) -> StudyKind | None:
@@ -166,13 +187,14 @@ class RunConfig(Settings):
         )
 
 
-def load_config(where: str, overrides: tuple[str, ...] = ()) -> tuple[str, RunConfig]:
+def load_config(where: str, overrides: tuple[str, ...] = (), note: Note | None = None) -> tuple[str, RunConfig]:
     """Read a config and apply overrides.
 
     Args:
         where: A path, or the name of a shipped config.
         overrides: ``key=value`` with a dotted key and a YAML value as
             :func:`~harness.config.strict_yaml.parse_yaml` reads it.
+        note: Is told of keys that have another name now.
 
     Returns:
         The config's name (its file's, without the ending) and the config.
@@ -181,10 +203,12 @@ def load_config(where: str, overrides: tuple[str, ...] = ()) -> tuple[str, RunCo
         ConfigError: No such config, no YAML, an unknown key or a bad value.
     """
     name, content = _read(where)
-    return name, read_config(content, overrides, where, name)
+    return name, read_config(content, overrides, where, name, note)
 
 
-def read_config(content: bytes, overrides: tuple[str, ...], where: str, name: str) -> RunConfig:
+def read_config(
+    content: bytes, overrides: tuple[str, ...], where: str, name: str, note: Note | None = None
+) -> RunConfig:
     """Read the text of a config and apply overrides; see :func:`load_config`.
 
     Args:
@@ -192,6 +216,7 @@ def read_config(content: bytes, overrides: tuple[str, ...], where: str, name: st
         overrides: ``key=value``.
         where: What to call the text in an error.
         name: The config's name.
+        note: Is told of keys that have another name now.
     """
     values = parse_yaml(content, where)
     if not isinstance(values, dict):
@@ -203,6 +228,9 @@ def read_config(content: bytes, overrides: tuple[str, ...], where: str, name: st
         for other in _TAKES_THE_PLACE_OF.get(key.partition(".")[0], ()):
             values.pop(other, None)
         set_key(values, key, value)
+    if note is not None:
+        for renamed in renamed_key_notes(values, where):
+            note(renamed)
     return parse_config(values, f"config '{name}'")
 
 
@@ -215,7 +243,7 @@ def parse_config(values: dict[str, Any], where: str) -> RunConfig:
     if isinstance(values.get("models"), dict):
         models = {str(label): {} if model is None else model for label, model in values["models"].items()}
         values = {**values, "models": models}
-    config = parse_settings(RunConfig, values, where)
+    config = parse_settings(RunConfig, with_present_keys(values), where)
     if config.reference is not None and config.reference not in config.models:
         raise ConfigError(
             f"{where}: reference '{config.reference}' is no model of it (it has {', '.join(config.models)})"

@@ -12,7 +12,7 @@ from typing import Any
 
 import pandas as pd
 
-from harness.data.names import MAGNIFICATIONS, parse_stem
+from harness.data.names import MAGNIFICATIONS, parse_stem, stratum_name
 from harness.data.options import DuplicatePolicy
 from harness.errors import DataError
 
@@ -23,7 +23,7 @@ TWICE_PUBLISHED_SLIDE = "14-13412"
 _MAX_DEPTH = 100
 
 USED, DROPPED, REPEATED, UNPARSED, DAMAGED = "used", "dropped", "repeated", "unparsed", "damaged"
-COLUMNS = ("name", "file", "slide", "accession", "type", "magnification", "label", "sha256", "size", "state")
+COLUMNS = ("name", "file", "slide", "accession", "type", "stratum", "label", "sha256", "size", "state")
 
 
 def scan_folder(root: Path, policy: DuplicatePolicy = "drop-dc") -> pd.DataFrame:
@@ -35,7 +35,7 @@ def scan_folder(root: Path, policy: DuplicatePolicy = "drop-dc") -> pd.DataFrame
 
     Returns:
         The manifest, sorted by name: ``name`` (official stem, no ending), ``file`` (below root), ``slide``,
-        ``accession``, ``type``, ``magnification`` (Int64), ``label`` (Int64: 0 benign, 1 malignant), ``sha256``,
+        ``accession``, ``type``, ``stratum`` (such as ``200x``), ``label`` (Int64: 0 benign, 1 malignant), ``sha256``,
         ``size`` (bytes) and ``state``: ``used``, ``dropped`` (by ``policy``), ``repeated`` (the same file again in
         another folder) or ``unparsed`` (not an official name; its fields are empty).
 
@@ -47,7 +47,7 @@ def scan_folder(root: Path, policy: DuplicatePolicy = "drop-dc") -> pd.DataFrame
         raise DataError(f"no such folder: {root} - pass the folder that holds BreaKHis_v1, or the images themselves")
     paths = list(image_files(root))
     rows = [_row(root, path, digest, policy) for path, digest in zip(paths, sha256_of_files(paths), strict=True)]
-    manifest = pd.DataFrame(rows, columns=list(COLUMNS)).astype({"magnification": "Int64", "label": "Int64"})
+    manifest = pd.DataFrame(rows, columns=list(COLUMNS)).astype({"label": "Int64"})
     manifest = manifest.sort_values(["name", "file"], ignore_index=True)
     if not (manifest["state"] == USED).any():
         raise DataError(
@@ -59,7 +59,7 @@ def scan_folder(root: Path, policy: DuplicatePolicy = "drop-dc") -> pd.DataFrame
 def used_images(manifest: pd.DataFrame) -> pd.DataFrame:
     """Return the rows that take part in a run, with plain integer columns."""
     used = manifest[manifest["state"] == USED]
-    return used.astype({"magnification": "int64", "label": "int64"}).reset_index(drop=True)
+    return used.astype({"label": "int64"}).reset_index(drop=True)
 
 
 def count_table(images: pd.DataFrame) -> pd.DataFrame:
@@ -70,10 +70,12 @@ def count_table(images: pd.DataFrame) -> pd.DataFrame:
         diagnosis, which is how the literature reaches 82.
     """
     counts = (
-        images.groupby(["magnification", "label"]).size().unstack(fill_value=0).reindex(MAGNIFICATIONS, fill_value=0)
+        images.groupby(["stratum", "label"])
+        .size()
+        .unstack(fill_value=0)
+        .reindex(map(stratum_name, MAGNIFICATIONS), fill_value=0)
     )
     counts = counts.reindex(columns=[0, 1], fill_value=0)
-    counts.index = pd.Index([f"{magnification}x" for magnification in counts.index])
     cases = images.drop_duplicates(["type", "slide"]).groupby("label").size()
     counts.loc["total"] = counts.sum()
     counts.loc["cases"] = cases.reindex([0, 1], fill_value=0)
@@ -165,7 +167,7 @@ def _row(root: Path, path: Path, digest: str, policy: DuplicatePolicy) -> dict[s
         "slide": name.slide,
         "accession": name.accession,
         "type": name.tumour_type,
-        "magnification": name.magnification,
+        "stratum": stratum_name(name.magnification),
         "label": name.label,
         "state": DROPPED if dropped else USED,
         **file,

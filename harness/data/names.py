@@ -74,6 +74,11 @@ class ImageName:
         return f"{self.class_name}/SOB/{TYPE_FOLDERS[self.tumour_type]}/{slide_folder}/{self.magnification}X"
 
 
+def stratum_name(magnification: int) -> str:
+    """Return the stratum that a magnification is: a column of the tables, such as ``200x``."""
+    return f"{magnification}x"
+
+
 def parse_stem(stem: str) -> ImageName | None:
     """Read a file name without its ending; None where it is not an official name in every part."""
     match = _STEM.fullmatch(stem)

@@ -14,7 +14,7 @@ from importlib import resources
 
 import pandas as pd
 
-from harness.data.names import parse_stem
+from harness.data.names import parse_stem, stratum_name
 from harness.errors import DataError
 
 N_OFFICIAL_IMAGES = 7909
@@ -29,7 +29,7 @@ def official_list() -> pd.DataFrame:
     """Return the official files, one row each, indexed by stem; treat it as read-only.
 
     Columns: ``filename``, ``bytes`` (int64), ``sha256``, ``test_folds`` (frozenset of int), and what the name says:
-    ``slide``, ``accession``, ``type``, ``magnification``, ``label``.
+    ``slide``, ``accession``, ``type``, ``stratum``, ``label``.
     """
     content = (resources.files("harness.data") / "breakhis_official.tsv.gz").read_bytes()
     return parse_official_list(content)
@@ -61,12 +61,10 @@ def parse_official_list(content: bytes) -> pd.DataFrame:
         slide=[name.slide for name in known],
         accession=[name.accession for name in known],
         type=[name.tumour_type for name in known],
-        magnification=[name.magnification for name in known],
+        stratum=[stratum_name(name.magnification) for name in known],
         label=[name.label for name in known],
         test_folds=[frozenset(int(d) for d in folds.strip("-")) for folds in table["test_in_folds"]],
-    ).set_index("name")[
-        ["filename", "bytes", "sha256", "test_folds", "slide", "accession", "type", "magnification", "label"]
-    ]
+    ).set_index("name")[["filename", "bytes", "sha256", "test_folds", "slide", "accession", "type", "stratum", "label"]]
 
 
 def _read_table(content: bytes) -> pd.DataFrame:

@@ -20,7 +20,7 @@ from scipy.stats import t as student
 from harness.evaluation.significance import holm
 
 Verdict = Literal["better", "same", "worse", "cannot tell"]
-CELL = ["magnification", "fold", "seed"]
+CELL = ["stratum", "fold", "seed"]
 _LEVEL, _ALPHA = 0.95, 0.05
 _MANY = 1e6
 
@@ -101,7 +101,7 @@ def pair_images(base: pd.DataFrame, new: pd.DataFrame) -> pd.DataFrame:
     """Put the predictions of two runs side by side.
 
     Args:
-        base: Test predictions of one model: ``image accession magnification fold seed label predicted p_malignant``.
+        base: Test predictions of one model: ``image accession stratum fold seed label predicted p_malignant``.
         new: Likewise; images and cells that only one of them has are left out.
 
     Returns:

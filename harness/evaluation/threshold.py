@@ -36,14 +36,14 @@ def with_chosen_thresholds(predictions: pd.DataFrame, validation: str, test: str
     """Decide every test image anew, at the threshold chosen on its own cell's validation images.
 
     Args:
-        predictions: Of any number of cells: ``side model magnification fold seed label p_malignant``.
+        predictions: Of any number of cells: ``side model stratum fold seed label p_malignant``.
         validation: The name of the validation side.
         test: The name of the test side.
 
     Returns:
         The test rows, with ``threshold`` and ``predicted`` at that threshold.
     """
-    cell = ["model", "magnification", "fold", "seed"]
+    cell = ["model", "stratum", "fold", "seed"]
     sides = dict(list(predictions.groupby("side")))
     chosen = sides[validation].groupby(cell)[["label", "p_malignant"]].apply(choose_threshold).rename("threshold")
     tested = sides[test].join(chosen, on=cell)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import asdict
 from typing import Any
 
@@ -10,7 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from harness.data.names import CLASSES
-from harness.errors import CellError
+from harness.errors import CellError, DataError
 from harness.evaluation.cell_metrics import measure
 from harness.evaluation.convergence import find_convergence
 from harness.planning.models import ModelEntry
@@ -18,11 +19,12 @@ from harness.plugin_api.model import EpochReport
 from harness.plugin_api.schedule import FINAL_STAGE
 from harness.protocol.names import TEST, VALIDATION
 from harness.store.cells import Cell
+from harness.store.schema import DoneRecord, make_record
 from harness.workers.messages import Fitted
 
 _TOLERANCE = 1e-3
 HISTORY_COLUMNS = tuple(EpochReport.__dataclass_fields__)
-_IDENTITY = ["side", "name", "slide", "accession", "type", "magnification", "model", "fold", "seed", "label"]
+_IDENTITY = ["side", "name", "slide", "accession", "type", "stratum", "model", "fold", "seed", "label"]
 
 
 def prediction_table(cell: Cell, validation: pd.DataFrame, test: pd.DataFrame, fitted: Fitted) -> pd.DataFrame:
@@ -35,7 +37,7 @@ def prediction_table(cell: Cell, validation: pd.DataFrame, test: pd.DataFrame, f
         fitted: The worker's answer.
 
     Returns:
-        One row a validation and test image: ``side image slide accession type magnification model fold seed label
+        One row a validation and test image: ``side image slide accession type stratum model fold seed label
         predicted p_benign p_malignant``, sorted by side and image.
 
     Raises:
@@ -52,10 +54,8 @@ def history_table(epochs: list[EpochReport]) -> pd.DataFrame:
     return pd.DataFrame([asdict(epoch) for epoch in epochs], columns=list(HISTORY_COLUMNS))
 
 
-def finished_record(
-    entry: ModelEntry, fitted: Fitted, predictions: pd.DataFrame, history: pd.DataFrame
-) -> dict[str, Any]:
-    """Return what a finished cell says of itself, beside its identity and key."""
+def findings(entry: ModelEntry, fitted: Fitted, predictions: pd.DataFrame, history: pd.DataFrame) -> dict[str, Any]:
+    """Return what is found out of a cell: its record but for identity, key and the speeds measured alone."""
     test, validation = (predictions[predictions["side"] == side] for side in (TEST, VALIDATION))
     single_class = bool((validation["predicted"] == validation["predicted"].iloc[0]).all())
     stages = history[history["stage"] != FINAL_STAGE].groupby("stage", sort=False).last().reset_index()
@@ -74,6 +74,19 @@ def finished_record(
         "timings": {"fit_seconds": fitted.fit_seconds, "predict_seconds": fitted.predict_seconds},
         "peak_memory_mb": fitted.peak_memory_bytes / 1e6,
     }
+
+
+def done_record(values: dict[str, Any]) -> DoneRecord:
+    """Return the record of a finished cell.
+
+    Raises:
+        CellError: The model has reported something that could not be read again.
+    """
+    try:
+        # as it will be read again: tuples are lists then
+        return make_record(DoneRecord, json.loads(json.dumps(values, default=str)), "cell.json")
+    except DataError as error:
+        raise CellError(f"what the model has reported cannot be stored: {error}") from error
 
 
 def _side(side: str, images: pd.DataFrame, probabilities: NDArray[np.float64]) -> pd.DataFrame:

@@ -7,7 +7,7 @@ from collections.abc import Container, Mapping
 from typing import Any
 
 from harness.errors import CellError
-from harness.execution.cell_results import finished_record, history_table, prediction_table
+from harness.execution.cell_results import done_record, findings, history_table, prediction_table
 from harness.execution.executor import Ended, EpochEnded, Event, Noticed, Stalled, Started
 from harness.execution.outcome import Outcome
 from harness.execution.tasks import HeldBack, Tasks
@@ -16,8 +16,8 @@ from harness.planning.plan import Run
 from harness.plugin_api.model import EpochReport
 from harness.store.cells import Cell
 from harness.store.keys import hash_of
-from harness.store.run_folder import DONE, FAILED
 from harness.store.run_store import RunStore
+from harness.store.schema import ActiveRecord, ErrorRecord, FailedRecord
 from harness.text import duration
 from harness.training.calibration import CALIBRATION_VERSION
 from harness.training.devices import describe_device, versions
@@ -104,8 +104,8 @@ class Collector:
 
     def _write_active(self, cell: Cell, epoch: int) -> None:
         by = self._started[cell]
-        state = {"pid": by.pid, "host": by.host, "harness_pid": os.getpid(), "epoch": epoch}
-        self._store.set_active(cell.name, state)
+        note = ActiveRecord(pid=by.pid, host=by.host, epoch=epoch, harness_pid=os.getpid())
+        self._store.set_active(cell.name, note)
 
     def _pass_on(self, cell: Cell, text: str) -> None:
         """Tell what a cell has noticed, once a model."""
@@ -140,12 +140,12 @@ class Collector:
         cell = ended.cell
         predictions = prediction_table(cell, held_back.validation, held_back.test, fitted)
         history = history_table(self._epochs[cell])
-        finished = finished_record(self._run.entry(cell.label), fitted, predictions, history)
-        finished["timings"] |= {"cell_seconds": ended.seconds, **self._timings_alone(cell.label)}
-        record = {"state": DONE, **self._identity(cell, ended.concurrency), **finished, "error": None}
+        found = findings(self._run.entry(cell.label), fitted, predictions, history)
+        found["timings"] |= {"cell_seconds": ended.seconds, **self._timings_alone(cell.label)}
+        record = done_record({"state": "done", **self._identity(cell, ended.concurrency), **found})
         self._store.finish_cell(cell.name, held_back.saved, record, predictions, history)
         self.outcome.computed += 1
-        self._observer.finished(cell, finished["metrics"]["balanced_accuracy"], ended.seconds)
+        self._observer.finished(cell, record.metrics["balanced_accuracy"], ended.seconds)
 
     def _timings_alone(self, label: str) -> dict[str, Any]:
         measured = self._speeds[label]
@@ -159,9 +159,8 @@ class Collector:
         }
 
     def _record_failure(self, cell: Cell, failure: Failure, concurrency: int) -> None:
-        error = {"reason": failure.reason, "traceback": failure.traceback}
-        record = {"state": FAILED, **self._identity(cell, concurrency), "error": error}
-        self._store.fail_cell(cell.name, record)
+        error = ErrorRecord(reason=failure.reason, traceback=failure.traceback)
+        self._store.fail_cell(cell.name, FailedRecord(state="failed", **self._identity(cell, concurrency), error=error))
         self.outcome.failures[cell.name] = failure.reason
 
     def _identity(self, cell: Cell, concurrency: int) -> dict[str, Any]:
@@ -174,12 +173,12 @@ class Collector:
                 "files": dict(entry.registered.files),
             },
             "options": entry.options,
-            "magnification": cell.magnification,
+            "stratum": cell.stratum,
             "fold": cell.fold,
             "seed": cell.seed,
             "key": hash_of(self._run.keys[cell]),
             "key_parts": self._run.keys[cell],
-            "comparison_key": hash_of(self._run.comparison),
+            "comparison_key": hash_of(self._run.comparison.to_json()),
             "device": describe_device(self._run.device),
             "concurrency": concurrency,
             "versions": versions(),

@@ -26,7 +26,7 @@ class Started:
     """
 
     cell: Cell
-    pid: int | None
+    pid: int
     host: str
 
 

@@ -6,10 +6,8 @@ import contextlib
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
-from typing import Any
 
 from harness.cache import Cache
-from harness.config.run_config import parse_config
 from harness.execution.collect import Collector
 from harness.execution.concurrency import choose_jobs
 from harness.execution.executor import Executor, ExecutorName, ExecutorSetup
@@ -22,8 +20,8 @@ from harness.planning.plan import Run, pending_cells
 from harness.processes import adopt_orphans
 from harness.store.cells import Cell, slug
 from harness.store.keys import hash_of, what_changed
-from harness.store.run_folder import DONE
 from harness.store.run_store import RunStore
+from harness.store.schema import SCHEMA_VERSION, CellRecord, DoneRecord, ProtocolRecord, RunRecord
 from harness.training.devices import describe_device, git_commit, list_devices, versions
 
 EXECUTORS: Mapping[ExecutorName, Callable[[ExecutorSetup], Executor]] = {"local": LocalExecutor}
@@ -68,7 +66,7 @@ def execute(
     speeds, hopeless = measure_throughputs(run, {cell.label for cell in todo}, store, cache, observer)
     if jobs is None:
         jobs = choose_jobs(run, len(todo), speeds, observer)
-    finished = {name for name, record in stored.items() if record["state"] == DONE}
+    finished = {name for name, record in stored.items() if isinstance(record, DoneRecord)}
     collector = Collector(run, store, Tasks(run, store, cache), speeds, observer)
     for label, failure in hopeless.items():
         collector.give_up([cell for cell in todo if cell.label == label], failure, jobs, keep=finished)
@@ -102,22 +100,22 @@ def _compute(
             collector.on_event(event)
 
 
-def _note_stale(run: Run, stored: dict[str, dict[str, Any]], observer: Observer) -> None:
+def _note_stale(run: Run, stored: Mapping[str, CellRecord], observer: Observer) -> None:
     """Say which finished cells are computed again, and what has changed since."""
     stale: dict[str, list[str]] = {}
     for cell, parts in run.keys.items():
         record = stored.get(cell.name)
-        if record is not None and record["state"] == DONE and (changed := what_changed(record["key_parts"], parts)):
+        if isinstance(record, DoneRecord) and (changed := what_changed(record.key_parts, parts)):
             stale.setdefault(f"{cell.label}: {', '.join(changed)} changed", []).append(cell.name)
     for reason, cells in stale.items():
         observer.note(f"{reason}; {len(cells)} finished cells are computed again")
 
 
-def _run_record(run: Run, stored: dict[str, Any] | None) -> dict[str, Any]:
+def _run_record(run: Run, stored: RunRecord | None) -> RunRecord:
     """Return ``run.json``; models and magnifications that were in the run before stay in it."""
     config = run.config
     if stored is not None:
-        before = parse_config(stored["config"], "run.json")
+        before = stored.config
         config = config.model_copy(
             update={
                 "models": {**before.models, **config.models},
@@ -125,20 +123,23 @@ def _run_record(run: Run, stored: dict[str, Any] | None) -> dict[str, Any]:
                 "reference": config.reference or before.reference,
             }
         )
-    return {
-        "name": run.name,
-        "config": config.model_dump(mode="json"),
-        "protocol": {
-            "name": run.division.protocol.name,
-            "title": run.division.protocol.title,
-            "cross_validates": run.division.protocol.cross_validates,
-            "shared_accessions": run.division.shared_accessions,
-        },
-        "leaks": [str(leak) for leak in run.division.leaks],
-        "leaky": bool(run.division.leaks) or run.division.protocol.leaks,
-        "comparison": run.comparison,
-        "comparison_key": hash_of(run.comparison),
-        "device": describe_device(run.device),
-        "versions": versions(),
-        "git_commit": git_commit(),
-    }
+    protocol = run.division.protocol
+    return RunRecord(
+        schema_version=SCHEMA_VERSION,
+        name=run.name,
+        config=config,
+        strata=config.strata,
+        protocol=ProtocolRecord(
+            name=protocol.name,
+            title=protocol.title,
+            cross_validates=protocol.cross_validates,
+            shared_accessions=run.division.shared_accessions,
+        ),
+        leaks=[str(leak) for leak in run.division.leaks],
+        leaky=bool(run.division.leaks) or protocol.leaks,
+        comparison=run.comparison,
+        comparison_key=hash_of(run.comparison.to_json()),
+        device=describe_device(run.device),
+        versions=versions(),
+        git_commit=git_commit(),
+    )

@@ -20,10 +20,10 @@ from harness.training.version import TRAINING_VERSION
 def plan_cells(entries: list[ModelEntry], config: RunConfig, folds: tuple[int, ...]) -> list[Cell]:
     """List the cells of a run, model by model."""
     return [
-        Cell(entry.label, magnification, fold, seed)
+        Cell(entry.label, stratum, fold, seed)
         for entry in entries
         for seed in config.seeds
-        for magnification in config.magnifications
+        for stratum in config.strata
         for fold in folds
     ]
 
@@ -33,7 +33,7 @@ def cell_rows(division: Division, cell: Cell) -> pd.DataFrame:
     splits = division.splits
     sides = splits[(splits["seed"] == cell.seed) & (splits["fold"] == cell.fold)].set_index("image")["side"]
     images = division.images
-    images = images[images["magnification"] == cell.magnification]
+    images = images[images["stratum"] == cell.stratum]
     chosen = images.assign(side=images["name"].map(sides)).dropna(subset="side")
     return chosen.sort_values("name", ignore_index=True)
 
@@ -48,7 +48,7 @@ def key_parts(
         cell: The cell.
         rows: Its images and their sides.
         config: The run's config.
-        inputs: What the run found: ``engine``, ``precision``, ``device_type``, and ``needs`` by label.
+        inputs: What the run found: ``execution_mode``, ``precision``, ``device_type``, and ``needs`` by label.
 
     Returns:
         A hash or short text a part; two cells of equal parts have equal outcomes.
@@ -60,8 +60,8 @@ def key_parts(
         "starts from": hash_of(inputs["needs"][entry.label]),
         "images and sides": hashlib.sha256("\n".join(sorted(content)).encode()).hexdigest(),
         "pixels": hash_of([PIXEL_VERSION, config.pixels.model_dump()]),
-        "schedule": hash_of(config.schedule.model_dump()),
-        "engine": str(inputs["engine"]),
+        "schedule": hash_of(config.schedule.budget().model_dump()),
+        "execution mode": str(inputs["execution_mode"]),
         "precision": str(inputs["precision"]),
         "device type": str(inputs["device_type"]),
         "threads": str(config.threads),

@@ -4,44 +4,44 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
-from typing import Any
 
 from harness.config.run_config import RunConfig
 from harness.errors import ComparisonError
 from harness.planning.splits import Division
 from harness.protocol.fingerprint import split_fingerprint
 from harness.store.keys import first_difference
+from harness.store.schema import ComparisonRecord
 
 
-def comparison_parts(config: RunConfig, division: Division, device_type: str, precision: str) -> dict[str, Any]:
-    """Collect what decides whether two results may stand in one table, readable part by part."""
+def comparison_parts(config: RunConfig, division: Division, device_type: str, precision: str) -> ComparisonRecord:
+    """Collect what decides whether two results may stand in one table."""
     used = division.images
     content = "\n".join(sorted(used["name"] + " " + used["sha256"]))
-    return {
-        "protocol": division.protocol.name,
-        "group": division.protocol.group,
-        "slide_13412": config.data.slide_13412,
-        "seeds": list(config.seeds),
-        "folds": list(division.protocol.folds),
-        "images": hashlib.sha256(content.encode()).hexdigest(),
-        "splits": split_fingerprint(division.splits),
-        "on_damaged": config.data.on_damaged,
-        "pixels": config.pixels.model_dump(),
-        "schedule": config.schedule.model_dump(),
-        "device_type": device_type,
-        "precision": precision,
-        "threads": config.threads,
-        "limit": config.limit,
-    }
+    return ComparisonRecord(
+        protocol=division.protocol.name,
+        group=division.protocol.group,
+        slide_13412=config.data.slide_13412,
+        seeds=list(config.seeds),
+        folds=list(division.protocol.folds),
+        images=hashlib.sha256(content.encode()).hexdigest(),
+        splits=split_fingerprint(division.splits),
+        on_damaged=config.data.on_damaged,
+        pixels=config.pixels.model_dump(mode="json"),
+        schedule=config.schedule.budget().model_dump(mode="json"),
+        device_type=device_type,
+        precision=precision,
+        threads=config.threads,
+        limit=config.limit,
+    )
 
 
-def refuse_other_comparison(stored: dict[str, Any], wanted: dict[str, Any], where: Path) -> None:
+def refuse_other_comparison(stored: ComparisonRecord, wanted: ComparisonRecord, where: Path) -> None:
     """Refuse to add to a run what cannot be compared with it.
 
     Raises:
         ComparisonError: The first part that differs, with both values.
     """
-    if differs := first_difference(stored, wanted):
+    if differs := first_difference(stored.to_json(), wanted.to_json()):
         part, before, now = differs
         raise ComparisonError(
             f"{where} holds results with {part} = {before}, this run has {now}; they cannot share a table - choose "

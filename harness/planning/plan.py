@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 
@@ -25,10 +24,10 @@ from harness.planning.splits import Division, divide, refuse_empty_sides, refuse
 from harness.plugin_api.discovery import PluginHost
 from harness.store.cells import Cell
 from harness.store.keys import what_changed
-from harness.store.run_folder import DONE
 from harness.store.run_store import RunStore
+from harness.store.schema import CellRecord, ComparisonRecord, DoneRecord
 from harness.training.devices import list_devices, resolve_device
-from harness.training.execution_modes import resolve_engine
+from harness.training.execution_modes import resolve_execution_mode
 from harness.training.loop import resolve_precision
 from harness.workers.messages import ModelJob, SourceRows
 
@@ -45,7 +44,7 @@ class Run:
         decoded: The pixels.
         sources: Source sets by name.
         device: Where cells are computed.
-        comparison: What decides the comparison, part by part.
+        comparison: What decides the comparison.
         keys: The key of every planned cell, part by part.
     """
 
@@ -56,7 +55,7 @@ class Run:
     decoded: DecodedRun
     sources: dict[str, SourceRows]
     device: torch.device
-    comparison: dict[str, Any]
+    comparison: ComparisonRecord
     keys: dict[Cell, dict[str, str]]
 
     def entry(self, label: str) -> ModelEntry:
@@ -80,15 +79,15 @@ def prepare_run(
     images = decode_images(config, scan_images(config, cache, observer.progress), cache, observer.progress)
     _note_files(images, observer)
     division = divide(config, images)
-    refuse_empty_sides(division, config.magnifications)
+    refuse_empty_sides(division, config.strata)
     precision = resolve_precision(config.schedule, device)
     comparison = comparison_parts(config, division, device.type, precision)
     stored = store.read_run()
     if stored is not None:
-        refuse_other_comparison(stored["comparison"], comparison, store.folder)
+        refuse_other_comparison(stored.comparison, comparison, store.folder)
     sources = decode_sources(config, entries, cache, observer.progress)
     inputs = {
-        "engine": resolve_engine(config.engine, device),
+        "execution_mode": resolve_execution_mode(config.schedule.execution_mode, device),
         "precision": precision,
         "device_type": device.type,
         "needs": pretraining_fingerprints(entries, sources),
@@ -107,14 +106,12 @@ def prepare_run(
     return Run(name, config, entries, division, decoded, sources, device, comparison, keys)
 
 
-def pending_cells(keys: Mapping[Cell, Mapping[str, str]], stored: Mapping[str, dict[str, Any]]) -> list[Cell]:
+def pending_cells(keys: Mapping[Cell, Mapping[str, str]], stored: Mapping[str, CellRecord]) -> list[Cell]:
     """List the planned cells that are missing, failed or stale."""
     return [
         cell
         for cell, parts in keys.items()
-        if (record := stored.get(cell.name)) is None
-        or record["state"] != DONE
-        or what_changed(record["key_parts"], parts)
+        if not isinstance(record := stored.get(cell.name), DoneRecord) or what_changed(record.key_parts, parts)
     ]
 
 
@@ -136,12 +133,12 @@ def job_of(run: Run, label: str, cache: Cache, pixels: str, device: str | None =
         size=run.config.pixels.size,
         device=device or list_devices(run.device)[0],
         threads=run.config.threads,
-        schedule=run.config.schedule,
+        schedule=run.config.schedule.budget(),
         sources={name: run.sources[name] for name in wanted},
         cache=cache.folder,
         code=entry.registered.source,
         pixels=pixels,
-        engine=resolve_engine(run.config.engine, run.device),
+        execution_mode=resolve_execution_mode(run.config.schedule.execution_mode, run.device),
     )
 
 

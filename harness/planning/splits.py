@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -84,32 +85,32 @@ def refuse_leaky_protocol(config: RunConfig) -> None:
 
 def limit_splits(splits: pd.DataFrame, images: pd.DataFrame, limit: int) -> pd.DataFrame:
     """Keep so many images per class and side at each magnification, chosen by hash."""
-    table = splits.merge(images[["name", "label", "magnification"]], left_on="image", right_on="name")
+    table = splits.merge(images[["name", "label", "stratum"]], left_on="image", right_on="name")
     table["rank"] = [hash_rank(0, name) for name in table["image"]]
-    place = table.sort_values("rank").groupby(["seed", "fold", "side", "magnification", "label"]).cumcount()
+    place = table.sort_values("rank").groupby(["seed", "fold", "side", "stratum", "label"]).cumcount()
     return splits[(place.sort_index() < limit).to_numpy()].reset_index(drop=True)
 
 
-def refuse_empty_sides(division: Division, magnifications: tuple[int, ...]) -> None:
+def refuse_empty_sides(division: Division, strata: Sequence[str]) -> None:
     """Every cell needs images of both classes to train and validate on, and some to test.
 
     Raises:
         SplitError: A side of a cell is empty, or has one class only; the message names it.
     """
     table = division.splits.merge(division.images, left_on="image", right_on="name")
-    found = set(table[["magnification", "seed", "fold", "side", "label"]].itertuples(index=False, name=None))
+    found = set(table[["stratum", "seed", "fold", "side", "label"]].itertuples(index=False, name=None))
     lacking = [
-        f"{magnification}x, seed {seed}, fold {fold}: no {CLASSES[label]} image in {side}"
-        for magnification in magnifications
+        f"{stratum}, seed {seed}, fold {fold}: no {CLASSES[label]} image in {side}"
+        for stratum in strata
         for seed, fold in division.splits[["seed", "fold"]].drop_duplicates().itertuples(index=False)
         for side in SIDES[:2]
         for label in range(len(CLASSES))
-        if (magnification, seed, fold, side, label) not in found
+        if (stratum, seed, fold, side, label) not in found
     ] + [
-        f"{magnification}x, seed {seed}, fold {fold}: no image in test"
-        for magnification in magnifications
+        f"{stratum}, seed {seed}, fold {fold}: no image in test"
+        for stratum in strata
         for seed, fold in division.splits[["seed", "fold"]].drop_duplicates().itertuples(index=False)
-        if not any((magnification, seed, fold, "test", label) in found for label in range(len(CLASSES)))
+        if not any((stratum, seed, fold, "test", label) in found for label in range(len(CLASSES)))
     ]
     if lacking:
         more = f" (and {len(lacking) - 1} more)" if len(lacking) > 1 else ""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import socket
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
 from statistics import fmean
@@ -13,11 +13,12 @@ from typing import Any
 
 import psutil
 
-from harness.config.run_config import RunConfig, parse_config
+from harness.config.run_config import RunConfig
 from harness.plugin_api.source_hash import file_digests, own_files, source_hash
 from harness.store.cells import Cell
 from harness.store.keys import hash_of
-from harness.store.run_folder import DONE, FAILED, RunFolder
+from harness.store.run_folder import RunFolder
+from harness.store.schema import ActiveRecord, CellRecord, DoneRecord, FailedRecord
 from harness.training.version import TRAINING_VERSION
 
 
@@ -56,17 +57,17 @@ def read_status(store: RunFolder) -> RunStatus:
     Raises:
         DataError: No run there.
     """
-    run = store.require().read_run() or {}
-    config = parse_config(run["config"], "run.json")
+    run = store.require_run()
+    config = run.config
     damage, active = store.find_damage(thorough=False), store.read_active()
     stored = store.read_cells(without=damage)
     sources: dict[str, str | None] = {}
     cells = [
-        Cell(label, magnification, fold, seed)
+        Cell(label, stratum, fold, seed)
         for label in config.models
         for seed in config.seeds
-        for magnification in config.magnifications
-        for fold in run["comparison"]["folds"]
+        for stratum in config.strata
+        for fold in run.comparison.folds
     ]
     rows = [
         CellStatus(cell.name, "damaged", damage[cell.name])
@@ -79,7 +80,7 @@ def read_status(store: RunFolder) -> RunStatus:
     return RunStatus(rows, _seconds_left(rows, cells, stored))
 
 
-def _changes(config: RunConfig, record: Mapping[str, Any], sources: dict[str, str | None]) -> list[str]:
+def _changes(config: RunConfig, record: DoneRecord, sources: dict[str, str | None]) -> list[str]:
     """Name what has changed since a cell was finished, as far as the config and the plugin's files tell.
 
     Args:
@@ -87,25 +88,25 @@ def _changes(config: RunConfig, record: Mapping[str, Any], sources: dict[str, st
         record: The cell's.
         sources: Hashes that have been computed already, by package.
     """
-    plugin, (wanted, options) = record["plugin"], config.model_of(record["model"])
+    wanted, options = config.model_of(record.model)
     given = json.loads(json.dumps(options, default=str))
     parts = {
-        "plugin": wanted.rpartition(":")[2] == plugin["model"] and _is_as_recorded(record, sources),
-        "options": all(record["options"].get(name) == value for name, value in given.items()),
-        "training version": record["key_parts"].get("training version") == str(TRAINING_VERSION),
+        "plugin": wanted.rpartition(":")[2] == record.plugin.model and _is_as_recorded(record, sources),
+        "options": all(record.options.get(name) == value for name, value in given.items()),
+        "training version": record.key_parts.get("training version") == str(TRAINING_VERSION),
     }
     return [name for name, unchanged in parts.items() if not unchanged]
 
 
-def _is_as_recorded(record: Mapping[str, Any], sources: dict[str, str | None]) -> bool:
+def _is_as_recorded(record: DoneRecord, sources: dict[str, str | None]) -> bool:
     """Whether the files of a cell's plugin are what they were; nothing of it is imported."""
-    plugin = record["plugin"]
-    package = next(iter(plugin.get("files", {})), "").partition(".")[0]
+    plugin = record.plugin
+    package = next(iter(plugin.files), "").partition(".")[0]
     if package not in sources:
         files = own_files(package) if package else {}
         sources[package] = source_hash(file_digests(files)) if files else None
-    now = f"{sources[package]} {_installed_version(plugin['distribution'])} {plugin['model']}"
-    return bool(record["key_parts"].get("plugin") == hash_of(now))
+    now = f"{sources[package]} {_installed_version(plugin.distribution)} {plugin.model}"
+    return bool(record.key_parts.get("plugin") == hash_of(now))
 
 
 def _installed_version(distribution: str) -> str:
@@ -117,43 +118,43 @@ def _installed_version(distribution: str) -> str:
         return name
 
 
-def _is_installed(record: Mapping[str, Any]) -> bool:
+def _is_installed(record: DoneRecord) -> bool:
     """Whether the plugin of a cell is there; a plugin file is wherever the run was told it is."""
-    distribution = record["plugin"]["distribution"]
+    distribution = record.plugin.distribution
     return distribution != "file" and " " in _installed_version(distribution)
 
 
 def _status(
     cell: Cell,
-    record: dict[str, Any] | None,
-    active: dict[str, Any] | None,
-    changes: Callable[[Mapping[str, Any]], list[str]],
+    record: CellRecord | None,
+    active: ActiveRecord | None,
+    changes: Callable[[DoneRecord], list[str]],
 ) -> CellStatus:
     if active is not None and _lives(active):
-        return CellStatus(cell.name, "running", f"epoch {active['epoch']}, pid {active['pid']} on {active['host']}")
-    if record is None:
+        return CellStatus(cell.name, "running", f"epoch {active.epoch}, pid {active.pid} on {active.host}")
+    if isinstance(record, FailedRecord):
+        return CellStatus(cell.name, "failed", record.error.reason)
+    if not isinstance(record, DoneRecord):
         return CellStatus(cell.name, "missing", "")
-    if record["state"] == FAILED:
-        return CellStatus(cell.name, "failed", record["error"]["reason"])
     if not _is_installed(record):
-        return CellStatus(cell.name, DONE, "its plugin is not installed now")
+        return CellStatus(cell.name, "done", "its plugin is not installed now")
     changed = changes(record)
     if changed:
         return CellStatus(cell.name, "stale", f"changed since: {', '.join(changed)}")
-    return CellStatus(cell.name, DONE, "")
+    return CellStatus(cell.name, "done", "")
 
 
-def _lives(active: dict[str, Any]) -> bool:
+def _lives(active: ActiveRecord) -> bool:
     """Whether the host of a cell at work is there; of another machine only its word is known."""
-    return active["host"] != socket.gethostname() or psutil.pid_exists(int(active["harness_pid"]))
+    return active.host != socket.gethostname() or psutil.pid_exists(active.harness_pid)
 
 
-def _seconds_left(rows: list[CellStatus], cells: list[Cell], stored: dict[str, dict[str, Any]]) -> float | None:
+def _seconds_left(rows: list[CellStatus], cells: list[Cell], stored: dict[str, CellRecord]) -> float | None:
     took: dict[str, list[float]] = {}
     for record in stored.values():
-        if record["state"] == DONE:
-            took.setdefault(record["model"], []).append(record["timings"]["cell_seconds"])
-    waiting = [cell.label for cell, row in zip(cells, rows, strict=True) if row.state != DONE]
+        if isinstance(record, DoneRecord):
+            took.setdefault(record.model, []).append(record.timings.cell_seconds)
+    waiting = [cell.label for cell, row in zip(cells, rows, strict=True) if row.state != "done"]
     if not waiting or not took:
         return None
     overall = fmean(seconds for several in took.values() for seconds in several)

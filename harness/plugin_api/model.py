@@ -106,7 +106,7 @@ class FitContext:
         pixels: A hash of how images became pixels, to key what goes into ``cache``.
         report: Call it once an epoch; it feeds the live display and the cell's history.
         note: Call it with one line that whoever watches the run should know.
-        engine: How training steps are to be executed: ``eager``, ``captured`` or ``compiled``.
+        execution_mode: How training steps are to be executed: ``eager``, ``captured`` or ``compiled``.
         checkpoint: A folder of this very cell in which ``fit`` may leave what it needs to go on after an interruption;
             it is empty at first, and removed when the cell is done. None where nothing is to be kept.
         checkpoint_seconds: How long training may go on without leaving a checkpoint.
@@ -124,7 +124,7 @@ class FitContext:
     pixels: str
     report: Callable[[EpochReport], None]
     note: Note
-    engine: str = "eager"
+    execution_mode: str = "eager"
     checkpoint: Path | None = None
     checkpoint_seconds: float = 600.0
 
@@ -168,7 +168,7 @@ class ModelCard:
         weights_bytes: Size of the weights as stored, float32.
         checkpoint_bytes: The same with the optimiser's state.
         forward_flop: Floating-point operations of one image's forward pass (a multiply-add is two).
-        engine: How training steps were executed.
+        execution_mode: How training steps were executed.
         start_up_seconds: What compilation, warm-up and capture took; no part of the training time.
         precision: Of the training steps.
         feature_images: Training images that frozen layers turned into features before the first step, each view
@@ -182,7 +182,7 @@ class ModelCard:
     weights_bytes: int | None = None
     checkpoint_bytes: int | None = None
     forward_flop: int | None = None
-    engine: str = "none"
+    execution_mode: str = "none"
     start_up_seconds: float | None = None
     precision: str = "float32"
     feature_images: int = 0

@@ -87,7 +87,7 @@ def _holdout(images: pd.DataFrame, seed: int) -> pd.DataFrame:
 
 
 def _paper_random(images: pd.DataFrame, seed: int) -> pd.DataFrame:
-    strata = _class_names(images) + images["magnification"].map(" at {}x".format)
+    strata = _class_names(images) + " at " + images["stratum"]
     return _fold(images, 0, deal_tenths(images["name"], strata, seed))
 
 

@@ -14,14 +14,14 @@ def by_slide(images: pd.DataFrame) -> dict[str, StainNormaliser]:
     """Make a normaliser for every image from the pictures of its slide that share its magnification and side.
 
     Args:
-        images: One row an image: ``sha256 slide magnification side profile``; profiles from
+        images: One row an image: ``sha256 slide stratum side profile``; profiles from
             :func:`~harness.data.stain.estimate_profile`.
 
     Returns:
         By sha256; images without a side, or on slides that show no stains, are missing.
     """
     normalisers: dict[str, StainNormaliser] = {}
-    for _, pictures in images.groupby(["slide", "magnification", "side"]):
+    for _, pictures in images.groupby(["slide", "stratum", "side"]):
         if known := _known(pictures["profile"]):
             normalisers |= dict.fromkeys(pictures["sha256"], Macenko(own=median_profile(known)))
     return normalisers

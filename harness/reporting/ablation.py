@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from harness.evaluation.bootstrap import Interval
+from harness.evaluation.metric_names import title_of
 from harness.reporting.provenance import mean_inspection
 from harness.reporting.results import Results
 from harness.reporting.study_models import (
@@ -19,13 +20,9 @@ from harness.reporting.study_models import (
     run_models,
 )
 from harness.reporting.table import DASH, Table
+from harness.text import natural_order
 
-_METRICS = {
-    "p_img": "P_img",
-    "p_arp_accession": "P_arp by accession",
-    "balanced_accuracy": "balanced accuracy",
-    "auc": "AUC",
-}
+_METRICS = ("p_img", "p_arp_accession", "balanced_accuracy", "auc")
 _CONTRASTED = ("balanced_accuracy", "auc")
 _WHERE_THE_IMAGES_LIE = ("data.folder", "sources.")
 """Keys of a config that are no part of what is compared."""
@@ -44,14 +41,14 @@ def ablation_table(runs: dict[str, Results]) -> Table:
         [
             line.model.run,
             line.model.label,
-            f"{line.model.magnification}x",
+            line.model.stratum,
             *(interval_text(line.levels[metric]) for metric in _METRICS),
             *(_gap_text(line, metric) for metric in _CONTRASTED),
         ]
         for line in found
     ]
-    minus = [f"{_METRICS[metric]} minus reference" for metric in _CONTRASTED]
-    columns = ["variant", "model", "at", *_METRICS.values(), *minus]
+    minus = [f"{title_of(metric)} minus reference" for metric in _CONTRASTED]
+    columns = ["variant", "model", "at", *map(title_of, _METRICS), *minus]
     records = [record for line in found for record in _records(line, _reference(runs))]
     return Table(None, heading("Ablation", runs), columns, rows, _notes(runs), records)
 
@@ -67,8 +64,8 @@ class _Line:
 
 
 def _lines(runs: dict[str, Results]) -> Iterator[_Line]:
-    for magnification in sorted({m for run in runs.values() for m in run.magnifications}):
-        models = run_models(runs, magnification)
+    for stratum in natural_order({stratum for run in runs.values() for stratum in run.strata}):
+        models = run_models(runs, stratum)
         reference = models.get(_reference(runs))
         for model in models.values():
             levels = {metric: model.value(metric) for metric in _METRICS}
@@ -102,7 +99,7 @@ def _records(line: _Line, reference: tuple[str, str]) -> Iterator[dict[str, Any]
                 "metric": metric,
                 "variant": model.run,
                 "model": model.label,
-                "magnification": model.magnification,
+                "stratum": model.stratum,
                 **interval_record(interval),
                 "reference_variant": variant if quantity == "difference" else None,
                 "reference_model": label if quantity == "difference" else None,
@@ -136,7 +133,7 @@ def _inspections(runs: dict[str, Results]) -> list[str]:
 
 def _changes(name: str, run: Results, base: str, first: Results) -> str:
     """Say in what a variant's config differs from the first one's."""
-    before, now = (dict(_flat(results.run["config"])) for results in (first, run))
+    before, now = (dict(_flat(results.run.config.model_dump(mode="json"))) for results in (first, run))
     changed = [
         f"{key} {now.get(key, DASH)} instead of {before.get(key, DASH)}"
         for key in {**before, **now}

@@ -7,35 +7,20 @@ from typing import Any
 
 import pandas as pd
 
+from harness.evaluation.metric_names import METRIC_NAMES, title_of
 from harness.evaluation.metrics import cases
 from harness.reporting import paper
 from harness.reporting.contrasts import Contrast, Decisions, contrasts, decisions, summarise
 from harness.reporting.results import Results
-from harness.reporting.scores import CHOSEN, Score, scores, tested_models
+from harness.reporting.scores import AT_CHOSEN, CHOSEN, Score, scores, tested_models
 from harness.reporting.shortcuts import best_shortcuts, shortcut_contrasts, summarise_shortcuts
 from harness.reporting.table import DASH, Table, p_text
 
-_PAPER: dict[str, dict[str, dict[int, float]]] = {"p_arp_slide": paper.P_ARP, "p_img": paper.P_IMG}
+_PAPER: dict[str, dict[str, dict[str, float]]] = {"p_arp_slide": paper.P_ARP, "p_img": paper.P_IMG}
 _TITLES = {
-    "p_arp_slide": "P_arp by slide",
-    "p_arp_accession": "P_arp by accession",
-    "p_img": "P_img",
-    "balanced_accuracy": "balanced accuracy",
-    "auc": "AUC",
-    "auprc": "AUPRC",
-    "sensitivity": "sensitivity",
-    "specificity": "specificity",
-    **{
-        f"{name}{CHOSEN}": f"{title}, chosen threshold"
-        for name, title in (
-            ("p_img", "P_img"),
-            ("balanced_accuracy", "balanced accuracy"),
-            ("sensitivity", "sensitivity"),
-            ("specificity", "specificity"),
-        )
-    },
-    "brier": "Brier score (less is better)",
-    "ece": "calibration error (less is better)",
+    **{key: name.title for key, name in METRIC_NAMES.items() if name.higher_is_better},
+    **{f"{key}{CHOSEN}": f"{title_of(key)}, chosen threshold" for key in AT_CHOSEN},
+    **{key: f"{name.title} (less is better)" for key, name in METRIC_NAMES.items() if not name.higher_is_better},
 }
 
 
@@ -46,7 +31,7 @@ def table_3(results: Results) -> Table:
     rows, records = _size_rows(results), [_score_record(results, score) for score in found.values()]
     for metric, title in _TITLES.items():
         for label in results.labels:
-            line = [found.get((metric, label, magnification)) for magnification in results.magnifications]
+            line = [found.get((metric, label, stratum)) for stratum in results.strata]
             rows.append([title, label, *(map(_with_interval, line))])
             rows += _paper_rows(results, metric, title, line, label)
         rows += _contrast_rows(results, against, metric, title)
@@ -54,9 +39,9 @@ def table_3(results: Results) -> Table:
     shortcuts = best_shortcuts(results)
     beaten = shortcut_contrasts(results, tested, shortcuts)
     records += [contrast.record(results.reference) for contrast in against]
-    records += [contrast.record(shortcuts[contrast.magnification], "minus shortcut") for contrast in beaten]
+    records += [contrast.record(shortcuts[contrast.stratum], "minus shortcut") for contrast in beaten]
     records += [item.record(results.reference) for item in decided]
-    columns = ["metric", "model", *(f"{magnification}x" for magnification in results.magnifications)]
+    columns = ["metric", "model", *(stratum for stratum in results.strata)]
     notes = [
         *summarise_shortcuts(shortcuts, beaten),
         *summarise(results.reference, against),
@@ -98,27 +83,24 @@ def _paper_rows(results: Results, metric: str, title: str, line: list[Score | No
     published = _PAPER.get(metric, {}).get(network)
     if published is None:
         return []
-    cells = [
-        _beside(score, published.get(magnification))
-        for score, magnification in zip(line, results.magnifications, strict=True)
-    ]
+    cells = [_beside(score, published.get(stratum)) for score, stratum in zip(line, results.strata, strict=True)]
     return [[title, f"paper: {network}", *cells]]
 
 
 def _contrast_rows(results: Results, against: list[Contrast], metric: str, title: str) -> list[list[str]]:
-    found = {(contrast.label, contrast.magnification): contrast for contrast in against if contrast.metric == metric}
+    found = {(contrast.label, contrast.stratum): contrast for contrast in against if contrast.metric == metric}
     return [
         [
             f"{title} minus {results.reference}",
             label,
-            *(_difference(found.get((label, magnification))) for magnification in results.magnifications),
+            *(_difference(found.get((label, stratum))) for stratum in results.strata),
         ]
         for label in dict.fromkeys(label for label, _ in found)
     ]
 
 
 def _decision_rows(results: Results, decided: list[Decisions]) -> list[list[str]]:
-    found = {(item.label, item.magnification): item for item in decided}
+    found = {(item.label, item.stratum): item for item in decided}
     kinds: tuple[tuple[str, Callable[[Decisions], float]], ...] = (
         ("McNemar p", lambda item: item.p_half),
         ("McNemar p, chosen threshold", lambda item: item.p_chosen),
@@ -127,7 +109,7 @@ def _decision_rows(results: Results, decided: list[Decisions]) -> list[list[str]
         [
             f"{title}, against {results.reference}",
             label,
-            *(p_text(p_of(found[label, m])) if (label, m) in found else DASH for m in results.magnifications),
+            *(p_text(p_of(found[label, m])) if (label, m) in found else DASH for m in results.strata),
         ]
         for title, p_of in kinds
         for label in dict.fromkeys(label for label, _ in found)
@@ -137,7 +119,7 @@ def _decision_rows(results: Results, decided: list[Decisions]) -> list[list[str]
 def _size_rows(results: Results) -> list[list[str]]:
     """How many images, slides and accessions were tested, and the share of the larger class among them."""
     tested = results.test.drop_duplicates("image")
-    by_magnification = {int(m): table for m, table in tested.groupby("magnification")}
+    by_stratum = {str(m): table for m, table in tested.groupby("stratum")}
     counts: tuple[tuple[str, Callable[[pd.DataFrame], str]], ...] = (
         ("slides", lambda table: str(cases(table).nunique())),
         ("accessions", lambda table: str(table["accession"].nunique())),
@@ -148,20 +130,20 @@ def _size_rows(results: Results) -> list[list[str]]:
         [
             title,
             "(tested)",
-            *(count(by_magnification[m]) if m in by_magnification else DASH for m in results.magnifications),
+            *(count(by_stratum[m]) if m in by_stratum else DASH for m in results.strata),
         ]
         for title, count in counts
     ]
 
 
 def _score_record(results: Results, score: Score) -> dict[str, Any]:
-    published = _PAPER.get(score.metric, {}).get(results.paper_network(score.label) or "", {}).get(score.magnification)
+    published = _PAPER.get(score.metric, {}).get(results.paper_network(score.label) or "", {}).get(score.stratum)
     printed = None if published is None else published / 100
     return {
         "quantity": "value",
         "metric": score.metric,
         "model": score.label,
-        "magnification": score.magnification,
+        "stratum": score.stratum,
         "value": score.value,
         "low": score.low,
         "high": score.high,

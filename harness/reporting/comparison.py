@@ -25,6 +25,8 @@ from harness.reporting.cost import training_cost
 from harness.reporting.results import Results
 from harness.reporting.table import DASH, Table, p_text
 from harness.store.keys import first_difference
+from harness.store.schema import DoneRecord
+from harness.text import natural_order
 
 ACCURACY, CONFIDENCE, IMAGES, COST = (
     "balanced accuracy",
@@ -59,7 +61,7 @@ class ComparedRow:
     Attributes:
         label: The model.
         quantity: ``balanced accuracy``, ``confidence``, ``area over the training curve`` or ``calibrated cost``.
-        magnification: None for all together.
+        stratum: None for all together.
         base: In the first run: a fraction, or images, or multiples of the calibration workload, summed over cells.
         new: In the second.
         change: New against base; positive is better.
@@ -69,7 +71,7 @@ class ComparedRow:
 
     label: str
     quantity: str
-    magnification: int | None
+    stratum: str | None
     base: float
     new: float
     change: Change
@@ -121,7 +123,7 @@ def compare_runs(base: Results, new: Results, margins: Margins) -> Comparison:
     Raises:
         ComparisonError: The two runs are not of one comparison; the first difference is named.
     """
-    if differs := first_difference(base.run["comparison"], new.run["comparison"]):
+    if differs := first_difference(base.run.comparison.to_json(), new.run.comparison.to_json()):
         part, before, now = differs
         raise ComparisonError(
             f"the runs cannot be compared: {part} = {before} in the base, {now} in the new one - run both with the "
@@ -130,12 +132,12 @@ def compare_runs(base: Results, new: Results, margins: Margins) -> Comparison:
     labels = [label for label in base.labels if label in new.labels]
     rows = [row for label in labels for row in _compare_model(label, base, new, margins)]
     judged = judge([row.change for row in rows], [row.margin for row in rows])
-    missing = pd.Series([base.cells[name]["model"] for name in base.cells if name not in new.cells], dtype=str)
+    missing = pd.Series([base.cells[name].model for name in base.cells if name not in new.cells], dtype=str)
     return Comparison(
         list(zip(rows, judged, strict=True)),
         {str(label): int(number) for label, number in missing.value_counts().items()},
         _notes(base, new, rows),
-        base.run["leaky"] or new.run["leaky"],
+        base.run.leaky or new.run.leaky,
     )
 
 
@@ -145,7 +147,7 @@ def comparison_table(comparison: Comparison) -> Table:
         [
             row.label,
             row.quantity,
-            f"{row.magnification}x" if row.magnification else "all",
+            row.stratum or "all",
             *(_level_text(row, value) for value in (row.base, row.new)),
             _with_interval(row),
             DASH if found.p_value is None else p_text(found.p_value),
@@ -167,8 +169,8 @@ def _compare_model(label: str, base: Results, new: Results, margins: Margins) ->
     paired = pair_images(*tested)
     if paired.empty:
         return []
-    at = [(int(magnification), table) for magnification, table in paired.groupby("magnification")]
-    places: list[tuple[int | None, pd.DataFrame]] = [*at, (None, paired)] if len(at) > 1 else [*at]
+    at = [(stratum, paired[paired["stratum"] == stratum]) for stratum in natural_order(paired["stratum"].unique())]
+    places: list[tuple[str | None, pd.DataFrame]] = [*at, (None, paired)] if len(at) > 1 else [*at]
     # balanced accuracy needs both classes
     rows = [_accuracy_row(label, m, table, margins) for m, table in places if len(table["label"].unique()) > 1]
     rows.append(_confidence_row(label, paired, margins))
@@ -176,10 +178,10 @@ def _compare_model(label: str, base: Results, new: Results, margins: Margins) ->
     return rows + (_cost_rows(label, costs, margins) if len(costs) else [])
 
 
-def _accuracy_row(label: str, magnification: int | None, paired: pd.DataFrame, margins: Margins) -> ComparedRow:
+def _accuracy_row(label: str, stratum: str | None, paired: pd.DataFrame, margins: Margins) -> ComparedRow:
     levels = (balanced_accuracy(paired.assign(predicted=paired[name])) for name in ("predicted", "predicted_new"))
     base, new = (float(level or 0) for level in levels)
-    return ComparedRow(label, ACCURACY, magnification, base, new, accuracy_change(paired), margins.accuracy)
+    return ComparedRow(label, ACCURACY, stratum, base, new, accuracy_change(paired), margins.accuracy)
 
 
 def _confidence_row(label: str, paired: pd.DataFrame, margins: Margins) -> ComparedRow:
@@ -197,7 +199,7 @@ def _costs(label: str, base: Results, new: Results) -> pd.DataFrame:
     rows = {}
     for name, cell in base.cells.items():
         other = new.cells.get(name)
-        if cell["model"] != label or other is None or not (cell["epochs"] and other["epochs"]):
+        if cell.model != label or other is None or not (cell.epochs and other.epochs):
             continue
         curves = [(results.final_history(name), results.cells[name]) for results in (base, new)]
         budget = max(float(history["images_seen"].iloc[-1]) for history, _ in curves)
@@ -211,15 +213,13 @@ def _costs(label: str, base: Results, new: Results) -> pd.DataFrame:
     return pd.DataFrame.from_dict(rows, orient="index", columns=[*_COST, *(f"{name}_new" for name in _COST)])
 
 
-def _level(history: pd.DataFrame, cell: dict[str, Any]) -> float | None:
+def _level(history: pd.DataFrame, cell: DoneRecord) -> float | None:
     """Return the plateau of a training curve; None where it is chance, or the network calls every image the same."""
     level = plateau(history["train_balanced_accuracy"].to_numpy(float))
-    return level if level >= NO_BETTER_THAN_CHANCE and not cell["single_class"] else None
+    return level if level >= NO_BETTER_THAN_CHANCE and not cell.single_class else None
 
 
-def _cost_of(
-    history: pd.DataFrame, cell: dict[str, Any], level: float | None, budget: float
-) -> tuple[float, float, bool]:
+def _cost_of(history: pd.DataFrame, cell: DoneRecord, level: float | None, budget: float) -> tuple[float, float, bool]:
     """Return area over the training curve and images of features, their calibrated cost, and whether it converged.
 
     Args:
@@ -229,7 +229,7 @@ def _cost_of(
         budget: Images that the longer of the two runs has seen; one that stopped early stays at its plateau.
     """
     cost = training_cost(cell, budget if level is None else _images_to_learn(history, level, budget))
-    return cost.images, math.nan if cost.calibrated is None else cost.calibrated, bool(cell["convergence"])
+    return cost.images, math.nan if cost.calibrated is None else cost.calibrated, bool(cell.convergence)
 
 
 def _images_to_learn(history: pd.DataFrame, level: float, budget: float) -> float:
@@ -266,7 +266,7 @@ def _cost_row(
 def _notes(base: Results, new: Results, rows: list[ComparedRow]) -> list[str]:
     remarks = dict.fromkeys(f"{row.label}, {row.remark}." for row in rows if row.remark)
     added = [label for label in new.labels if label not in base.labels]
-    here = "on the same device" if base.run["device"] == new.run["device"] else "on different devices"
+    here = "on the same device" if base.run.device == new.run.device else "on different devices"
     untimed = [label for label in _labels_of(rows, IMAGES) if label not in _labels_of(rows, COST)]
     return [
         *remarks,
@@ -323,7 +323,7 @@ def _why(row: ComparedRow, found: Judgement) -> str:
 
 
 def _reason(row: ComparedRow, found: Judgement) -> str:
-    where = f" at {row.magnification}x" if row.magnification else ""
+    where = f" at {row.stratum}" if row.stratum else ""
     return f"{row.quantity}{where} got worse: {_with_interval(row)}, p {p_text(found.p_value or 0.0)}"
 
 
@@ -332,7 +332,7 @@ def _record(row: ComparedRow, found: Judgement) -> dict[str, Any]:
     return {
         "model": row.label,
         "quantity": row.quantity,
-        "magnification": row.magnification,
+        "stratum": row.stratum,
         "base": row.base,
         "new": row.new,
         "change": row.change.value,

@@ -12,16 +12,12 @@ import pandas as pd
 from harness.evaluation.bootstrap import bootstrap_interval
 from harness.evaluation.changes import common_images
 from harness.evaluation.estimators import difference, estimators
+from harness.evaluation.metric_names import title_of
 from harness.evaluation.significance import corrected_t_test, holm, mcnemar_test, patient_decisions
 from harness.reporting.results import Results
 from harness.reporting.scores import Tested
 
-CONTRASTED = {
-    "p_arp_slide": "P_arp by slide",
-    "p_img": "P_img",
-    "balanced_accuracy": "balanced accuracy",
-    "auc": "AUC",
-}
+CONTRASTED = ("p_arp_slide", "p_img", "balanced_accuracy", "auc")
 _SURE = 0.05
 
 
@@ -32,7 +28,7 @@ class Contrast:
     Attributes:
         metric: One of :data:`CONTRASTED`.
         label: The model.
-        magnification: 40, 100, 200 or 400.
+        stratum: The column of a table, such as ``200x``.
         value: The paired difference.
         low: Lower bound of its 95 % interval; None where there are too few patients.
         high: Upper bound likewise.
@@ -41,7 +37,7 @@ class Contrast:
 
     metric: str
     label: str
-    magnification: int
+    stratum: str
     value: float
     low: float | None
     high: float | None
@@ -64,13 +60,13 @@ class Decisions:
 
     Attributes:
         label: The model.
-        magnification: 40, 100, 200 or 400.
+        stratum: The column of a table, such as ``200x``.
         p_half: Two-sided p at the threshold 0.5, adjusted over models and magnifications.
         p_chosen: The same at the thresholds chosen on validation.
     """
 
     label: str
-    magnification: int
+    stratum: str
     p_half: float
     p_chosen: float
 
@@ -80,7 +76,7 @@ class Decisions:
         return {"quantity": "McNemar", "model": values.pop("label"), "reference": reference, **values}
 
 
-def contrasts(results: Results, tested: dict[int, dict[str, Tested]]) -> list[Contrast]:
+def contrasts(results: Results, tested: dict[str, dict[str, Tested]]) -> list[Contrast]:
     """Compare every model with the reference, metric by metric; p-values are adjusted by Holm within a metric."""
     return adjusted_contrasts(results, _pairs(results, tested), CONTRASTED)
 
@@ -98,13 +94,13 @@ def adjusted_contrasts(
     ]
 
 
-def decisions(results: Results, tested: dict[int, dict[str, Tested]]) -> list[Decisions]:
+def decisions(results: Results, tested: dict[str, dict[str, Tested]]) -> list[Decisions]:
     """Test every model's decisions on accessions against the reference's, at both thresholds."""
     pairs = _pairs(results, tested)
     halves = holm([_mcnemar(model.at_half, reference.at_half) for model, reference in pairs])
     chosen = holm([_mcnemar(model.at_chosen, reference.at_chosen) for model, reference in pairs])
     return [
-        Decisions(model.label, model.magnification, half, choice)
+        Decisions(model.label, model.stratum, half, choice)
         for (model, _), half, choice in zip(pairs, halves, chosen, strict=True)
     ]
 
@@ -116,19 +112,19 @@ def summarise(reference: str, against: list[Contrast]) -> list[str]:
 
 
 def _sentence(reference: str, metric: str, found: list[Contrast]) -> str:
-    name = CONTRASTED[metric]
+    name = title_of(metric)
     sure = [contrast for contrast in found if contrast.sure]
     if all(contrast.p_t is None for contrast in found):
         return f"{name}: a single hold-out; no difference from {reference} can be tested over folds."
     if not sure:
         return f"{name}: no difference from {reference} can be told from noise."
     message = ", ".join(
-        f"{contrast.label} at {contrast.magnification}x ({100 * contrast.value:+.1f} points)" for contrast in sure
+        f"{contrast.label} at {contrast.stratum} ({100 * contrast.value:+.1f} points)" for contrast in sure
     )
     return f"{name}: {len(sure)} of {len(found)} differences from {reference} can be told from noise: {message}."
 
 
-def _pairs(results: Results, tested: dict[int, dict[str, Tested]]) -> list[tuple[Tested, Tested]]:
+def _pairs(results: Results, tested: dict[str, dict[str, Tested]]) -> list[tuple[Tested, Tested]]:
     """Pair every model with the reference, magnification by magnification."""
     return [
         (models[label], models[results.reference])
@@ -157,13 +153,13 @@ def _contrasts(model: Tested, reference: Tested, results: Results, metrics: tupl
         if not math.isnan(interval.value):
             low, high = (None if math.isnan(bound) else bound for bound in (interval.low, interval.high))
             p_t = _over_folds(metric, model, reference, results)
-            yield Contrast(metric, model.label, model.magnification, interval.value, low, high, p_t)
+            yield Contrast(metric, model.label, model.stratum, interval.value, low, high, p_t)
 
 
 def _over_folds(metric: str, model: Tested, reference: Tested, results: Results) -> float | None:
     """Test the folds' own differences; folds that only one of the two has finished do not count."""
-    one, other = (results.fold_metrics(tested.label, model.magnification, metric) for tested in (model, reference))
-    found = corrected_t_test(list((one - other).dropna()), results.test_per_train(model.magnification))
+    one, other = (results.fold_metrics(tested.label, model.stratum, metric) for tested in (model, reference))
+    found = corrected_t_test(list((one - other).dropna()), results.test_per_train(model.stratum))
     return found.p_value if found else None
 
 

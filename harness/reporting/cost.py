@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+
+from harness.store.schema import DoneRecord
 
 
 @dataclass(frozen=True)
@@ -21,7 +22,7 @@ class Cost:
     calibrated: float | None
 
 
-def training_cost(cell: dict[str, Any], images: float) -> Cost:
+def training_cost(cell: DoneRecord, images: float) -> Cost:
     """Return what a cell costs until it has trained on so many images.
 
     Features of a frozen part are made once, before the first step, so they count whole, whoever has made them.
@@ -30,11 +31,11 @@ def training_cost(cell: dict[str, Any], images: float) -> Cost:
         cell: A finished cell's record.
         images: Trained on, without those that features were made of.
     """
-    timings, features = cell["timings"], cell["feature_images"]
-    speed, feature_speed = timings["images_per_second_alone"], timings.get("features_per_second_alone")
+    timings, features = cell.timings, cell.feature_images
+    speed, feature_speed = timings.images_per_second_alone, timings.features_per_second_alone
     # a speed measured on features is not that of a cell which kept none, nor the other way round
     if not speed or features is None or bool(features) != bool(feature_speed):
         return Cost(images + (features or 0), None, None)
     seconds = images / speed + (features / feature_speed if feature_speed else 0.0)
-    unit = timings["calibration_seconds"]
+    unit = timings.calibration_seconds
     return Cost(images + features, seconds, seconds / unit if unit else None)

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 
 from harness.plugin_api.schedule import FINAL_STAGE
 from harness.reporting.results import Results
-from harness.text import printable
+from harness.text import natural_order, printable
 
 _STYLE: dict[Any, Any] = {
     "figure.figsize": (7.0, 4.2),
@@ -54,10 +54,10 @@ def figure_8(results: Results) -> Figure | None:
     history = _final(results)
     if history.empty:
         return None
-    magnification = int(history["magnification"].max())
-    history = history[history["magnification"] == magnification]
+    stratum = natural_order(history["stratum"].unique())[-1]
+    history = history[history["stratum"] == stratum]
     with mpl.rc_context(_STYLE):
-        figure, axes = _axes(f"Accuracy on validation images at {magnification}x", results)
+        figure, axes = _axes(f"Accuracy on validation images at {stratum}", results)
         for colour, label in enumerate(_trained(results, history)):
             means = history[history["model"] == label].groupby("epoch")["validation_accuracy"].mean()
             axes.plot(means.index, 100 * means, f"C{colour}-", label=_plain(label))
@@ -94,5 +94,5 @@ def _axes(title: str, results: Results) -> tuple[Figure, Axes]:
     figure = Figure(layout="constrained")
     axes = figure.add_subplot()
     axes.set(xlabel="epoch", ylabel="accuracy (%)", ylim=(0, 101))
-    axes.set_title(f"LEAKY - {title}" if results.run["leaky"] else title, fontsize=11)
+    axes.set_title(f"LEAKY - {title}" if results.run.leaky else title, fontsize=11)
     return figure, axes

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from harness.evaluation.bootstrap import Interval
+from harness.evaluation.metric_names import title_of
 from harness.reporting.results import Results
 from harness.reporting.study_models import (
     RunModel,
@@ -18,7 +19,7 @@ from harness.reporting.study_models import (
 )
 from harness.reporting.table import Table
 
-_METRICS = {"p_img": "P_img", "p_arp_slide": "P_arp by slide", "balanced_accuracy": "balanced accuracy", "auc": "AUC"}
+_METRICS = ("p_img", "p_arp_slide", "balanced_accuracy", "auc")
 
 
 def leak_table(runs: dict[str, Results]) -> Table:
@@ -33,9 +34,9 @@ def leak_table(runs: dict[str, Results]) -> Table:
     found = list(_figures(runs, strict))
     rows = [
         [
-            _METRICS[figure.metric],
+            title_of(figure.metric),
             figure.label,
-            f"{figure.magnification}x",
+            figure.stratum,
             *(interval_text(figure.levels.get(name)) for name in runs),
             *(interval_text(figure.gaps.get(name), "+") for name in loose),
         ]
@@ -57,21 +58,21 @@ class _Figure:
 
     metric: str
     label: str
-    magnification: int
+    stratum: str
     levels: dict[str, Interval]
     gaps: dict[str, Interval]
 
 
 def _figures(runs: dict[str, Results], strict: str) -> Iterator[_Figure]:
-    for magnification in runs[strict].magnifications:
-        models = run_models(runs, magnification)
+    for stratum in runs[strict].strata:
+        models = run_models(runs, stratum)
         for label in runs[strict].labels:
             own = {name: models[name, label] for name in runs if (name, label) in models}
             for metric in _METRICS:
-                yield _figure(metric, own, strict, (label, magnification))
+                yield _figure(metric, own, strict, (label, stratum))
 
 
-def _figure(metric: str, own: dict[str, RunModel], strict: str, of: tuple[str, int]) -> _Figure:
+def _figure(metric: str, own: dict[str, RunModel], strict: str, of: tuple[str, str]) -> _Figure:
     levels = {name: model.value(metric) for name, model in own.items()}
     gaps = {name: model.minus(own[strict], metric) for name, model in own.items() if name != strict and strict in own}
     return _Figure(metric, *of, levels, gaps)
@@ -80,14 +81,14 @@ def _figure(metric: str, own: dict[str, RunModel], strict: str, of: tuple[str, i
 def _notes(runs: dict[str, Results]) -> list[str]:
     counted = [f"{name} tests {run.test['image'].nunique()} images" for name, run in runs.items()]
     shared = [
-        f"{run.run['protocol']['shared_accessions']} accessions on two sides under {name}" for name, run in runs.items()
+        f"{run.run.protocol.shared_accessions} accessions on two sides under {name}" for name, run in runs.items()
     ]
     notes = [
         "In %; in brackets the 95 % interval: accessions resampled within their class, the same draws for all columns. "
         "None below five tested accessions of a class.",
         f"{'; '.join(counted)}; {'; '.join(shared)}.",
     ]
-    message = ("LEAK", *(f"{run.run['protocol']['shared_accessions']} accessions" for run in runs.values()))
+    message = ("LEAK", *(f"{run.run.protocol.shared_accessions} accessions" for run in runs.values()))
     others = dict.fromkeys(note for run in runs.values() for note in run.notes() if not note.startswith(message))
     return [*notes, *others, *missing_notes(runs)]
 
@@ -97,7 +98,7 @@ def _record(figure: _Figure, quantity: str, protocol: str, interval: Interval) -
         "quantity": quantity,
         "metric": figure.metric,
         "model": figure.label,
-        "magnification": figure.magnification,
+        "stratum": figure.stratum,
         "protocol": protocol,
         **interval_record(interval),
     }

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any
+from harness.config.run_config import RunConfig
 
 P_ARP = {
-    "DenseNet": {40: 73.9, 100: 75.0, 200: 77.6, 400: 78.0},
-    "DenseNet + SE": {40: 78.0, 100: 78.1, 200: 78.5, 400: 78.7},
-    "Ours": {40: 80.1, 100: 84.3, 200: 81.2, 400: 82.4},
+    "DenseNet": {"40x": 73.9, "100x": 75.0, "200x": 77.6, "400x": 78.0},
+    "DenseNet + SE": {"40x": 78.0, "100x": 78.1, "200x": 78.5, "400x": 78.7},
+    "Ours": {"40x": 80.1, "100x": 84.3, "200x": 81.2, "400x": 82.4},
 }
 """Table 3, patient recognition rate in %, by network and magnification."""
 
 P_IMG = {
-    "DenseNet": {40: 72.5, 100: 77.5, 200: 77.2, 400: 77.5},
-    "DenseNet + SE": {40: 72.5, 100: 75.6, 200: 74.9, 400: 80.3},
-    "Ours": {40: 78.4, 100: 79.2, 200: 79.7, 400: 84.0},
+    "DenseNet": {"40x": 72.5, "100x": 77.5, "200x": 77.2, "400x": 77.5},
+    "DenseNet + SE": {"40x": 72.5, "100x": 75.6, "200x": 74.9, "400x": 80.3},
+    "Ours": {"40x": 78.4, "100x": 79.2, "200x": 79.7, "400x": 84.0},
 }
 """Table 3, image recognition rate in %, by network and magnification."""
 
@@ -31,14 +31,14 @@ SCHEDULE = {"epochs": 200, "batch_size": 32, "learning_rate": 0.01, "augmentatio
 """Table 2, and the six versions of an image that its text describes."""
 
 
-def recipe_deviations(config: dict[str, Any]) -> list[str]:
+def recipe_deviations(config: RunConfig) -> list[str]:
     """Name what in a run's schedule and pixels is not as the paper states it; what it leaves open cannot deviate."""
-    schedule, stain = config["schedule"], config["pixels"]["stain"]
+    schedule = config.schedule.model_dump()
     return [
         *(f"{name} {schedule[name]} instead of {value}" for name, value in SCHEDULE.items() if schedule[name] != value),
         *(["stopped early by patience"] if schedule["patience"] else []),
-        *([f"limited to {config['limit']} images per class and side"] if config["limit"] else []),
-        *(["colours not normalised"] if stain == "none" else []),
+        *([f"limited to {config.limit} images per class and side"] if config.limit else []),
+        *(["colours not normalised"] if config.pixels.stain == "none" else []),
     ]
 
 

@@ -13,6 +13,7 @@ from harness.reporting.accuracy import table_3
 from harness.reporting.cost import training_cost
 from harness.reporting.results import Results
 from harness.reporting.table import DASH, Table
+from harness.store.schema import DoneRecord
 
 
 def table_1(results: Results) -> Table:
@@ -43,11 +44,11 @@ def table_4(results: Results) -> Table:
     for label in results.labels:
         cell, network = results.cells_of(label)[0], results.paper_network(label) or ""
         figures = {
-            "parameters_millions": _scaled(cell["parameters"], 1e6),
-            "trained_parameters_millions": _scaled(cell["trainable_parameters"], 1e6),
-            "weights_mb": _scaled(cell["weights_bytes"], 1e6),
-            "checkpoint_mb": _scaled(cell["checkpoint_bytes"], 1e6),
-            "forward_gflop": _scaled(cell["forward_flop"], 1e9),
+            "parameters_millions": _scaled(cell.parameters, 1e6),
+            "trained_parameters_millions": _scaled(cell.trainable_parameters, 1e6),
+            "weights_mb": _scaled(cell.weights_bytes, 1e6),
+            "checkpoint_mb": _scaled(cell.checkpoint_bytes, 1e6),
+            "forward_gflop": _scaled(cell.forward_flop, 1e9),
         }
         printed = {
             "parameters_millions": paper.PARAMETERS_MILLIONS.get(network),
@@ -55,7 +56,7 @@ def table_4(results: Results) -> Table:
         }
         rows.append([label, *(_with_paper(figures[key], printed.get(key)) for key in figures)])
         records.append({"model": label, **figures, **{f"paper_{key}": value for key, value in printed.items()}})
-    size = results.run["config"]["pixels"]["size"]
+    size = results.run.config.pixels.size
     notes = [
         f"MB of 10^6 bytes; a multiply-add is two operations; input {size} x {size} pixels. In brackets: the paper's.",
         "Trained: parameters that the last stage trains. Checkpoint: weights and the optimiser's state.",
@@ -113,21 +114,22 @@ def table_5(results: Results) -> Table:
 TABLES: dict[int, Callable[[Results], Table]] = {1: table_1, 3: table_3, 4: table_4, 5: table_5}
 
 
-def _convergence(cells: list[dict[str, Any]]) -> dict[str, Any]:
+def _convergence(cells: list[DoneRecord]) -> dict[str, Any]:
     """Average one model's convergence over its cells; minutes are those of the last stage."""
-    reached = [cell for cell in cells if cell["convergence"]]
-    has_epochs = any(cell["epochs"] for cell in cells)
+    reached = [cell for cell in cells if cell.convergence]
+    points = [point for cell in cells if (point := cell.convergence)]
+    has_epochs = any(cell.epochs for cell in cells)
     costs = [_cost(cell) for cell in (reached if has_epochs else cells)]
-    pretraining = [
-        sum(stage["train_seconds"] for stage in cell["pretraining"]) / 60 for cell in cells if cell["pretraining"]
-    ]
+    pretraining = [sum(stage.train_seconds for stage in cell.pretraining) / 60 for cell in cells if cell.pretraining]
     return {
         "cells": len(cells),
         "has_epochs": has_epochs,
         "converged": len(reached) if has_epochs else None,
-        "epochs": _mean([cell["convergence"]["epochs"] for cell in reached]),
-        "images": _mean([training_cost(cell, cell["convergence"]["images"]).images for cell in reached]),
-        "feature_images": _mean([cell["feature_images"] or 0 for cell in reached]),
+        "epochs": _mean([point.epochs for point in points]),
+        "images": _mean(
+            [training_cost(cell, point.images).images for cell, point in zip(reached, points, strict=True)]
+        ),
+        "feature_images": _mean([cell.feature_images or 0 for cell in reached]),
         "minutes": _mean([seconds / 60 for seconds, _, _ in costs]),
         "wall_minutes": _mean([wall / 60 for _, wall, _ in costs]),
         "calibrated_cost": _mean([calibrated for _, _, calibrated in costs if calibrated is not None]),
@@ -135,16 +137,16 @@ def _convergence(cells: list[dict[str, Any]]) -> dict[str, Any]:
     }
 
 
-def _cost(cell: dict[str, Any]) -> tuple[float, float, float | None]:
+def _cost(cell: DoneRecord) -> tuple[float, float, float | None]:
     """Seconds to convergence at the speeds measured alone, seconds as it happened, and the calibrated cost.
 
     Where no speed is known, the first is as it happened.
     """
-    point = cell["convergence"]
+    point = cell.convergence
     if point is None:
-        fitted, unit = cell["timings"]["fit_seconds"], cell["timings"]["calibration_seconds"]
+        fitted, unit = cell.timings.fit_seconds, cell.timings.calibration_seconds
         return fitted, fitted, fitted / unit if unit else None
-    cost, wall = training_cost(cell, point["images"]), point["train_seconds"]
+    cost, wall = training_cost(cell, point.images), point.train_seconds
     return wall if cost.seconds is None else cost.seconds, wall, cost.calibrated
 
 

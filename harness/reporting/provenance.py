@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from statistics import fmean
 from typing import Any
 
-from harness.store.run_folder import DONE, RunFolder
+from harness.store.run_folder import RunFolder
+from harness.store.schema import DoneRecord
 
 
 def read_provenance(store: RunFolder) -> dict[str, list[dict[str, Any]]]:
@@ -19,10 +20,9 @@ def read_provenance(store: RunFolder) -> dict[str, list[dict[str, Any]]]:
     Raises:
         DataError: No run there.
     """
-    chains: dict[str, dict[tuple[str, ...], list[dict[str, Any]]]] = {}
-    for record in store.require().read_cells().values():
-        if record["state"] == DONE:
-            chains.setdefault(record["model"], {}).setdefault(tuple(record.get("provenance", ())), []).append(record)
+    chains: dict[str, dict[tuple[str, ...], list[DoneRecord]]] = {}
+    for record in store.require().read_done().values():
+        chains.setdefault(record.model, {}).setdefault(tuple(record.provenance), []).append(record)
     return {
         label: [
             {"steps": list(steps), "cells": len(records), "inspection": mean_inspection(records)}
@@ -32,11 +32,11 @@ def read_provenance(store: RunFolder) -> dict[str, list[dict[str, Any]]]:
     }
 
 
-def mean_inspection(records: Iterable[Mapping[str, Any]]) -> dict[str, dict[str, float]]:
+def mean_inspection(records: Iterable[DoneRecord]) -> dict[str, dict[str, float]]:
     """Average what cells of a model tell of their networks, by stage and name."""
     found: dict[str, dict[str, list[float]]] = {}
     for record in records:
-        for stage, figures in record.get("inspection", {}).items():
+        for stage, figures in record.inspection.items():
             for name, value in figures.items():
                 found.setdefault(stage, {}).setdefault(name, []).append(value)
     return {stage: {name: fmean(values) for name, values in figures.items()} for stage, figures in found.items()}

@@ -11,9 +11,9 @@ from harness.errors import DataError
 from harness.reporting.paper_tables import TABLES
 from harness.reporting.results import Results, read_results
 from harness.reporting.table import Format, Table, render
+from harness.store.json_files import read_json
 from harness.store.keys import hash_of
 from harness.store.run_store import RunStore
-from harness.store.schema import MAX_JSON_BYTES, parse_json, read_file
 
 _DRAWN = "drawn.json"
 KEPT_FORMATS: tuple[Format, ...] = ("md", "csv", "tex")
@@ -31,7 +31,7 @@ def publish(store: RunStore) -> dict[int, Table]:
     for number, table in made.items():
         for how in KEPT_FORMATS:
             write_text(tables / f"table{number}.{how}", render(table, how))
-    _draw_figures(results, figures, hash_of([record.get("sha256") for record in results.cells.values()]))
+    _draw_figures(results, figures, hash_of([record.sha256 for record in results.cells.values()]))
     return made
 
 
@@ -54,8 +54,7 @@ def _draw_figures(results: Results, folder: Path, inputs: str) -> None:
 
 def _known(record: Path) -> dict[str, Any] | None:
     try:
-        content = read_file(record, MAX_JSON_BYTES)
-        return None if content is None else parse_json(content, record)
+        return read_json(record)
     except DataError:
         return None
 

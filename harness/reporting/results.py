@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, astuple, dataclass
 from functools import cached_property
-from typing import Any
 
 import pandas as pd
 
+from harness.config.run_config import RunConfig
 from harness.data.manifest import TWICE_PUBLISHED_SLIDE, USED, used_images
 from harness.errors import ComparisonError, DataError
 from harness.evaluation.convergence import find_convergence
@@ -15,14 +15,13 @@ from harness.plugin_api.schedule import FINAL_STAGE
 from harness.protocol.names import TEST, TRAIN, VALIDATION
 from harness.reporting.paper import recipe_deviations
 from harness.store.cells import Cell
-from harness.store.run_folder import DONE
 from harness.store.run_store import RunStore
-from harness.store.schema import SHARED_PARTS
+from harness.store.schema import SHARED_PARTS, ConvergenceRecord, DoneRecord, RunRecord
+from harness.text import natural_order
 
-CELL = ("model", "magnification", "fold", "seed")
+CELL = ("model", "stratum", "fold", "seed")
 _TESTED = (VALIDATION, TEST)
-_FEATURES_KEPT = "frozen prefix cached"
-_FACTS = ["image", "slide", "accession", "type", "magnification", "label"]
+_FACTS = ["image", "slide", "accession", "type", "stratum", "label"]
 
 
 @dataclass(frozen=True)
@@ -35,31 +34,31 @@ class Results:
         cells: Finished cells by name.
         splits: ``image fold seed side``.
         predictions: Of all finished cells: one row a validation or test image.
-        history: Of all finished cells: one row an epoch, with ``model magnification fold seed``.
+        history: Of all finished cells: one row an epoch, with ``model stratum fold seed``.
     """
 
-    run: dict[str, Any]
+    run: RunRecord
     manifest: pd.DataFrame
     splits: pd.DataFrame
-    cells: dict[str, dict[str, Any]]
+    cells: dict[str, DoneRecord]
     predictions: pd.DataFrame
     history: pd.DataFrame
 
     @property
     def labels(self) -> list[str]:
         """Models with finished cells, in the order of the config."""
-        found = {record["model"] for record in self.cells.values()}
-        return [label for label in self.run["config"]["models"] if label in found]
+        found = {record.model for record in self.cells.values()}
+        return [label for label in self.run.config.models if label in found]
 
     @property
-    def magnifications(self) -> list[int]:
+    def strata(self) -> list[str]:
         """Magnifications with finished cells."""
-        return sorted({record["magnification"] for record in self.cells.values()})
+        return natural_order({record.stratum for record in self.cells.values()})
 
     @property
     def cross_validated(self) -> bool:
         """True where predictions are pooled over folds."""
-        return bool(self.run["protocol"]["cross_validates"])
+        return self.run.protocol.cross_validates
 
     @property
     def test(self) -> pd.DataFrame:
@@ -81,23 +80,23 @@ class Results:
         final = self.history[self.history["stage"] == FINAL_STAGE]
         return {Cell(*key).name: history for key, history in final.groupby(list(CELL))}
 
-    def cells_of(self, label: str) -> list[dict[str, Any]]:
+    def cells_of(self, label: str) -> list[DoneRecord]:
         """Finished cells of one model."""
-        return [record for record in self.cells.values() if record["model"] == label]
+        return [record for record in self.cells.values() if record.model == label]
 
     def reproduces(self, label: str) -> str | None:
         """The paper's name of a model, if it reproduces one."""
-        return next((record["reproduces"] for record in self.cells_of(label)), None)
+        return next((record.reproduces for record in self.cells_of(label)), None)
 
     @property
     def generated(self) -> bool:
         """True where the images are generated."""
-        return bool(self.run["config"]["data"]["phantom"] and not self.run["config"]["data"]["folder"])
+        return _are_generated(self.run.config)
 
     def deviations(self, label: str) -> list[str]:
         """In what a model and this run differ from the paper's recipe, as far as the paper states one."""
-        own = {words: None for cell in self.cells_of(label) for words in cell["deviations"]}
-        return [*own, *recipe_deviations(self.run["config"])]
+        own = {words: None for cell in self.cells_of(label) for words in cell.deviations}
+        return [*own, *recipe_deviations(self.run.config)]
 
     def paper_network(self, label: str) -> str | None:
         """The network of the paper whose figures may stand beside a model's: real images, and the paper's recipe."""
@@ -121,27 +120,25 @@ class Results:
 
     def is_shortcut(self, label: str) -> bool:
         """True for a model that looks at a property of the picture and at no tissue."""
-        return any(record["is_shortcut"] for record in self.cells_of(label))
+        return any(record.is_shortcut for record in self.cells_of(label))
 
     @property
     def reference(self) -> str:
         """The model that others are compared with: the config's, or the paper's plain DenseNet, or the first."""
-        wanted = self.run["config"].get("reference")
+        wanted = self.run.config.reference
         plain = [label for label in self.labels if self.reproduces(label) == "DenseNet"]
         return wanted if wanted in self.labels else [*plain, *self.labels][0]
 
-    def fold_metrics(self, label: str, magnification: int, metric: str) -> pd.Series[float]:
+    def fold_metrics(self, label: str, stratum: str, metric: str) -> pd.Series[float]:
         """One metric of a model by (seed, fold)."""
         values = {
-            (cell["seed"], cell["fold"]): cell["metrics"][metric]
-            for cell in self.cells_of(label)
-            if cell["magnification"] == magnification
+            (cell.seed, cell.fold): cell.metrics[metric] for cell in self.cells_of(label) if cell.stratum == stratum
         }
         return pd.Series(values, dtype=float)
 
-    def test_per_train(self, magnification: int) -> float:
+    def test_per_train(self, stratum: str) -> float:
         """How many test images there are for a training image, over all folds."""
-        at = set(self.images.loc[self.images["magnification"] == magnification, "name"])
+        at = set(self.images.loc[self.images["stratum"] == stratum, "name"])
         sides = self.splits.loc[self.splits["image"].isin(at), "side"].value_counts()
         return float(sides[TEST] / sides[TRAIN])
 
@@ -152,18 +149,18 @@ class Results:
 
     def reference_notes(self) -> list[str]:
         """Say where another model stands in for the config's reference."""
-        wanted = self.run["config"].get("reference")
+        wanted = self.run.config.reference
         stood_in = wanted is not None and wanted != self.reference
         return [f"{wanted} has no finished cell yet; {self.reference} is the reference."] if stood_in else []
 
     def heading(self, title: str) -> str:
         """Return a table's heading; it says so where patients stand on two sides."""
-        return f"LEAKY - {title}" if self.run["leaky"] else title
+        return f"LEAKY - {title}" if self.run.leaky else title
 
     def missing_notes(self) -> list[str]:
         """Say how many planned cells are missing, if any."""
-        config, folds = self.run["config"], self.run["comparison"]["folds"]
-        planned = len(config["models"]) * len(config["magnifications"]) * len(config["seeds"]) * len(folds)
+        config, folds = self.run.config, self.run.comparison.folds
+        planned = len(config.models) * len(config.strata) * len(config.seeds) * len(folds)
         missing = planned - len(self.cells)
         return [f"{missing} of {planned} cells are missing."] if missing > 0 else []
 
@@ -175,18 +172,19 @@ def read_results(store: RunStore) -> Results:
         DataError: No run there, or no finished cell.
         ComparisonError: A cell of another comparison stands in it.
     """
-    run = store.require().read_run() or {}
+    run = store.require_run()
     store.refuse_damage()
-    cells = {name: record for name, record in store.read_cells().items() if record["state"] == DONE}
+    cells = store.read_done()
     if not cells:
         raise DataError(f"no finished cell in {store.folder} yet - 'harness status' says what is going on")
     for name, record in cells.items():
-        if name != Cell(*(record[key] for key in CELL)).name:
-            raise DataError(f"the folder {name} in {store.folder} holds another cell, of {record['model']} - remove it")
-        if record["comparison_key"] != run["comparison_key"]:
+        if name != record.cell.name:
+            raise DataError(f"the folder {name} in {store.folder} holds another cell, of {record.model} - remove it")
+        if record.comparison_key != run.comparison_key:
             raise ComparisonError(f"cell {name} belongs to another comparison than its run - remove it and run again")
     histories = [
-        store.read_history(name).assign(**{key: record[key] for key in CELL}) for name, record in cells.items()
+        store.read_history(name).assign(**dict(zip(CELL, astuple(record.cell), strict=True)))
+        for name, record in cells.items()
     ]
     cells = {name: upgraded(record, history) for (name, record), history in zip(cells.items(), histories, strict=True)}
     predictions = store.read_predictions(cells)
@@ -198,37 +196,26 @@ def read_results(store: RunStore) -> Results:
     return Results(run, manifest, splits, cells, predictions, history)
 
 
-def upgraded(cell: dict[str, Any], history: pd.DataFrame) -> dict[str, Any]:
-    """Return a cell's record as this version writes it.
-
-    Version 1 defined convergence otherwise, and told neither the cost of features, nor deviations from the paper's
-    recipe, nor which models are shortcuts.
-    """
-    message: dict[str, Any] = {"feature_images": None, "deviations": [], "is_shortcut": False, "inspection": {}}
-    if cell.get("schema_version", 1) > 1:
-        return {**message, **cell}
-    point = find_convergence(history[history["stage"] == FINAL_STAGE], single_class=cell["single_class"])
-    return {
-        **message,
-        **cell,
-        "convergence": asdict(point) if point else None,
-        "feature_images": None if _FEATURES_KEPT in cell["engine"] else 0,
-        "deviations": ["recorded before deviations were"],
-    }
+def upgraded(cell: DoneRecord, history: pd.DataFrame) -> DoneRecord:
+    """Return a cell's record with its convergence as this version defines it; version 1 defined it otherwise."""
+    if cell.schema_version > 1:
+        return cell
+    point = find_convergence(history[history["stage"] == FINAL_STAGE], single_class=cell.single_class)
+    return cell.model_copy(update={"convergence": ConvergenceRecord(**asdict(point)) if point else None})
 
 
 def _refuse_other_rows(
-    store: RunStore, cells: dict[str, dict[str, Any]], predictions: pd.DataFrame, histories: list[pd.DataFrame]
+    store: RunStore, cells: dict[str, DoneRecord], predictions: pd.DataFrame, histories: list[pd.DataFrame]
 ) -> None:
     """Refuse tables that do not belong to their cells: figures would be made of what is not there."""
-    wanted = {(*(record[key] for key in CELL), side): name for name, record in cells.items() for side in _TESTED}
+    wanted = {(*astuple(record.cell), side): name for name, record in cells.items() for side in _TESTED}
     found = set(predictions[[*CELL, "side"]].drop_duplicates().itertuples(index=False, name=None))
     wrong = [name for place, name in wanted.items() if place not in found]
     if wrong or len(found) > len(wanted) or predictions.duplicated([*CELL, "side", "image"]).any():
         named = f"{wrong[0]}/predictions.parquet" if wrong else "*/predictions.parquet"
         raise DataError(f"{store.folder}/cells/{named} holds rows of another cell, or not its own - run it again")
     for (name, record), history in zip(cells.items(), histories, strict=True):
-        if (history["stage"] == FINAL_STAGE).sum() != record["epochs"]:
+        if (history["stage"] == FINAL_STAGE).sum() != record.epochs:
             raise DataError(f"{store.folder}/cells/{name}/history.parquet has not its cell's epochs - run it again")
 
 
@@ -242,56 +229,58 @@ def _refuse_other_images(
     named = predictions[_FACTS].drop_duplicates()
     if len(named.merge(images[_FACTS])) < len(named):
         raise DataError(f"{store.folder}: predictions and manifest.parquet contradict each other - get the folder anew")
-    magnifications = splits["image"].map(images.set_index("image")["magnification"])
-    for magnification in named["magnification"].unique():
-        if not {TRAIN, TEST} <= set(splits.loc[magnifications == magnification, "side"]):
-            raise DataError(f"{store.folder}/splits.parquet has no training or no test images at {magnification}x")
+    strata = splits["image"].map(images.set_index("image")["stratum"])
+    for stratum in named["stratum"].unique():
+        if not {TRAIN, TEST} <= set(splits.loc[strata == stratum, "side"]):
+            raise DataError(f"{store.folder}/splits.parquet has no training or no test images at {stratum}")
 
 
-def _protocol_notes(run: dict[str, Any]) -> list[str]:
-    protocol, config, comparison = run["protocol"], run["config"], run["comparison"]
-    seeds = ", ".join(map(str, config["seeds"]))
-    notes = [f"Protocol {protocol['name']}: {protocol['title']}; seeds {seeds}."]
-    if protocol["shared_accessions"]:
-        notes.append(f"{protocol['shared_accessions']} accessions have images on two sides.")
-    notes += [f"LEAK: {leak}." for leak in run["leaks"]]
-    if comparison["limit"]:
-        notes.append(f"NOT COMPARABLE: limited to {comparison['limit']} images per class and side.")
-    if config["data"]["phantom"] and not config["data"]["folder"]:
+def _protocol_notes(run: RunRecord) -> list[str]:
+    protocol, limit = run.protocol, run.comparison.limit
+    seeds = ", ".join(map(str, run.config.seeds))
+    notes = [f"Protocol {protocol.name}: {protocol.title}; seeds {seeds}."]
+    if protocol.shared_accessions:
+        notes.append(f"{protocol.shared_accessions} accessions have images on two sides.")
+    notes += [f"LEAK: {leak}." for leak in run.leaks]
+    if limit:
+        notes.append(f"NOT COMPARABLE: limited to {limit} images per class and side.")
+    if _are_generated(run.config):
         notes.append("The images are generated; the figures say nothing about breast cancer.")
     return notes
 
 
+def _are_generated(config: RunConfig) -> bool:
+    return bool(config.data.phantom and not config.data.folder)
+
+
 def _differs(results: Results, shown: list[str]) -> str:
     """Say what differs from the paper although it states nothing, or what no setting can make equal."""
-    config = results.run["config"]
-    size, epochs = config["pixels"]["size"], config["schedule"]["epochs"]
-    weights = [
-        record["provenance"][0] for label in shown for record in results.cells_of(label)[:1] if record["provenance"]
-    ]
+    config = results.run.config
+    size, epochs = config.pixels.size, config.schedule.epochs
+    weights = [record.provenance[0] for label in shown for record in results.cells_of(label)[:1] if record.provenance]
     began = f"; first stage: {', '.join(dict.fromkeys(weights))}" if weights else ""
     return (
-        f"They are of a random split over images, here {results.run['protocol']['name']}; the paper states no input "
+        f"They are of a random split over images, here {results.run.protocol.name}; the paper states no input "
         f"size, here {size} x {size} pixels, {epochs} epochs of SGD{began}."
     )
 
 
-def _twice_published(run: dict[str, Any]) -> str:
+def _twice_published(run: RunRecord) -> str:
     copies = {"drop-dc": "its DC copy is dropped", "drop-lc": "its LC copy is dropped", "keep": "both copies are kept"}
-    return f"Slide 13412 is published under DC and LC; {copies[run['comparison']['slide_13412']]}."
+    return f"Slide 13412 is published under DC and LC; {copies[run.comparison.slide_13412]}."
 
 
-def _mixture_notes(cells: dict[str, dict[str, Any]]) -> list[str]:
+def _mixture_notes(cells: dict[str, DoneRecord]) -> list[str]:
     libraries: dict[str, set[str]] = {}
     for record in cells.values():
-        for name, version in record["versions"].items():
+        for name, version in record.versions.items():
             libraries.setdefault(name, set()).add(version)
     mixed = [f"{name} {' and '.join(sorted(found))}" for name, found in libraries.items() if len(found) > 1]
-    engines = sorted({record["engine"] for record in cells.values()} - {"none"})
+    execution_modes = sorted({record.execution_mode for record in cells.values()} - {"none"})
     notes = [f"Mixed library versions: {', '.join(mixed)}."] if mixed else []
-    for label in sorted({record["model"] for record in cells.values()}):
-        parts = [record["key_parts"] for record in cells.values() if record["model"] == label]
+    for label in sorted({record.model for record in cells.values()}):
+        parts = [record.key_parts for record in cells.values() if record.model == label]
         mixed = [name for name in SHARED_PARTS if len({part[name] for part in parts}) > 1]
         if mixed:
             notes.append(f"STALE: cells of {label} differ in {', '.join(mixed)}; run again.")
-    return notes + ([f"Mixed training engines: {'; '.join(engines)}."] if len(engines) > 1 else [])
+    return notes + ([f"Mixed execution modes: {'; '.join(execution_modes)}."] if len(execution_modes) > 1 else [])

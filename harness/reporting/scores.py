@@ -20,7 +20,8 @@ CHOSEN = "_chosen"
 _NO_INTERVAL = "ece"
 """Resampling makes gaps between confidence and frequency where there are none, so its draws lie above the figure."""
 
-_AT_CHOSEN = ("p_img", "balanced_accuracy", "sensitivity", "specificity")
+AT_CHOSEN = ("p_img", "balanced_accuracy", "sensitivity", "specificity")
+"""The metrics that a threshold decides."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,7 @@ class Tested:
 
     Attributes:
         label: The model.
-        magnification: 40, 100, 200 or 400.
+        stratum: The column of a table, such as ``200x``.
         patients: Who was tested, and their draws: the same for all models of the magnification.
         at_half: Its predictions, decided at 0.5, with ``threshold``.
         at_chosen: The same, decided at the thresholds chosen on validation.
@@ -37,7 +38,7 @@ class Tested:
     """
 
     label: str
-    magnification: int
+    stratum: str
     patients: Patients
     at_half: pd.DataFrame
     at_chosen: pd.DataFrame
@@ -50,7 +51,7 @@ class Tested:
             estimators(table, self.patients.accessions, cross_validated=self.cross_validated)
             for table in (self.at_half, self.at_chosen)
         )
-        return {**at_half, **{f"{name}{CHOSEN}": at_chosen[name] for name in _AT_CHOSEN}}
+        return {**at_half, **{f"{name}{CHOSEN}": at_chosen[name] for name in AT_CHOSEN}}
 
 
 @dataclass(frozen=True)
@@ -60,7 +61,7 @@ class Score:
     Attributes:
         metric: As in cell.json, with ``_chosen`` at the end where the chosen threshold decided.
         label: The model.
-        magnification: 40, 100, 200 or 400.
+        stratum: The column of a table, such as ``200x``.
         value: None where the images do not give it.
         low: Lower bound of the 95 % interval; None where there are too few patients.
         high: Upper bound likewise.
@@ -68,21 +69,22 @@ class Score:
 
     metric: str
     label: str
-    magnification: int
+    stratum: str
     value: float | None
     low: float | None
     high: float | None
 
 
-def tested_models(results: Results) -> dict[int, dict[str, Tested]]:
+def tested_models(results: Results) -> dict[str, dict[str, Tested]]:
     """Gather what was tested, by magnification and model."""
-    found: dict[int, dict[str, Tested]] = {}
-    for magnification, predictions in results.predictions.groupby("magnification"):
+    found: dict[str, dict[str, Tested]] = {}
+    for stratum in results.strata:
+        predictions = results.predictions[results.predictions["stratum"] == stratum]
         patients = draw_patients(predictions[predictions["side"] == TEST])
-        found[int(magnification)] = {
+        found[stratum] = {
             str(label): Tested(
                 str(label),
-                int(magnification),
+                stratum,
                 # fewer than the magnification's where folds are missing
                 patients.only(own.loc[own["side"] == TEST, "accession"].unique()),
                 own[own["side"] == TEST].assign(threshold=DEFAULT_THRESHOLD),
@@ -94,11 +96,11 @@ def tested_models(results: Results) -> dict[int, dict[str, Tested]]:
     return found
 
 
-def scores(tested: dict[int, dict[str, Tested]]) -> dict[tuple[str, str, int], Score]:
+def scores(tested: dict[str, dict[str, Tested]]) -> dict[tuple[str, str, str], Score]:
     """Compute every metric with its interval, by (metric, model, magnification)."""
     return {
-        (metric, label, magnification): _score(metric, estimator, model)
-        for magnification, models in tested.items()
+        (metric, label, stratum): _score(metric, estimator, model)
+        for stratum, models in tested.items()
         for label, model in models.items()
         for metric, estimator in model.estimators.items()
     }
@@ -111,4 +113,4 @@ def _score(metric: str, estimator: Estimator, model: Tested) -> Score:
     )
     if metric == _NO_INTERVAL:
         low = high = None
-    return Score(metric, model.label, model.magnification, value, low, high)
+    return Score(metric, model.label, model.stratum, value, low, high)

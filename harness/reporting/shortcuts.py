@@ -4,47 +4,49 @@ from __future__ import annotations
 
 from statistics import fmean
 
-from harness.reporting.contrasts import CONTRASTED, Contrast, adjusted_contrasts
+from harness.evaluation.metric_names import title_of
+from harness.reporting.contrasts import Contrast, adjusted_contrasts
 from harness.reporting.results import Results
 from harness.reporting.scores import Tested
+from harness.text import natural_order
 
 METRICS = ("balanced_accuracy", "auc")
 
 
-def best_shortcuts(results: Results) -> dict[int, str]:
+def best_shortcuts(results: Results) -> dict[str, str]:
     """Name the best shortcut at each magnification: the highest AUC on validation, over cells.
 
     It is chosen on validation so that its figures on test are as honest as any model's.
     """
-    found: dict[int, dict[str, list[float]]] = {}
+    found: dict[str, dict[str, list[float]]] = {}
     for cell in results.cells.values():
-        value = cell["validation_metrics"]["auc"]
-        if cell["is_shortcut"] and value is not None:
-            found.setdefault(cell["magnification"], {}).setdefault(cell["model"], []).append(value)
+        value = cell.validation_metrics["auc"]
+        if cell.is_shortcut and value is not None:
+            found.setdefault(cell.stratum, {}).setdefault(cell.model, []).append(value)
     return {
-        magnification: max(sorted(values), key=lambda label: fmean(values[label]))
-        for magnification, values in sorted(found.items())
+        stratum: max(sorted(found[stratum]), key=lambda label: fmean(found[stratum][label]))
+        for stratum in natural_order(found)
     }
 
 
 def shortcut_contrasts(
-    results: Results, tested: dict[int, dict[str, Tested]], shortcuts: dict[int, str]
+    results: Results, tested: dict[str, dict[str, Tested]], shortcuts: dict[str, str]
 ) -> list[Contrast]:
     """Compare every model that is no shortcut with the best shortcut, on the same test images."""
     pairs = [
-        (tested[magnification][label], tested[magnification][shortcut])
-        for magnification, shortcut in shortcuts.items()
+        (tested[stratum][label], tested[stratum][shortcut])
+        for stratum, shortcut in shortcuts.items()
         for label in results.labels
-        if label in tested[magnification] and not results.is_shortcut(label)
+        if label in tested[stratum] and not results.is_shortcut(label)
     ]
     return adjusted_contrasts(results, pairs, METRICS)
 
 
-def summarise_shortcuts(shortcuts: dict[int, str], beaten: list[Contrast]) -> list[str]:
+def summarise_shortcuts(shortcuts: dict[str, str], beaten: list[Contrast]) -> list[str]:
     """Say in plain sentences which models can be told from the best shortcut."""
     if not shortcuts:
         return ["No shortcut was run, so nothing tells whether these models see more than the colour of the light."]
-    named = ", ".join(f"{label} at {magnification}x" for magnification, label in shortcuts.items())
+    named = ", ".join(f"{label} at {stratum}" for stratum, label in shortcuts.items())
     head = f"The best shortcut on validation is {named}."
     return [f"{head} {' '.join(_sentence(metric, beaten) for metric in METRICS)}"] if beaten else [head]
 
@@ -52,13 +54,13 @@ def summarise_shortcuts(shortcuts: dict[int, str], beaten: list[Contrast]) -> li
 def _sentence(metric: str, beaten: list[Contrast]) -> str:
     found = [contrast for contrast in beaten if contrast.metric == metric]
     if all(contrast.p_t is None for contrast in found):
-        return f"In {CONTRASTED[metric]} no difference from it can be tested over folds."
+        return f"In {title_of(metric)} no difference from it can be tested over folds."
     better, worse = (
         [contrast for contrast in found if contrast.sure and (contrast.value > 0) is wanted] for wanted in (True, False)
     )
     parts = [f"{words}: {_named(some)}" for words, some in (("better", better), ("worse", worse)) if some]
-    return f"In {CONTRASTED[metric]} can be told from it: {'; '.join(parts) or 'no model'}."
+    return f"In {title_of(metric)} can be told from it: {'; '.join(parts) or 'no model'}."
 
 
 def _named(contrasts: list[Contrast]) -> str:
-    return ", ".join(f"{one.label} at {one.magnification}x ({100 * one.value:+.1f})" for one in contrasts)
+    return ", ".join(f"{one.label} at {one.stratum} ({100 * one.value:+.1f})" for one in contrasts)

@@ -23,7 +23,7 @@ class RunModel:
     Attributes:
         run: The run's name in the study.
         label: The model.
-        magnification: 40, 100, 200 or 400.
+        stratum: The column of a table, such as ``200x``.
         predictions: Its test images.
         patients: Everyone whom any run tested at this magnification, and their draws.
         cross_validated: Predictions are pooled over folds.
@@ -31,7 +31,7 @@ class RunModel:
 
     run: str
     label: str
-    magnification: int
+    stratum: str
     predictions: pd.DataFrame
     patients: Patients
     cross_validated: bool
@@ -68,12 +68,12 @@ class RunModel:
         return self if len(predictions) == len(self.predictions) else replace(self, predictions=predictions)
 
 
-def run_models(runs: Mapping[str, Results], magnification: int) -> dict[tuple[str, str], RunModel]:
+def run_models(runs: Mapping[str, Results], stratum: str) -> dict[tuple[str, str], RunModel]:
     """Gather what was tested at a magnification, by run and model, in the order of the runs and of their configs."""
-    tested = {name: run.test[run.test["magnification"] == magnification] for name, run in runs.items()}
+    tested = {name: run.test[run.test["stratum"] == stratum] for name, run in runs.items()}
     patients = draw_patients(pd.concat(tested.values()))
     return {
-        (name, label): RunModel(name, label, magnification, own, patients, run.cross_validated)
+        (name, label): RunModel(name, label, stratum, own, patients, run.cross_validated)
         for name, run in runs.items()
         for label in run.labels
         if len(own := tested[name][tested[name]["model"] == label])
@@ -82,7 +82,7 @@ def run_models(runs: Mapping[str, Results], magnification: int) -> dict[tuple[st
 
 def heading(title: str, runs: Mapping[str, Results]) -> str:
     """Return a table's heading; it says so where patients stand on two sides in any of the runs."""
-    return f"LEAKY - {title}" if any(run.run["leaky"] for run in runs.values()) else title
+    return f"LEAKY - {title}" if any(run.run.leaky for run in runs.values()) else title
 
 
 def missing_notes(runs: Mapping[str, Results]) -> list[str]:

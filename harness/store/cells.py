@@ -1,4 +1,4 @@
-"""A cell: one model x magnification x fold x seed."""
+"""A cell: one model x stratum x fold x seed."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Cell:
-    """One model x magnification x fold x seed."""
+    """One model x stratum x fold x seed, such as densenet x 200x x 0 x 0."""
 
     label: str
-    magnification: int
+    stratum: str
     fold: int
     seed: int
 
     @property
     def name(self) -> str:
         """The cell's folder."""
-        return f"{slug(self.label)}-{self.magnification}x-fold{self.fold}-seed{self.seed}"
+        return f"{slug(self.label)}-{slug(self.stratum)}-fold{self.fold}-seed{self.seed}"
 
 
 def slug(label: str) -> str:

@@ -1,8 +1,7 @@
-"""Columns and bounds of a run folder's tables."""
+"""Columns of a run folder's tables: one Arrow schema each, for writing and reading."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,84 +10,139 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from harness.data.names import MAGNIFICATIONS
+from harness.data.names import CLASSES, MAGNIFICATIONS, stratum_name
+from harness.durable import replacing
 from harness.errors import DataError
+from harness.store.json_files import read_file
 
 MAX_ROWS = 5_000_000
 MAX_TABLE_BYTES = 2_000_000_000
 """Of a table's columns, unpacked; a few bytes of a file can claim any number of rows."""
 
-TEXT, INTEGER, NUMBER = "text", "integers", "numbers"
-_NULLABLE = "?"
-_IDENTITY = {"slide": TEXT, "accession": TEXT, "type": TEXT, "magnification": INTEGER}
-MANIFEST = {
-    **dict.fromkeys(("name", "file", "sha256", "state"), TEXT),
-    "size": INTEGER,
-    **{name: kind + _NULLABLE for name, kind in (*_IDENTITY.items(), ("label", INTEGER))},
-}
-SPLITS = {"image": TEXT, "fold": INTEGER, "seed": INTEGER, "side": TEXT}
-PREDICTIONS = {
-    "side": TEXT,
-    "image": TEXT,
-    **_IDENTITY,
-    "model": TEXT,
-    **dict.fromkeys(("fold", "seed", "label", "predicted"), INTEGER),
-    **dict.fromkeys(("p_benign", "p_malignant"), NUMBER),
-}
-HISTORY = {
-    "stage": TEXT,
-    "epoch": INTEGER,
-    "images_seen": INTEGER,
-    "train_seconds": NUMBER,
-    **{
-        f"{side}_{measure}": NUMBER + _NULLABLE
-        for side in ("train", "validation")
-        for measure in ("loss", "accuracy", "balanced_accuracy")
-    },
-}
-"""Columns of each table and what stands in them; a question mark allows a field to be empty."""
+
+def _text(*names: str) -> list[pa.Field]:
+    return [pa.field(name, pa.string(), nullable=False) for name in names]
+
+
+def _integers(*names: str) -> list[pa.Field]:
+    return [pa.field(name, pa.int64(), nullable=False) for name in names]
+
+
+def _numbers(*names: str) -> list[pa.Field]:
+    return [pa.field(name, pa.float64(), nullable=False) for name in names]
+
+
+def _or_empty(fields: list[pa.Field]) -> list[pa.Field]:
+    return [field.with_nullable(True) for field in fields]
+
+
+_IMAGE = [*_text("slide", "accession", "type", "stratum"), *_integers("label")]
+MANIFEST = pa.schema(
+    [*_text("name", "file"), *_or_empty(_IMAGE), *_text("sha256"), *_integers("size"), *_text("state")]
+)
+SPLITS = pa.schema([*_text("image"), *_integers("fold", "seed"), *_text("side")])
+PREDICTIONS = pa.schema(
+    [
+        *_text("side", "image", "slide", "accession", "type", "stratum", "model"),
+        *_integers("fold", "seed", "label", "predicted"),
+        *_numbers(*(f"p_{name}" for name in CLASSES)),
+    ]
+)
+HISTORY = pa.schema(
+    [
+        *_text("stage"),
+        *_integers("epoch"),
+        *_or_empty(_numbers(*(f"train_{name}" for name in ("loss", "accuracy", "balanced_accuracy")))),
+        *_or_empty(_numbers(*(f"validation_{name}" for name in ("loss", "accuracy", "balanced_accuracy")))),
+        *_integers("images_seen"),
+        *_numbers("train_seconds"),
+    ]
+)
 
 _ALLOWED: dict[str, frozenset[Any]] = {
     "side": frozenset({"train", "validation", "test"}),
-    "magnification": frozenset(MAGNIFICATIONS),
-    "label": frozenset({0, 1}),
-    "predicted": frozenset({0, 1}),
+    "label": frozenset(range(len(CLASSES))),
+    "predicted": frozenset(range(len(CLASSES))),
 }
+_KINDS = {pa.string(): "text", pa.int64(): "integers", pa.float64(): "numbers"}
+_STRATUM, _FORMERLY = "stratum", "magnification"
 
 
-def parse_table(source: Path | pa.BufferReader, columns: Mapping[str, str], where: Path) -> pa.Table:
-    """Read the columns of a Parquet table that are known, checked.
-
-    Args:
-        source: The file, or its bytes.
-        columns: Names and what stands in each: :data:`TEXT`, :data:`INTEGER` or :data:`NUMBER`.
-        where: What to call it in an error.
+def write_table(path: Path, frame: pd.DataFrame, schema: pa.Schema) -> None:
+    """Write a table, checked by the rules by which it will be read.
 
     Raises:
-        DataError: It cannot be read, is too large, or a column is missing, of another type or holds what it must not.
+        DataError: A column is missing, of another type or holds what it must not.
+        EnvironmentMissingError: There is no room for it, or it may not be written.
+    """
+    table = conform(pa.Table.from_pandas(frame, preserve_index=False), schema, path)
+    with replacing(path) as beside:
+        pq.write_table(table, beside)
+
+
+def read_table(path: Path, schema: pa.Schema) -> pa.Table:
+    """Read a table, checked.
+
+    Raises:
+        DataError: It is not there, cannot be read, is too large, or its columns are not those of the schema.
+    """
+    content = read_file(path, MAX_TABLE_BYTES)
+    if content is None:
+        raise DataError(f"cannot read {path}: it is not there")
+    return parse_table(content, schema, path)
+
+
+def parse_table(content: bytes, schema: pa.Schema, where: Path) -> pa.Table:
+    """Read a table from its bytes, checked; see :func:`read_table`.
+
+    Args:
+        content: A Parquet file.
+        schema: Its columns; others are passed over.
+        where: What to call it in an error.
     """
     try:
         # one file at a time: a folder of cells must not be taken for one partitioned data set
-        with pq.ParquetFile(source) as file:
+        with pq.ParquetFile(pa.BufferReader(content)) as file:
             _refuse_large(file, where)
-            table = file.read(columns=list(columns)).replace_schema_metadata(None)
+            table = file.read(columns=[*schema.names, _FORMERLY])
         table.validate(full=True)
     except DataError:
         raise
     except Exception as error:  # a damaged file makes Arrow and its registered extensions raise almost anything
         raise DataError(f"cannot read {where}: {' '.join(str(error).split())[:300]}") from error
-    for name, kind in columns.items():
-        if table.column_names.count(name) != 1:
-            raise DataError(f"{where} has no column '{name}', or several")
-        _check_column(table.column(name), name, kind, where)
-    return table
+    return conform(_upgraded(table, schema, where), schema, where)
+
+
+def conform(table: pa.Table, schema: pa.Schema, where: Path) -> pa.Table:
+    """Return the table with the columns of the schema, in its types.
+
+    Raises:
+        DataError: A column is missing, of another type or holds what it must not.
+    """
+    for field in schema:
+        if table.column_names.count(field.name) != 1:
+            raise DataError(f"{where} has no column '{field.name}', or several")
+        _check_column(table.column(field.name), field, where)
+    columns = {field.name: table.column(field.name).cast(field.type) for field in schema}
+    return pa.table(columns, schema=schema)
 
 
 def table_frame(table: pa.Table) -> pd.DataFrame:
     """Return a table as a data frame; integers with gaps stay integers."""
-    gappy = [field.name for field in table.schema if table.column(field.name).null_count and _fits(INTEGER, field.type)]
+    gappy = [field.name for field in table.schema if field.type == pa.int64() and table.column(field.name).null_count]
     frame = table.to_pandas(ignore_metadata=True)
     return frame.astype(dict.fromkeys(gappy, "Int64")) if gappy else frame
+
+
+def _upgraded(table: pa.Table, schema: pa.Schema, where: Path) -> pa.Table:
+    """Give a table of an earlier version, which told the magnification, its stratum."""
+    if _STRATUM not in schema.names or _STRATUM in table.column_names or _FORMERLY not in table.column_names:
+        return table
+    known = {magnification: stratum_name(magnification) for magnification in MAGNIFICATIONS} | {None: None}
+    given = table.column(_FORMERLY).to_pylist()
+    if odd := set(given) - set(known):
+        raise DataError(f"{where}: the column '{_FORMERLY}' holds {min(odd, key=str)!r}")
+    return table.append_column(_STRATUM, pa.array([known[magnification] for magnification in given], pa.string()))
 
 
 def _refuse_large(file: pq.ParquetFile, where: Path) -> None:
@@ -99,16 +153,16 @@ def _refuse_large(file: pq.ParquetFile, where: Path) -> None:
         raise DataError(f"{where} claims more than {MAX_TABLE_BYTES:,} bytes")
 
 
-def _check_column(column: pa.ChunkedArray, name: str, kind: str, where: Path) -> None:
-    if len(column) and not _fits(kind.removesuffix(_NULLABLE), column.type):
-        raise DataError(f"{where}: the column '{name}' holds {column.type}, not {kind.removesuffix(_NULLABLE)}")
-    if column.null_count and not kind.endswith(_NULLABLE):
-        raise DataError(f"{where}: the column '{name}' has {column.null_count:,} empty fields")
-    allowed = _ALLOWED.get(name)
+def _check_column(column: pa.ChunkedArray, field: pa.Field, where: Path) -> None:
+    if len(column) and not _fits(field.type, column.type):
+        raise DataError(f"{where}: the column '{field.name}' holds {column.type}, not {_KINDS[field.type]}")
+    if column.null_count and not field.nullable:
+        raise DataError(f"{where}: the column '{field.name}' has {column.null_count:,} empty fields")
+    allowed = _ALLOWED.get(field.name)
     if allowed and (odd := set(column.drop_null().unique().to_pylist()) - allowed):
-        raise DataError(f"{where}: the column '{name}' holds {min(odd)!r}")
-    if name.startswith("p_") and len(column) and not _are_fractions(column):
-        raise DataError(f"{where}: the column '{name}' holds what is no probability")
+        raise DataError(f"{where}: the column '{field.name}' holds {min(odd)!r}")
+    if field.name.startswith("p_") and len(column) and not _are_fractions(column):
+        raise DataError(f"{where}: the column '{field.name}' holds what is no probability")
 
 
 def _are_fractions(column: pa.ChunkedArray) -> bool:
@@ -116,8 +170,8 @@ def _are_fractions(column: pa.ChunkedArray) -> bool:
     return bool(pc.all(within).as_py())
 
 
-def _fits(kind: str, found: pa.DataType) -> bool:
-    if kind == TEXT:
+def _fits(wanted: pa.DataType, found: pa.DataType) -> bool:
+    if wanted == pa.string():
         return bool(pa.types.is_string(found) or pa.types.is_large_string(found))
     integer = pa.types.is_signed_integer(found)
-    return bool(integer or (kind == NUMBER and pa.types.is_floating(found)))
+    return bool(integer or (wanted == pa.float64() and pa.types.is_floating(found)))

@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Container
 from pathlib import Path
 from typing import Any, Self
 
-from harness.errors import DataError
+from harness.errors import ConfigError, DataError
 from harness.store.checksums import RECORD, find_fault
+from harness.store.json_files import read_json
 from harness.store.schema import (
-    MAX_JSON_BYTES,
+    MAX_CELLS,
     ActiveRecord,
-    check_cell,
-    check_record,
-    check_run,
-    parse_json,
-    read_file,
+    CellRecord,
+    DoneRecord,
+    FailedRecord,
+    RunRecord,
+    read_record,
 )
-
-SCHEMA_VERSION = 2
-DONE, FAILED = "done", "failed"
+from harness.store.upgrades import upgrade_cell, upgrade_run
 
 
 class RunFolder:
@@ -48,26 +48,36 @@ class RunFolder:
             )
         return self
 
-    def read_run(self) -> dict[str, Any] | None:
+    def read_run(self) -> RunRecord | None:
         """Return ``run.json``, or None where no run has been started.
 
         Raises:
             DataError: It cannot be read, or was written by a later version of the harness.
         """
         file = self.folder / "run.json"
-        run = _read_json(file)
-        if run is None:
-            return None
-        version = run.get("schema_version", 0)
-        if isinstance(version, int) and version > SCHEMA_VERSION:
-            raise DataError(f"{self.folder} was written by a later version of the harness - update the harness")
-        return check_run(run, file)
+        values = read_json(file)
+        return None if values is None else parse_run(values, file)
 
-    def read_cells(self, without: Container[str] = ()) -> dict[str, dict[str, Any]]:
+    def require_run(self) -> RunRecord:
+        """Return ``run.json``.
+
+        Raises:
+            DataError: There is no run, or it cannot be read.
+        """
+        run = self.require().read_run()
+        if run is None:
+            raise DataError(f"{self.folder}/run.json has been removed meanwhile")
+        return run
+
+    def read_cells(self, without: Container[str] = ()) -> dict[str, CellRecord]:
         """Return every cell's ``cell.json`` by the cell's name, sorted, but for those named."""
         files = {name: self._cells / name / RECORD for name in self._names() if name not in without}
-        found = {name: _read_json(file) for name, file in files.items()}
-        return {name: check_cell(record, files[name]) for name, record in found.items() if record is not None}
+        found = {name: read_json(file) for name, file in files.items()}
+        return {name: parse_cell(values, files[name]) for name, values in found.items() if values is not None}
+
+    def read_done(self, without: Container[str] = ()) -> dict[str, DoneRecord]:
+        """Return the finished ones of :meth:`read_cells`."""
+        return {name: record for name, record in self.read_cells(without).items() if isinstance(record, DoneRecord)}
 
     def find_damage(self, *, thorough: bool) -> dict[str, str]:
         """Find cells that are not what was written: half copied, edited, or without a record.
@@ -103,7 +113,7 @@ class RunFolder:
 
     def _fault(self, cell: str, *, thorough: bool) -> str | None:
         try:
-            record = _read_json(self._cells / cell / RECORD)
+            record = read_json(self._cells / cell / RECORD)
             return (
                 f"{RECORD} is not there"
                 if record is None
@@ -114,14 +124,33 @@ class RunFolder:
         except (AttributeError, KeyError, TypeError):
             return f"{RECORD} does not hold what the harness writes there"
 
-    def read_active(self) -> dict[str, dict[str, Any]]:
+    def read_active(self) -> dict[str, ActiveRecord]:
         """Return the cells at work, by name."""
-        found = {path: _read_json(path) for path in sorted(self._active.glob("*.json"))}
-        return {
-            path.stem: check_record(state, ActiveRecord, path) for path, state in found.items() if state is not None
-        }
+        found = {path: read_json(path) for path in sorted(self._active.glob("*.json"))}
+        return {path.stem: read_record(ActiveRecord, note, path) for path, note in found.items() if note is not None}
 
 
-def _read_json(path: Path) -> dict[str, Any] | None:
-    content = read_file(path, MAX_JSON_BYTES)
-    return None if content is None else parse_json(content, path)
+def parse_run(values: dict[str, Any], file: Path) -> RunRecord:
+    """Make a record of what a ``run.json`` of any version holds.
+
+    Raises:
+        DataError: It is none, was written by a later version of the harness, or plans too many cells.
+    """
+    try:
+        run = read_record(RunRecord, upgrade_run(values, file.parent), file)
+    except ConfigError as error:
+        raise DataError(f"{file}: {error}") from error
+    config = run.config
+    if math.prod(map(len, (config.models, config.seeds, config.strata, run.comparison.folds))) > MAX_CELLS:
+        raise DataError(f"{file} plans more than {MAX_CELLS:,} cells")
+    return run
+
+
+def parse_cell(values: dict[str, Any], file: Path) -> CellRecord:
+    """Make a record of what a ``cell.json`` of any version holds, of a finished or of a failed cell.
+
+    Raises:
+        DataError: It is none.
+    """
+    kind = FailedRecord if values.get("state") == "failed" else DoneRecord
+    return read_record(kind, upgrade_cell(values), file)

@@ -3,36 +3,23 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import shutil
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 import pyarrow as pa
 
-from harness.durable import cannot_write, flush, write_json, write_parquet, write_text
+from harness.durable import cannot_write, flush, write_json, write_text
 from harness.errors import CellError, DataError
 from harness.store.artifacts import SavingFolder, collect
 from harness.store.checksums import RECORD, TABLES, with_checksums
-from harness.store.columns import (
-    HISTORY,
-    MANIFEST,
-    MAX_TABLE_BYTES,
-    PREDICTIONS,
-    SPLITS,
-    parse_table,
-    table_frame,
-)
-from harness.store.run_folder import SCHEMA_VERSION, RunFolder
+from harness.store.columns import HISTORY, MANIFEST, PREDICTIONS, SPLITS, read_table, table_frame, write_table
+from harness.store.run_folder import RunFolder
 from harness.store.run_lock import OnWait, hold
-from harness.store.schema import (
-    check_cell,
-    read_file,
-)
+from harness.store.schema import ActiveRecord, CellRecord, DoneRecord, FailedRecord, RunRecord
 
 TRACEBACK = "traceback.txt"
 SAVED = "saved"
@@ -77,29 +64,29 @@ class RunStore(RunFolder):
                 raise
             raise cannot_write(Path(named), error) from error
 
-    def write_run(self, run: dict[str, Any], manifest: pd.DataFrame, splits: pd.DataFrame) -> None:
+    def write_run(self, run: RunRecord, manifest: pd.DataFrame, splits: pd.DataFrame) -> None:
         """Write ``run.json``, ``manifest.parquet`` and ``splits.parquet``."""
-        write_parquet(self.folder / "manifest.parquet", manifest)
-        write_parquet(self.folder / "splits.parquet", splits)
-        write_json(self.folder / "run.json", {"schema_version": SCHEMA_VERSION, **run})
+        write_table(self.folder / "manifest.parquet", manifest, MANIFEST)
+        write_table(self.folder / "splits.parquet", splits, SPLITS)
+        write_json(self.folder / "run.json", run.to_json())
 
     def read_manifest(self) -> pd.DataFrame:
         """Return every image of the run, used or not."""
-        return table_frame(_read_table(self.folder / "manifest.parquet", MANIFEST))
+        return table_frame(read_table(self.folder / "manifest.parquet", MANIFEST))
 
     def read_splits(self) -> pd.DataFrame:
         """Return ``image fold seed side``."""
-        return table_frame(_read_table(self.folder / "splits.parquet", SPLITS))
+        return table_frame(read_table(self.folder / "splits.parquet", SPLITS))
 
     def read_predictions(self, cells: Iterable[str]) -> pd.DataFrame:
         """Return the predictions of finished cells, one below the other."""
         files = [self._cells / cell / "predictions.parquet" for cell in cells]
-        tables = [_read_table(file, PREDICTIONS) for file in files]
+        tables = [read_table(file, PREDICTIONS) for file in files]
         return table_frame(pa.concat_tables(tables, promote_options="permissive"))
 
     def read_history(self, cell: str) -> pd.DataFrame:
         """Return a finished cell's history, one row an epoch; empty for a model without epochs."""
-        return table_frame(_read_table(self._cells / cell / "history.parquet", HISTORY))
+        return table_frame(read_table(self._cells / cell / "history.parquet", HISTORY))
 
     def working_folder(self, cell: str) -> Path:
         """Make a folder beside the cells in which one is put together."""
@@ -128,11 +115,11 @@ class RunStore(RunFolder):
             self._checkpoints.rmdir()
 
     def finish_cell(
-        self, cell: str, saved: SavingFolder, record: dict[str, Any], predictions: pd.DataFrame, history: pd.DataFrame
+        self, cell: str, saved: SavingFolder, record: DoneRecord, predictions: pd.DataFrame, history: pd.DataFrame
     ) -> None:
         """Complete a working folder and put it in place of whatever the cell was before.
 
-        What is written is read back first, by the rules of whoever reads it later: a cell that could not be read again
+        What is written is checked first, by the rules of whoever reads it later: a cell that could not be read again
         would stop every command on the run.
 
         Args:
@@ -149,18 +136,17 @@ class RunStore(RunFolder):
         working = saved.path.parent
         collect(saved, working)
         try:
-            check_cell(json.loads(json.dumps(record, default=str)), working / RECORD)
-            for name, table, columns in zip(TABLES, (predictions, history), (PREDICTIONS, HISTORY), strict=True):
-                write_parquet(working / name, table)
-                _read_table(working / name, columns)
+            for name, table, schema in zip(TABLES, (predictions, history), (PREDICTIONS, HISTORY), strict=True):
+                write_table(working / name, table, schema)
         except DataError as error:
-            raise CellError(f"what the model has reported cannot be stored: {_without(error, working)}") from error
+            reason = str(error).replace(f"{working}/", "")
+            raise CellError(f"what the model has reported cannot be stored: {reason}") from error
         self._put_in_place(cell, working, record)
 
-    def fail_cell(self, cell: str, record: dict[str, Any]) -> None:
+    def fail_cell(self, cell: str, record: FailedRecord) -> None:
         """Record a failed cell, the traceback in a file of its own as well."""
         working = self.working_folder(cell)
-        write_text(working / TRACEBACK, record["error"]["traceback"])
+        write_text(working / TRACEBACK, record.error.traceback)
         self._put_in_place(cell, working, record)
 
     def discard(self, working: Path) -> None:
@@ -186,9 +172,9 @@ class RunStore(RunFolder):
         """Return the file for what a model's plugin prints."""
         return self.folder / "logs" / f"{model}.log"
 
-    def set_active(self, cell: str, state: dict[str, Any]) -> None:
+    def set_active(self, cell: str, note: ActiveRecord) -> None:
         """Say that a cell is at work, and how far it is."""
-        write_json(self._active / f"{cell}.json", state)
+        write_json(self._active / f"{cell}.json", note.to_json())
 
     def clear_active(self, cell: str) -> None:
         """Say that a cell is no longer at work."""
@@ -210,12 +196,12 @@ class RunStore(RunFolder):
         for leftover in [*self._cells.glob(".*"), *self.folder.glob(".*.json.*"), *self.folder.glob(".*.parquet.*")]:
             _remove(leftover)
 
-    def _put_in_place(self, cell: str, working: Path, record: dict[str, Any]) -> None:
+    def _put_in_place(self, cell: str, working: Path, record: CellRecord) -> None:
         target = self._cells / cell
         try:
             for path in working.rglob("*"):
                 flush(path)
-            write_json(working / RECORD, with_checksums({"schema_version": SCHEMA_VERSION, **record}, working))
+            write_json(working / RECORD, with_checksums(record.to_json(), working))
             working.chmod(0o755)
             if target.exists() or target.is_symlink():
                 old = target.rename(working.with_name(f"{working.name}.old"))
@@ -228,20 +214,8 @@ class RunStore(RunFolder):
             raise cannot_write(target, error) from error
 
 
-def _without(error: DataError, working: Path) -> str:
-    """Return what is wrong with a record, without where it was to be and how to mend one that is there."""
-    return str(error).partition(" - ")[0].replace(f"{working}/", "")
-
-
 def _remove(path: Path) -> None:
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path, ignore_errors=True)
     else:
         path.unlink(missing_ok=True)
-
-
-def _read_table(path: Path, columns: Mapping[str, str]) -> pa.Table:
-    content = read_file(path, MAX_TABLE_BYTES)
-    if content is None:
-        raise DataError(f"cannot read {path}: it is not there")
-    return parse_table(pa.BufferReader(content), columns, path)

@@ -1,19 +1,19 @@
-"""Typed records of a run folder's JSON files."""
+"""Records of a run folder: what ``run.json``, ``cell.json`` and the note of a cell at work hold."""
 
 from __future__ import annotations
 
-import json
-import math
-import stat
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
-from harness.config.run_config import parse_config
-from harness.errors import ConfigError, DataError
+from harness.config.run_config import RunConfig, parse_config
+from harness.data.names import CLASSES
+from harness.errors import DataError
+from harness.evaluation.metric_names import METRIC_NAMES
+from harness.store.cells import Cell
 
-MAX_JSON_BYTES = 50_000_000
+SCHEMA_VERSION = 3
 MAX_CELLS = 1_000_000
 
 SHARED_PARTS = ("plugin", "options", "starts from", "training version")
@@ -23,67 +23,183 @@ Count = Annotated[int, Field(ge=0, le=10**15)]
 Seconds = Annotated[float, Field(ge=0, le=1e12)]
 Speed = Annotated[float, Field(ge=1e-9, le=1e12)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
-K = TypeVar("K", bound="Record")
+R = TypeVar("R", bound="Record")
 
 
 class Record(BaseModel):
-    """A part of a JSON file; fields that nobody reads may hold anything."""
+    """A part of a JSON file. It is written and read by the same class; fields that it does not know are kept."""
 
-    model_config = ConfigDict(extra="allow", strict=True, allow_inf_nan=False)
+    model_config = ConfigDict(extra="allow", strict=True, allow_inf_nan=False, frozen=True)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it in types that JSON knows."""
+        return self.model_dump(mode="json")
 
 
-class _Protocol(Record):
+class ProtocolRecord(Record):
+    """The protocol of a run.
+
+    Attributes:
+        name: As in the config.
+        title: For a heading.
+        cross_validates: Every image is tested once a seed, over folds.
+        shared_accessions: Accessions with images on two sides.
+    """
+
     name: str
     title: str
     cross_validates: bool
     shared_accessions: Count
 
 
-class _Comparison(Record):
-    folds: Annotated[list[Annotated[int, Field(ge=0, le=1000)]], Field(max_length=1000)]
+class ComparisonRecord(Record):
+    """What must be equal for two results to share a table; the comparison key is a hash of it.
+
+    Attributes:
+        protocol: Its name.
+        group: What is kept apart.
+        slide_13412: What became of the slide that is published twice.
+        seeds: Of splits and training.
+        folds: Their numbers.
+        images: Hash of names and contents.
+        splits: Fingerprint of who is where.
+        on_damaged: What becomes of damaged images.
+        pixels: How files become pixels.
+        schedule: The budget.
+        device_type: ``cpu`` or ``cuda``.
+        precision: Of training steps.
+        threads: CPU threads of a cell.
+        limit: Images per class and side, or None for all.
+    """
+
+    protocol: str
+    group: str | None
     slide_13412: Literal["drop-dc", "drop-lc", "keep"]
+    seeds: list[int]
+    folds: Annotated[list[Annotated[int, Field(ge=0, le=1000)]], Field(max_length=1000)]
+    images: str
+    splits: str
+    on_damaged: str
+    pixels: dict[str, Any]
+    schedule: dict[str, Any]
+    device_type: str
+    precision: str
+    threads: Count
     limit: Count | None
 
 
-class RunRecord(Record):
-    """What is read of ``run.json``."""
+def _as_config(value: Any) -> RunConfig:
+    if isinstance(value, RunConfig):
+        return value
+    if not isinstance(value, dict):
+        raise ValueError("not a mapping")  # noqa: TRY004 - pydantic reports ValueErrors
+    return parse_config(value, "the config in it")
 
-    config: dict[str, Any]
-    protocol: _Protocol
+
+class RunRecord(Record):
+    """``run.json``.
+
+    Attributes:
+        schema_version: Of the run folder.
+        name: Of the config.
+        config: As resolved.
+        classes: Names in the order of the labels.
+        strata: What tables have a column for, in their order: magnifications.
+        protocol: The protocol.
+        leaks: Leaks that the config allows, in words.
+        leaky: Whether tables are headed LEAKY.
+        comparison: What decides the comparison.
+        comparison_key: Its hash.
+        device: What the run was made on.
+        versions: Of the libraries.
+        git_commit: Of the working folder, with a plus where it had changes; None outside a repository.
+    """
+
+    schema_version: Count
+    name: str
+    config: Annotated[RunConfig, BeforeValidator(_as_config)]
+    classes: list[str] = list(CLASSES)
+    strata: list[str]
+    protocol: ProtocolRecord
     leaks: list[str]
     leaky: bool
-    comparison: _Comparison
+    comparison: ComparisonRecord
     comparison_key: str
     device: dict[str, Any]
+    versions: dict[str, str]
+    git_commit: str | None
 
 
-class _Metrics(Record):
-    p_img: Fraction | None
-    p_arp_slide: Fraction | None
-    balanced_accuracy: Fraction | None
-    auc: Fraction | None
+def _with_every_metric(metrics: dict[str, float | None]) -> dict[str, float | None]:
+    if lacking := [name for name in METRIC_NAMES if name not in metrics]:
+        raise ValueError(f"{lacking[0]} is not there")
+    return metrics
 
 
-class _Convergence(Record):
+Metrics = Annotated[dict[str, Fraction | None], AfterValidator(_with_every_metric)]
+
+
+class ConvergenceRecord(Record):
+    """When validation balanced accuracy reached its plateau (see :mod:`harness.evaluation.convergence`)."""
+
     epochs: Annotated[float, Field(ge=0, le=1e15)]
     images: Annotated[float, Field(ge=1, le=1e15)]
     train_seconds: Seconds
+    plateau: Fraction | None = None
 
 
-class _Timings(Record):
+class TimingsRecord(Record):
+    """Times of a cell, and the speeds of its model alone on the device.
+
+    Attributes:
+        fit_seconds: Wall time of ``fit``.
+        predict_seconds: Wall time of classifying the test images.
+        cell_seconds: Wall time of the cell.
+        images_per_second_alone: Of training steps; None where it was not measured.
+        features_per_second_alone: Of images that frozen layers turn into features; None where none are kept.
+        predictions_per_second_alone: Of classifying.
+        calibration_seconds: Of the calibration workload, beside the speeds.
+        calibration_version: Of the calibration workload.
+    """
+
     fit_seconds: Seconds
+    predict_seconds: Seconds
     cell_seconds: Seconds
     images_per_second_alone: Speed | None
     features_per_second_alone: Speed | None = None
+    predictions_per_second_alone: Speed | None = None
     calibration_seconds: Speed | None
+    calibration_version: Count
 
 
-class _Stage(Record):
+class StageRecord(Record):
+    """What a stage before the data set itself has cost."""
+
+    stage: str
+    epoch: Count
+    images_seen: Count
     train_seconds: Seconds
 
 
-class _Error(Record):
+class ErrorRecord(Record):
+    """Why a cell failed."""
+
     reason: str
+    traceback: str = ""
+
+
+class PluginRecord(Record):
+    """Where a cell's model comes from.
+
+    Attributes:
+        model: Its name.
+        distribution: Name and version of what was installed, or ``file``.
+        files: sha256 of every file that the plugin's import brought in, by name.
+    """
+
+    model: str
+    distribution: str
+    files: dict[str, str] = {}
 
 
 def _with_shared_parts(parts: dict[str, str]) -> dict[str, str]:
@@ -92,59 +208,108 @@ def _with_shared_parts(parts: dict[str, str]) -> dict[str, str]:
     return parts
 
 
-class _Plugin(Record):
-    model: str
-    distribution: str
-    files: dict[str, str] = {}
+class CellRecord(Record):
+    """What every ``cell.json`` holds.
 
+    Attributes:
+        schema_version: Of the run folder.
+        model: The label in the tables.
+        plugin: Where the model comes from.
+        options: As resolved.
+        stratum: The table's column.
+        fold: Its number.
+        seed: Of splits and training.
+        key: Hash of ``key_parts``.
+        key_parts: Hashes of what would change the outcome.
+        comparison_key: Of the run.
+        device: What the cell ran on.
+        concurrency: Cells at once.
+        versions: Of the libraries.
+        sha256: Checksum of the record itself (see :mod:`harness.store.checksums`); None before it is written.
+    """
 
-class _Cell(Record):
+    schema_version: Count = SCHEMA_VERSION
     model: str
-    plugin: _Plugin
+    plugin: PluginRecord
     options: dict[str, Any]
-    magnification: Literal[40, 100, 200, 400]
+    stratum: str
     fold: Count
     seed: int
+    key: str
     key_parts: Annotated[dict[str, str], AfterValidator(_with_shared_parts)]
     comparison_key: str
+    device: dict[str, Any]
+    concurrency: Count
     versions: dict[str, str]
-    schema_version: Count = 1
+    sha256: str | None = None
+
+    @property
+    def cell(self) -> Cell:
+        """Which cell it is of."""
+        return Cell(self.model, self.stratum, self.fold, self.seed)
 
 
-class DoneRecord(_Cell):
-    """What is read of a finished cell's ``cell.json``."""
+class DoneRecord(CellRecord):
+    """``cell.json`` of a finished cell; numbers of the model are those of :class:`~harness.ModelCard`.
+
+    Attributes:
+        state: ``done``.
+        reproduces: The paper's name of the model, if it reproduces one.
+        deviations: In what its options differ from the paper's network.
+        is_shortcut: It looks at a property of the picture and at no tissue.
+        metrics: Of the test images.
+        validation_metrics: Of the validation images.
+        single_class: It calls every validation image the same.
+        execution_mode: How training steps were executed.
+        epochs: Of the last stage.
+        convergence: None where it did not converge.
+        pretraining: The stages before, first stage first.
+        timings: Times and speeds.
+        peak_memory_mb: Of the process, or of the device's memory on CUDA.
+    """
 
     state: Literal["done"]
     reproduces: str | None
-    deviations: list[str] = []
-    is_shortcut: bool = False
-    inspection: dict[str, dict[str, float]] = {}
-    provenance: list[str] = []
-    feature_images: Count | None = None
-    engine: str
-    metrics: _Metrics
-    validation_metrics: _Metrics
+    deviations: list[str]
+    is_shortcut: bool
+    metrics: Metrics
+    validation_metrics: Metrics
     single_class: bool
     parameters: Count | None
     trainable_parameters: Count | None
     weights_bytes: Count | None
     checkpoint_bytes: Count | None
     forward_flop: Count | None
+    execution_mode: str
+    start_up_seconds: Seconds | None
+    precision: str
+    feature_images: Count | None
+    provenance: list[str] = []
+    inspection: dict[str, dict[str, float]]
     epochs: Count
-    convergence: _Convergence | None
-    pretraining: list[_Stage]
-    timings: _Timings
+    convergence: ConvergenceRecord | None
+    pretraining: list[StageRecord]
+    timings: TimingsRecord
+    error: None = None
+    peak_memory_mb: Annotated[float, Field(ge=0, le=1e12)]
 
 
-class FailedRecord(_Cell):
-    """What is read of a failed cell's ``cell.json``."""
+class FailedRecord(CellRecord):
+    """``cell.json`` of a failed cell."""
 
     state: Literal["failed"]
-    error: _Error
+    error: ErrorRecord
 
 
 class ActiveRecord(Record):
-    """What is read of a cell at work."""
+    """The note of a cell at work.
+
+    Attributes:
+        pid: Of the process that does it.
+        host: The machine on which that process is.
+        epoch: The last one that was reported.
+        harness_pid: Of the process that runs the run.
+    """
 
     pid: Annotated[int, Field(ge=1, lt=1 << 31)]
     host: str
@@ -152,81 +317,32 @@ class ActiveRecord(Record):
     harness_pid: Annotated[int, Field(ge=1, lt=1 << 31)]
 
 
-def read_file(path: Path, limit: int) -> bytes | None:
-    """Return a file's bytes, or None where there is none.
+def make_record(kind: type[R], values: dict[str, Any], where: str) -> R:
+    """Check values and make a record of them.
 
-    Raises:
-        DataError: It is no file, has more than ``limit`` bytes, or cannot be read.
-    """
-    try:
-        found = path.stat()
-        if not stat.S_ISREG(found.st_mode):
-            raise DataError(f"{path} is no file")
-        if found.st_size > limit:
-            raise DataError(f"{path} has {found.st_size:,} bytes; the harness writes no such file")
-        return path.read_bytes()
-    except FileNotFoundError:
-        return None
-    except OSError as error:
-        raise DataError(f"cannot read {path}: {error.strerror}") from error
-
-
-def parse_json(content: bytes, where: Path) -> dict[str, Any]:
-    """Read a JSON object.
-
-    Raises:
-        DataError: It is none.
-    """
-    try:
-        value = json.loads(content.decode("utf-8"))
-        if b"\\ud" in content.lower():
-            json.dumps(value, ensure_ascii=False).encode()  # raises at half a character, which nothing could print
-    except (ValueError, RecursionError) as error:
-        raise DataError(f"cannot read {where}: {error}") from error
-    if not isinstance(value, dict):
-        raise DataError(f"{where} does not hold what the harness writes there")
-    return value
-
-
-def check_record(value: dict[str, Any], kind: type[K], where: Path) -> dict[str, Any]:
-    """Return ``value`` if what is read of it has the types that ``kind`` says.
+    Args:
+        kind: The class.
+        values: As read from JSON, or about to be written.
+        where: What to call the place in an error.
 
     Raises:
         DataError: A field is missing or of another type; the first one is named.
     """
     try:
-        kind.model_validate(value)
+        return kind.model_validate(values)
     except ValidationError as error:
         fault = error.errors(include_url=False)[0]
         key = ".".join(str(part) for part in fault["loc"])[:100]
-        raise DataError(
-            f"{where} does not hold what the harness writes there: '{key}': {fault['msg']} - delete what is damaged "
-            "and run again, or get the folder anew"
-        ) from None
-    return value
+        raise DataError(f"{where}: '{key}': {fault['msg']}") from None
 
 
-def check_run(value: dict[str, Any], where: Path) -> dict[str, Any]:
-    """Return a ``run.json`` if it is one, its config complete.
+def read_record(kind: type[R], values: dict[str, Any], path: Path) -> R:
+    """Make a record of what stands in a file.
 
     Raises:
-        DataError: It is none.
+        DataError: A field is missing or of another type; the first one is named, and what to do.
     """
-    check_record(value, RunRecord, where)
     try:
-        config = parse_config(value["config"], f"the config in {where}")
-    except ConfigError as error:
-        raise DataError(str(error)) from error
-    axes = (config.models, config.seeds, config.magnifications, value["comparison"]["folds"])
-    if math.prod(len(axis) for axis in axes) > MAX_CELLS:
-        raise DataError(f"{where} plans more than {MAX_CELLS:,} cells")
-    return {**value, "config": config.model_dump(mode="json")}
-
-
-def check_cell(value: dict[str, Any], where: Path) -> dict[str, Any]:
-    """Return a ``cell.json`` if it is one, of a finished or of a failed cell.
-
-    Raises:
-        DataError: It is none.
-    """
-    return check_record(value, FailedRecord if value.get("state") == "failed" else DoneRecord, where)
+        return make_record(kind, values, f"{path} does not hold what the harness writes there")
+    except DataError as error:
+        raise DataError(f"{error} - delete what is damaged and run again, or get the folder anew") from None

@@ -11,7 +11,7 @@ from typing import get_args
 from harness.config.run_config import StudyKind, names_a_run
 from harness.durable import write_text
 from harness.errors import ComparisonError, DataError
-from harness.store.schema import MAX_JSON_BYTES, parse_json, read_file
+from harness.store.json_files import read_json
 
 _FILE = "study.json"
 _SCHEMA_VERSION = 2
@@ -57,10 +57,9 @@ def read_study(folder: Path) -> Study | None:
         DataError: Its ``study.json`` cannot be read, names no run, or was written by a later version of the harness.
     """
     file = folder / _FILE
-    content = read_file(file, MAX_JSON_BYTES)
-    if content is None:
+    message = read_json(file)
+    if message is None:
         return None
-    message = parse_json(content, file)
     try:
         if message["schema_version"] > _SCHEMA_VERSION:
             raise DataError(f"{folder} was written by a later version of the harness - update the harness")

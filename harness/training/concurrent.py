@@ -35,7 +35,7 @@ class TrainingSpec:
         size: Side of the images in pixels.
         schedule: Batch size, augmentation and precision; more than six epochs let a frozen prefix be cached.
         device: As torch names it.
-        engine: From :func:`~harness.training.execution_modes.resolve_engine`.
+        execution_mode: From :func:`~harness.training.execution_modes.resolve_execution_mode`.
         threads: CPU threads of each process.
     """
 
@@ -46,7 +46,7 @@ class TrainingSpec:
     size: int
     schedule: Schedule
     device: str
-    engine: str
+    execution_mode: str
     threads: int
 
     def make(self) -> TorchModel:
@@ -75,7 +75,7 @@ class TrainingSpec:
             pixels="",
             report=_ignore,
             note=_ignore,
-            engine=self.engine,
+            execution_mode=self.execution_mode,
         )
 
     def sample(self) -> LabeledImages:

@@ -51,7 +51,7 @@ class Prepared:
     seconds: float
 
 
-def resolve_engine(wish: ExecutionMode, device: torch.device) -> str:
+def resolve_execution_mode(wish: ExecutionMode, device: torch.device) -> str:
     """Return ``eager``, ``captured`` or ``compiled``: what ``auto`` is on a device, and what a device can do.
 
     On CUDA ``compiled`` steps are captured as well. The CPU has no graphs, so ``captured`` is eager there.
@@ -61,18 +61,18 @@ def resolve_engine(wish: ExecutionMode, device: torch.device) -> str:
     return COMPILED if wish == COMPILED else EAGER
 
 
-def prepare(step: Step, engine: str, device: torch.device) -> Prepared:
+def prepare(step: Step, execution_mode: str, device: torch.device) -> Prepared:
     """Make a step ready. Its state and the random numbers are afterwards as they were before.
 
     Args:
         step: What to execute.
-        engine: From :func:`resolve_engine`. Where the network cannot be compiled or captured, the next simpler way
-            is taken.
+        execution_mode: From :func:`resolve_execution_mode`. Where the network cannot be compiled or captured, the next
+            simpler way is taken.
         device: Of the step's tensors.
     """
     started = clock(device)
     failures: list[str] = []
-    for compiled, captured in _ways(engine, device):
+    for compiled, captured in _ways(execution_mode, device):
         step.use_compiled(compiled=compiled)
         name = " and ".join([COMPILED] * compiled + [CAPTURED] * captured) or EAGER
         message = ", ".join([name, *failures])
@@ -104,10 +104,10 @@ def clock(device: torch.device) -> float:
     return time.perf_counter()
 
 
-def _ways(engine: str, device: torch.device) -> list[tuple[bool, bool]]:
+def _ways(execution_mode: str, device: torch.device) -> list[tuple[bool, bool]]:
     """List what to try, as (compiled, captured)."""
-    captures = device.type == "cuda" and engine != EAGER
-    compiles = engine == COMPILED
+    captures = device.type == "cuda" and execution_mode != EAGER
+    compiles = execution_mode == COMPILED
     ways = [(compiles, captures), (False, captures), (False, False)]
     return list(dict.fromkeys(ways))
 

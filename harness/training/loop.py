@@ -41,7 +41,7 @@ class TrainingPlan:
         n_classes: Of the network's output.
         seed: Of shuffling, augmentation and dropout.
         rates: What the learning rate is multiplied by, by name of a module.
-        engine: How steps are executed, from :func:`~harness.training.execution_modes.resolve_engine`.
+        execution_mode: How steps are executed, from :func:`~harness.training.execution_modes.resolve_execution_mode`.
     """
 
     stage: str
@@ -51,7 +51,7 @@ class TrainingPlan:
     n_classes: int
     seed: int
     rates: Mapping[str, float] = field(default_factory=dict)
-    engine: str = EAGER
+    execution_mode: str = EAGER
 
 
 class Trainer:
@@ -75,7 +75,7 @@ class Trainer:
         self._batches = Batches(len(train), schedule.augmentation, schedule.batch_size, self._device, plan.seed)
         torch.manual_seed(plan.seed)  # dropout draws from the global generator
         self._images_seen, self._train_seconds = 0, 0.0
-        self.engine, self.start_up_seconds = plan.engine, 0.0
+        self.execution_mode, self.start_up_seconds = plan.execution_mode, 0.0
         self.feature_images = 0
 
     def fit(
@@ -210,9 +210,9 @@ class Trainer:
             tally=self._tally,
             precision=self.precision,
         )
-        prepared = prepare(step, self._plan.engine, self._device)
+        prepared = prepare(step, self._plan.execution_mode, self._device)
         self.feature_images = feed.feature_images
-        self.engine, self.start_up_seconds = ", ".join([prepared.message, *feed.message]), prepared.seconds
+        self.execution_mode, self.start_up_seconds = ", ".join([prepared.message, *feed.message]), prepared.seconds
         return prepared
 
     def _refuse_shape(self, feed: Feed) -> None:
@@ -248,7 +248,7 @@ class Trainer:
             device=self._device,
             precision=self.precision,
         )
-        return Predictor(step, plan.engine)
+        return Predictor(step, plan.execution_mode)
 
     def _train_epoch(
         self, epoch: int, step: Prepared, evaluate: Callable[[], tuple[float, float, float]]

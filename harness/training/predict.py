@@ -24,13 +24,13 @@ class Prediction:
     Attributes:
         n_classes: Of its output.
         precision: ``bf16`` or ``float32``.
-        engine: From :func:`~harness.training.execution_modes.resolve_engine`.
+        execution_mode: From :func:`~harness.training.execution_modes.resolve_execution_mode`.
         views: 1, or 8 for the mean over all rotations and flips.
     """
 
     n_classes: int
     precision: str
-    engine: str = EAGER
+    execution_mode: str = EAGER
     views: int = 1
 
     def to_text(self) -> dict[str, str]:
@@ -48,13 +48,13 @@ class Predictor:
 
     Args:
         step: Classifies a batch.
-        engine: From :func:`~harness.training.execution_modes.resolve_engine`.
+        execution_mode: From :func:`~harness.training.execution_modes.resolve_execution_mode`.
     """
 
-    def __init__(self, step: PredictionStep, engine: str) -> None:
+    def __init__(self, step: PredictionStep, execution_mode: str) -> None:
         step.network.eval()
         self._step = step
-        self._prepared = prepare(step, EAGER if engine == EAGER else CAPTURED, step.logits.device)
+        self._prepared = prepare(step, EAGER if execution_mode == EAGER else CAPTURED, step.logits.device)
 
     @property
     def start_up_seconds(self) -> float:
@@ -89,7 +89,7 @@ def predict_probabilities(feed: PixelFeed, how: Prediction) -> NDArray[np.float6
         precision=how.precision,
     )
     few = how.views * len(feed.images) < _BATCHES_WORTH_A_CAPTURE * EVALUATION_BATCH
-    predictor = Predictor(step, EAGER if few else how.engine)
+    predictor = Predictor(step, EAGER if few else how.execution_mode)
     seen = [predictor.logits(view).double().softmax(1).cpu() for view in range(how.views)]
     probabilities: NDArray[np.float64] = torch.stack(seen).mean(0).numpy()
     return probabilities

@@ -2,8 +2,8 @@
 
 A stage's result is an artefact, keyed by all that made it: the plugin's source, the model's options, the network's
 architecture and first weights, the stage before it, the source set, its division and pixels, schedule, device type,
-precision, engine and threads. Folds, magnifications, seeds and models that start from the same stage share it. No
-BreakHis image takes part.
+precision, execution mode and threads. Folds, magnifications, seeds and models that start from the same stage share it.
+No BreakHis image takes part.
 """
 
 from __future__ import annotations
@@ -201,7 +201,7 @@ def _plan(model: Transferable, stage: Stage, context: FitContext) -> TrainingPla
         model.normalisation,
         n_classes=len(context.sources[stage.source].classes),
         seed=_STAGE_SEED,
-        engine=context.engine,
+        execution_mode=context.execution_mode,
     )
 
 
@@ -224,7 +224,7 @@ def _train(
 
     trainer = Trainer(network.to(context.device), plan, source.train())
     trainer.fit(source.validation(), report, checkpoints_of(context, stage.name))
-    how = Prediction(plan.n_classes, trainer.precision, plan.engine)
+    how = Prediction(plan.n_classes, trainer.precision, plan.execution_mode)
     return {
         "stage": stage.name,
         "source": stage.source,
@@ -232,7 +232,7 @@ def _train(
         "classes": source.classes,
         "frozen": stage.frozen,
         "fresh": fresh,
-        "engine": trainer.engine,
+        "execution_mode": trainer.execution_mode,
         "torch": torch.__version__,
         "held_out": {name: _accuracy(network, plan, how, load()) for name, load in source.held_out.items()},
         "inspection": trainer.inspected(model.inspect),
@@ -256,7 +256,7 @@ def _key(model: Transferable, network: nn.Module, stage: Stage, context: FitCont
         fingerprint(network.state_dict()),
         plan.schedule.model_dump(),
         plan.frozen,
-        plan.engine,
+        plan.execution_mode,
         source.fingerprint,
         source.pixels,
         context.device.type,

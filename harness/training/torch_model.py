@@ -156,7 +156,7 @@ class TorchModel(Model):
         trainer = Trainer(self._network, self._plan(self._network, context), train)
         trainer.fit(validation, context.report, checkpoints_of(context, FINAL_STAGE))
         self._prediction = Prediction(
-            len(context.classes), trainer.precision, context.engine, context.schedule.prediction_views
+            len(context.classes), trainer.precision, context.execution_mode, context.schedule.prediction_views
         )
         self._card = self._describe(trainer, train.images[:1].to(context.device), start)
 
@@ -218,7 +218,7 @@ class TorchModel(Model):
             n_classes=len(context.classes),
             seed=context.seed,
             rates=self.rates(network),
-            engine=context.engine,
+            execution_mode=context.execution_mode,
         )
 
     def _describe(self, trainer: Trainer, image: torch.Tensor, start: StartingPoint) -> ModelCard:
@@ -231,7 +231,7 @@ class TorchModel(Model):
             weights_bytes=sum(tensor.numel() * tensor.element_size() for tensor in state),
             checkpoint_bytes=trainer.checkpoint_bytes(),
             forward_flop=count_forward_flop(self._network, self.normalisation.apply(image)),
-            engine=trainer.engine,
+            execution_mode=trainer.execution_mode,
             start_up_seconds=trainer.start_up_seconds,
             precision=trainer.precision,
             feature_images=trainer.feature_images,

@@ -46,9 +46,9 @@ class WorkerHandle:
         tasks.close()
 
     @property
-    def pid(self) -> int | None:
+    def pid(self) -> int:
         """The process id."""
-        return self._process.pid
+        return cast("int", self._process.pid)  # it has been started
 
     def send(self, task: Task) -> None:
         """Hand over a task; a worker that has died meanwhile is noticed by :meth:`receive`."""

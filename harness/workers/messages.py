@@ -64,7 +64,7 @@ class ModelJob:
         cache: The cache folder, of the whole harness.
         code: Hash of the plugin's source.
         pixels: Hash of how the run's images became pixels, and of which they are.
-        engine: How training steps are to be executed.
+        execution_mode: How training steps are to be executed.
     """
 
     options: dict[str, Any]
@@ -77,7 +77,7 @@ class ModelJob:
     cache: Path
     code: str
     pixels: str
-    engine: str
+    execution_mode: str
 
 
 @dataclass(frozen=True)

@@ -188,7 +188,7 @@ def _context(setting: ModelJob, seed: int, cache: Path, send: Callable[[Answer],
         pixels=setting.pixels,
         report=lambda epoch: send(_checked_epoch(epoch)),
         note=note,
-        engine=setting.engine,
+        execution_mode=setting.execution_mode,
     )
 
 

@@ -21,7 +21,7 @@ def tested(official_images: pd.DataFrame) -> list[list[pd.DataFrame]]:
     fold = splits[splits["side"] == TEST].set_index("image")["fold"]
     images = official_images.assign(fold=official_images["name"].map(fold), seed=0)
     random = np.random.default_rng(0)
-    return [[_scored(group, random) for _ in range(MODELS)] for _, group in images.groupby("magnification")]
+    return [[_scored(group, random) for _ in range(MODELS)] for _, group in images.groupby("stratum")]
 
 
 def test_intervals(timed, tested: list[list[pd.DataFrame]]):

@@ -4,105 +4,127 @@ from __future__ import annotations
 
 from dataclasses import asdict, replace
 from itertools import product
-from typing import Any
 
 import pandas as pd
 import pytest
 
 from harness import ModelCard
+from harness.config.run_config import ModelSettings, RunConfig
 from harness.data.manifest import COLUMNS, USED
 from harness.evaluation.convergence import Convergence
-from harness.execution.cell_results import HISTORY_COLUMNS
+from harness.evaluation.metric_names import METRIC_NAMES
+from harness.execution.cell_results import HISTORY_COLUMNS, done_record
 from harness.plugin_api.schedule import FINAL_STAGE
 from harness.protocol.names import TEST, TRAIN, VALIDATION
 from harness.reporting.paper_tables import table_4, table_5
 from harness.reporting.results import Results, read_results
 from harness.store.cells import Cell
-from harness.store.run_folder import DONE, SCHEMA_VERSION
 from harness.store.run_store import RunStore
+from harness.store.schema import (
+    SCHEMA_VERSION,
+    SHARED_PARTS,
+    ComparisonRecord,
+    DoneRecord,
+    ProtocolRecord,
+    RunRecord,
+)
 
 MODELS = ("majority", "lbp-svm", "densenet", "densenet-se", "deep-transfer")
-MAGNIFICATIONS = (40, 100, 200, 400)
+STRATA = ("40x", "100x", "200x", "400x")
 FOLDS = tuple(range(5))
 IMAGES = 3
 
 
-def run_of(seeds: range) -> dict[str, Any]:
-    return {
-        "comparison_key": "key",
-        "comparison": {"folds": list(FOLDS), "slide_13412": "drop-dc", "limit": None},
-        "config": {
-            "models": {label: {} for label in MODELS},
-            "magnifications": list(MAGNIFICATIONS),
-            "seeds": list(seeds),
-            "pixels": {"size": 224, "stain": "none"},
-            "schedule": {
-                "epochs": 20,
-                "batch_size": 32,
-                "learning_rate": 0.01,
-                "augmentation": "none",
-                "patience": None,
-            },
-            "limit": None,
-            "data": {"phantom": {}},
-        },
-        "protocol": {"name": "accession-5fold", "title": "", "shared_accessions": 0, "cross_validates": True},
-        "leaks": [],
-        "leaky": False,
-        "device": {"type": "cpu"},
-    }
+def run_of(seeds: range) -> RunRecord:
+    config = RunConfig(models={label: ModelSettings() for label in MODELS}, seeds=tuple(seeds))
+    return RunRecord(
+        schema_version=SCHEMA_VERSION,
+        name="many",
+        config=config,
+        strata=config.strata,
+        protocol=ProtocolRecord(name="accession-5fold", title="", shared_accessions=0, cross_validates=True),
+        leaks=[],
+        leaky=False,
+        comparison=ComparisonRecord(
+            protocol="accession-5fold",
+            group="accession",
+            slide_13412="drop-dc",
+            seeds=list(seeds),
+            folds=list(FOLDS),
+            images="",
+            splits="",
+            on_damaged="stop",
+            pixels={},
+            schedule={},
+            device_type="cpu",
+            precision="float32",
+            threads=1,
+            limit=None,
+        ),
+        comparison_key="key",
+        device={"type": "cpu"},
+        versions={},
+        git_commit=None,
+    )
 
 
-def record_of(cell: Cell) -> dict[str, Any]:
+def record_of(cell: Cell) -> DoneRecord:
     card = ModelCard(
         parameters=7_000_000,
         trainable_parameters=7_000_000,
         weights_bytes=28_000_000,
         checkpoint_bytes=56_000_000,
         forward_flop=6 * 10**9,
-        engine="eager",
+        execution_mode="eager",
     )
-    return {
-        "state": DONE,
-        "model": cell.label,
-        "plugin": {"model": cell.label, "distribution": "models 1.0"},
-        "options": {},
-        "magnification": cell.magnification,
-        "fold": cell.fold,
-        "seed": cell.seed,
-        "reproduces": None,
-        "comparison_key": "key",
-        "key_parts": dict.fromkeys(("plugin", "options", "starts from", "training version"), "same"),
-        "versions": {"torch": "2", "numpy": "2"},
-        "epochs": 20,
-        "convergence": asdict(Convergence(7, 7000, 60.0 + cell.fold, 0.9)),
-        "pretraining": [],
-        "schema_version": SCHEMA_VERSION,
-        "deviations": [],
-        "is_shortcut": False,
-        "single_class": False,
-        "metrics": (metrics := dict.fromkeys(("p_img", "p_arp_slide", "balanced_accuracy", "auc"), 0.9)),
-        "validation_metrics": metrics,
-        "timings": {
-            "fit_seconds": 200.0,
-            "cell_seconds": 210.0,
-            "images_per_second_alone": 100.0,
-            "features_per_second_alone": None,
-            "calibration_seconds": 0.5,
-        },
-        **asdict(card),
-    }
+    metrics = dict.fromkeys(METRIC_NAMES, 0.9)
+    return done_record(
+        {
+            "state": "done",
+            "model": cell.label,
+            "plugin": {"model": cell.label, "distribution": "models 1.0"},
+            "options": {},
+            "stratum": cell.stratum,
+            "fold": cell.fold,
+            "seed": cell.seed,
+            "key": "",
+            "key_parts": dict.fromkeys(SHARED_PARTS, "same"),
+            "comparison_key": "key",
+            "device": {"type": "cpu"},
+            "concurrency": 1,
+            "versions": {"torch": "2", "numpy": "2"},
+            "reproduces": None,
+            "deviations": [],
+            "is_shortcut": False,
+            "metrics": metrics,
+            "validation_metrics": metrics,
+            "single_class": False,
+            **asdict(card),
+            "epochs": 20,
+            "convergence": asdict(Convergence(7, 7000, 60.0 + cell.fold, 0.9)),
+            "pretraining": [],
+            "timings": {
+                "fit_seconds": 200.0,
+                "predict_seconds": 1.0,
+                "cell_seconds": 210.0,
+                "images_per_second_alone": 100.0,
+                "calibration_seconds": 0.5,
+                "calibration_version": 1,
+            },
+            "peak_memory_mb": 1.0,
+        }
+    )
 
 
 def predictions_of(cell: Cell) -> pd.DataFrame:
     return pd.DataFrame(
         {
             "side": [VALIDATION] + [TEST] * (IMAGES - 1),
-            "image": [f"{cell.magnification}-{cell.fold}-{number}" for number in range(IMAGES)],
+            "image": [f"{cell.stratum}-{cell.fold}-{number}" for number in range(IMAGES)],
             "slide": "14-1A",
             "accession": "14-1",
             "type": "A",
-            "magnification": cell.magnification,
+            "stratum": cell.stratum,
             "model": cell.label,
             "fold": cell.fold,
             "seed": cell.seed,
@@ -121,7 +143,7 @@ def history_of(cell: Cell) -> pd.DataFrame:
 
 
 def cells_of(seeds: range) -> list[Cell]:
-    return [Cell(*place) for place in product(MODELS, MAGNIFICATIONS, FOLDS, seeds)]
+    return [Cell(*place) for place in product(MODELS, STRATA, FOLDS, seeds)]
 
 
 @pytest.fixture(scope="module")

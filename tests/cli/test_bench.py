@@ -29,9 +29,13 @@ def test_training_several_ways(harness, config, tmp_path):
     assert code == 0, err
     assert out == (tmp_path / "out/train.md").read_text()
     plain, frozen = json.loads((tmp_path / "out/train.json").read_text())["results"]
-    names = ["plain loop, data ready", "plain loop, data loader", "engine", "engine, input ready"]
-    assert [one["name"] for one in plain["placings"]] == [*names, "engine, 2 cells"]
-    assert [one["name"] for one in frozen["placings"]] == [*names, "engine, frozen prefix cached", "engine, 2 cells"]
+    names = ["plain loop, data ready", "plain loop, data loader", "shared loop", "shared loop, input ready"]
+    assert [one["name"] for one in plain["placings"]] == [*names, "shared loop, 2 cells"]
+    assert [one["name"] for one in frozen["placings"]] == [
+        *names,
+        "shared loop, frozen prefix cached",
+        "shared loop, 2 cells",
+    ]
     assert all(one["images_per_second"] > 0 for one in plain["placings"])
     assert plain["placings"][0]["ratio"] == 1
     assert "frozen prefix cached" in out

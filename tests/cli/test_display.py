@@ -16,16 +16,27 @@ def test_lines_show_words_only(capsys, told):
         elif told == "progress":
             display.progress(EVIL, 3, 3)
         else:
-            display.failed(Cell(EVIL, 200, 0, 0), EVIL)
+            display.failed(Cell(EVIL, "200x", 0, 0), EVIL)
     (line,) = capsys.readouterr().err.splitlines()
     assert line.isprintable()
     assert "[bold]markup[/bold]" in line
 
 
+def test_every_run_of_a_study_is_counted_from_one(capsys):
+    cells = [Cell("majority", "200x", fold, 0) for fold in range(2)]
+    with Display() as display:
+        for _ in range(2):
+            display.planned(cells, 0, 1)
+            for cell in cells:
+                display.finished(cell, None, 1.0)
+    lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("[")]
+    assert [line.partition(" ")[0] for line in lines] == ["[1/2]", "[2/2]"] * 2
+
+
 def test_a_terminal_gets_no_orders_either(capsys, monkeypatch):
     monkeypatch.setenv("FORCE_COLOR", "1")
     with Display() as display:
-        display.started(Cell(EVIL, 200, 0, 0))
+        display.started(Cell(EVIL, "200x", 0, 0))
         display.note(EVIL)
     err = capsys.readouterr().err
     assert "http://evil\x07" not in err

@@ -31,12 +31,12 @@ def test_a_run_keeps_what_the_tables_need(done):
     assert sorted(predictions(done)) == ["densenet-200x-fold0-seed0", "majority-200x-fold0-seed0"]
     table = predictions(done)["densenet-200x-fold0-seed0"]
     assert list(table.columns) == [
-        *("side", "image", "slide", "accession", "type", "magnification", "model", "fold", "seed", "label"),
+        *("side", "image", "slide", "accession", "type", "stratum", "model", "fold", "seed", "label"),
         *("predicted", "p_benign", "p_malignant"),
     ]
     splits = pd.read_parquet(done / "splits.parquet")
     manifest = pd.read_parquet(done / "manifest.parquet").set_index("name")
-    at_200 = splits[splits["image"].map(manifest["magnification"]) == 200]
+    at_200 = splits[splits["image"].map(manifest["stratum"]) == "200x"]
     assert set(table["image"]) == set(at_200.loc[at_200["side"] != "train", "image"])
     record = json.loads((done / "cells/densenet-200x-fold0-seed0/cell.json").read_text())
     assert record["metrics"]["p_img"] == (table.query("side == 'test'").eval("predicted == label")).mean()

@@ -17,18 +17,18 @@ def test_every_protocol_is_a_run_and_the_table_compares_them(study, harness):
     leaky = {name: json.loads((study / name / "run.json").read_text())["leaky"] for name in protocols}
     assert leaky == {"paper-random": True, "slide-5fold": False, "accession-5fold": False}
     records = json.loads(harness("tables", study, "--format", "json")[1])["records"]
-    found = {(r["model"], r["metric"], r["magnification"], r["quantity"], r["protocol"]): r["value"] for r in records}
+    found = {(r["model"], r["metric"], r["stratum"], r["quantity"], r["protocol"]): r["value"] for r in records}
     for label in ("majority", "densenet"):
-        values = {name: found[label, "p_img", 200, "value", name] for name in ("paper-random", "accession-5fold")}
-        gap = found[label, "p_img", 200, "minus accession-5fold", "paper-random"]
+        values = {name: found[label, "p_img", "200x", "value", name] for name in ("paper-random", "accession-5fold")}
+        gap = found[label, "p_img", "200x", "minus accession-5fold", "paper-random"]
         assert gap == pytest.approx(values["paper-random"] - values["accession-5fold"])
     run = json.loads(harness("tables", study / "accession-5fold", "--table", "3", "--format", "json")[1])["records"]
     alone = {
         r["metric"]: r["value"]
         for r in run
-        if (r["model"], r["magnification"]) == ("densenet", 200) and r["quantity"] == "value"
+        if (r["model"], r["stratum"]) == ("densenet", "200x") and r["quantity"] == "value"
     }
-    assert found["densenet", "auc", 200, "value", "accession-5fold"] == pytest.approx(alone["auc"])
+    assert found["densenet", "auc", "200x", "value", "accession-5fold"] == pytest.approx(alone["auc"])
 
 
 def test_the_table_is_a_pure_function_of_the_study(study, harness):

@@ -143,7 +143,7 @@ def test_a_slides_pictures_are_normalised_together_but_not_across_sides():
         {
             "sha256": list("abcde"),
             "slide": ["s", "s", "s", "s", "t"],
-            "magnification": [40, 40, 40, 40, 40],
+            "stratum": ["40x"] * 5,
             "side": ["train", "train", "train", "test", None],
             "profile": profiles,
         }

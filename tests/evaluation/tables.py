@@ -17,4 +17,4 @@ def random_predictions(seed, accessions=12, folds=3, seeds=1):
                 rows.append((f"{accession}-{image}", slide, f"14-{accession}", label, home, run, score))
     table = pd.DataFrame(rows, columns=["image", "slide", "accession", "label", "fold", "seed", "p_malignant"])
     predicted = (table["p_malignant"] > 0.5).astype(int)
-    return table.assign(type=np.where(table["label"] == 1, "DC", "A"), predicted=predicted, magnification=200)
+    return table.assign(type=np.where(table["label"] == 1, "DC", "A"), predicted=predicted, stratum="200x")

@@ -31,7 +31,7 @@ def test_each_cell_uses_its_own_validation():
     rows = [("validation", 0, 0, 0.1), ("validation", 0, 1, 0.3), ("test", 0, 1, 0.25), ("test", 0, 0, 0.15)]
     rows += [("validation", 1, 0, 0.7), ("validation", 1, 1, 0.9), ("test", 1, 1, 0.85), ("test", 1, 0, 0.75)]
     table = pd.DataFrame(rows, columns=["side", "fold", "label", "p_malignant"])
-    table = table.assign(model="m", magnification=40, seed=0)
+    table = table.assign(model="m", stratum="40x", seed=0)
     decided = with_chosen_thresholds(table, "validation", "test")
     assert list(decided["predicted"]) == list(decided["label"])
     assert len(decided) == 4

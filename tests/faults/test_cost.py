@@ -36,7 +36,7 @@ def next_task(tmp_path, entry):
     labeled = LabeledRows(rows, np.arange(64) % 2)
     classes = ("benign", "malignant")
     setting = ModelJob(
-        {}, classes, 32, "cpu", 1, Schedule(), {}, tmp_path, entry.registered.source, pixels="", engine="eager"
+        {}, classes, 32, "cpu", 1, Schedule(), {}, tmp_path, entry.registered.source, pixels="", execution_mode="eager"
     )
     folders = iter(range(1000))
 

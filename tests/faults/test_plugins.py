@@ -279,6 +279,6 @@ def test_a_cell_starts_in_the_same_state_whatever_the_one_before_has_left(stage,
     code, told = stage.run(tmp_path / "run", *arguments)
     assert code == 0, told
     first, second = (pd.read_parquet(file) for file in sorted((tmp_path / "run").glob("cells/*/predictions.parquet")))
-    assert first["magnification"].unique() != second["magnification"].unique()
+    assert first["stratum"].unique() != second["stratum"].unique()
     assert first["p_benign"].unique().tolist() == second["p_benign"].unique().tolist()
     record_property("second cell after a vandal", "sees the same state as the first, 19 kinds compared")

@@ -21,8 +21,10 @@ from harness.reporting.paper_tables import TABLES
 from harness.reporting.results import read_results
 from harness.reporting.table import FORMATS, render
 from harness.store.columns import HISTORY, MANIFEST, PREDICTIONS, SPLITS, parse_table, table_frame
+from harness.store.json_files import parse_json
+from harness.store.run_folder import parse_cell, parse_run
 from harness.store.run_store import RunStore
-from harness.store.schema import ActiveRecord, check_cell, check_record, check_run, parse_json
+from harness.store.schema import ActiveRecord, read_record
 
 _REFERENCE = Path(__file__).resolve().parents[2] / "results" / "reference" / "demo"
 _CELLS = tuple(f"{label}-100x-fold{fold}-seed0" for label in ("majority", "densenet") for fold in (0, 1))
@@ -60,7 +62,7 @@ def sound_run() -> dict[str, Any]:
     splits = pd.read_parquet(_REFERENCE / "splits.parquet")
     files: dict[str, Any] = {
         "run.json": run,
-        "manifest.parquet": pd.read_parquet(_REFERENCE / "manifest.parquet").query("magnification == 100"),
+        "manifest.parquet": _at_100x(pd.read_parquet(_REFERENCE / "manifest.parquet")),
         "splits.parquet": splits.query("fold < 2 and seed == 0 and image.str.contains('-100-')"),
         "active/x.json": {"pid": 1, "host": "here", "harness_pid": 1, "epoch": 3},
     }
@@ -74,6 +76,10 @@ def sound_run() -> dict[str, Any]:
     return files
 
 
+def _at_100x(manifest: pd.DataFrame) -> pd.DataFrame:
+    return manifest[manifest["name"].str.contains("-100-")]
+
+
 def make_record(rng: Random) -> tuple[str, bytes]:
     """One of the JSON files."""
     name = rng.choice([name for name in sound_run() if name.endswith(".json")])
@@ -81,13 +87,13 @@ def make_record(rng: Random) -> tuple[str, bytes]:
     return name, spoil_bytes(rng, content) if rng.random() < 0.2 else content
 
 
-def read_record(sent: tuple[str, bytes]) -> object:
+def read_json_file(sent: tuple[str, bytes]) -> object:
     """Read and check it."""
     name, content = sent
     value = parse_json(content, Path(name))
     if name.startswith("active"):
-        return check_record(value, ActiveRecord, Path(name))
-    return (check_cell if name.startswith("cells") else check_run)(value, Path(name))
+        return read_record(ActiveRecord, value, Path(name))
+    return (parse_cell if name.startswith("cells") else parse_run)(value, Path(name))
 
 
 def make_table(rng: Random) -> tuple[str, bytes]:
@@ -107,7 +113,7 @@ def _spoilt_table(number: int) -> tuple[str, bytes]:
 def read_table(sent: tuple[str, bytes]) -> object:
     """Read and check it."""
     name, content = sent
-    return table_frame(parse_table(pa.BufferReader(content), _COLUMNS[name], Path(name)))
+    return table_frame(parse_table(content, _COLUMNS[name], Path(name)))
 
 
 def make_run(rng: Random) -> dict[str, bytes]:

@@ -65,7 +65,7 @@ TARGETS = {
     "weights": Target(weights.make_weights, weights.read_sent_weights),
     "folders of the cache": Target(believed.make_cached, believed.read_cached),
     "answers of a worker": Target(believed.make_answer, believed.read_answer),
-    "run records": Target(run_folders.make_record, run_folders.read_record),
+    "run records": Target(run_folders.make_record, run_folders.read_json_file),
     "run tables": Target(run_folders.make_table, run_folders.read_table),
     "run folders": Target(run_folders.make_run, run_folders.read_run, share=0.01),
 }

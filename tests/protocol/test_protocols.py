@@ -20,12 +20,12 @@ def image_sets(draw):
     """Any data set with at least five accessions of each class, of any sizes."""
     sizes = [draw(st.lists(st.integers(1, 6), min_size=5, max_size=14)) for _ in range(2)]
     rows = [
-        (f"{label}-{group}-{image}", f"{label}-{group}", label, 40)
+        (f"{label}-{group}-{image}", f"{label}-{group}", label, "40x")
         for label, groups in enumerate(sizes)
         for group, size in enumerate(groups)
         for image in range(size)
     ]
-    images = pd.DataFrame(rows, columns=["name", "accession", "label", "magnification"])
+    images = pd.DataFrame(rows, columns=["name", "accession", "label", "stratum"])
     return images.assign(slide=images["accession"] + "A", type=images["label"].map({0: "A", 1: "DC"}))
 
 

@@ -4,12 +4,14 @@ import json
 import shutil
 import tarfile
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from harness.plugin_api.model import Throughput
 from harness.plugin_api.schedule import Schedule
 from harness.reporting.cost import training_cost
+from harness.store.run_folder import parse_cell
 from harness.training.cost import training_seconds
 
 VERSION_1 = Path(__file__).parents[1] / "store" / "fixtures" / "demo-schema-1.tar.xz"
@@ -99,7 +101,7 @@ def test_a_frozen_models_minutes_contain_its_features(harness, made):
         assert cell["feature_images"] % 6 == 0
         timings, images = cell["timings"], 1000.0
         features = cell["feature_images"] / timings["features_per_second_alone"]
-        cost = training_cost(cell, images)
+        cost = training_cost(parse_cell(cell, made), images)
         assert cost.seconds == pytest.approx(images / timings["images_per_second_alone"] + features)
         assert cost.images == images + cell["feature_images"]
         assert cost.calibrated == pytest.approx(cost.seconds / timings["calibration_seconds"])
@@ -110,7 +112,7 @@ def test_a_frozen_models_minutes_contain_its_features(harness, made):
 
 def cell(features, speed=100.0, feature_speed=10.0):
     timings = {"images_per_second_alone": speed, "features_per_second_alone": feature_speed, "calibration_seconds": 2.0}
-    return {"feature_images": features, "timings": timings}
+    return SimpleNamespace(feature_images=features, timings=SimpleNamespace(**timings))
 
 
 def test_costs_that_are_not_known():

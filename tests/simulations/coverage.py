@@ -24,7 +24,7 @@ from harness.evaluation.estimators import Estimator, estimators
 from harness.protocol.names import TEST
 from harness.protocol.protocols import PROTOCOLS
 
-MAGNIFICATION, SPREAD, LEVEL = 200, 1.0, 0.95
+STRATUM, SPREAD, LEVEL = "200x", 1.0, 0.95
 SLOW = 10
 SHIFTS = {"accuracy 80 %": 1.2, "accuracy 92 %": 2.0}
 TAILS = [(1 - LEVEL) / 2, (1 + LEVEL) / 2]
@@ -120,7 +120,7 @@ def tested_images(images: pd.DataFrame) -> pd.DataFrame:
     """Every image once, with its fold under accession-5fold."""
     splits = PROTOCOLS["accession-5fold"].divide(images, 0)
     fold = splits[splits["side"] == TEST].set_index("image")["fold"]
-    at = images[images["magnification"] == MAGNIFICATION]
+    at = images[images["stratum"] == STRATUM]
     return at.assign(fold=at["name"].map(fold), seed=0).reset_index(drop=True)
 
 
@@ -151,7 +151,7 @@ def main() -> None:
         chosen = tested_images(images)
         benign = chosen.loc[chosen["label"] == 0, "accession"].nunique()
         for difficulty, shift in SHIFTS.items():
-            print(f"\n## {name} at {MAGNIFICATION}x, {difficulty}\n")
+            print(f"\n## {name} at {STRATUM}, {difficulty}\n")
             print(f"{len(chosen)} images, {chosen['accession'].nunique()} accessions, {benign} of them benign.\n")
             print(tabulate(simulate(chosen, shift, arguments.repeats), headers=["metric", *METHODS], tablefmt="pipe"))
 

@@ -32,7 +32,7 @@ from harness.reporting.results import Results, read_results
 from harness.store.run_store import RunStore
 
 NETWORKS = 3
-FULL = (40, 100, 200, 400)
+FULL = ("40x", "100x", "200x", "400x")
 MANY_SEEDS, SURE = (1, 2, 3, 4, 5, 7, 10, 15, 20, 30), 0.95
 
 
@@ -109,7 +109,10 @@ def measure_noise(results: Results) -> Noise:
 
 def _cost_noise(results: Results) -> float:
     """Hold every rerun's training curve against the mean plateau of its cell, as the comparison holds two runs'."""
-    curves = [(*(record[key] for key in CELL), results.final_history(name)) for name, record in results.cells.items()]
+    curves = [
+        (record.stratum, record.fold, record.seed, results.final_history(name))
+        for name, record in results.cells.items()
+    ]
     table = pd.DataFrame(curves, columns=[*CELL, "history"])
     plateaus = table["history"].map(lambda history: plateau(history["train_balanced_accuracy"].to_numpy()))
     table["level"] = plateaus.groupby([table[key] for key in CELL]).transform("mean")
@@ -117,18 +120,18 @@ def _cost_noise(results: Results) -> float:
     return float(np.sqrt(np.log(pd.Series(areas)).groupby([table[key] for key in CELL]).var().mean()))
 
 
-def design_of(images: pd.DataFrame, magnifications: tuple[int, ...], seeds: int) -> Design:
+def design_of(images: pd.DataFrame, strata: tuple[str, ...], seeds: int) -> Design:
     """Test every image once a seed, under accession-5fold."""
     parts = []
     for seed in range(seeds):
         splits = PROTOCOLS["accession-5fold"].divide(images, seed)
         fold = splits[splits["side"] == TEST].set_index("image")["fold"]
-        chosen = images[images["magnification"].isin(magnifications)]
+        chosen = images[images["stratum"].isin(strata)]
         parts.append(chosen.assign(fold=chosen["name"].map(fold), seed=seed))
     table = pd.concat(parts)
     accession, cell = table["accession"].factorize()[0], table.groupby(CELL).ngroup().to_numpy()
-    at = table["magnification"].to_numpy(int)
-    places = [np.flatnonzero(at == magnification) for magnification in magnifications] + [np.arange(len(table))]
+    at = table["stratum"].to_numpy()
+    places = [np.flatnonzero(at == stratum) for stratum in strata] + [np.arange(len(table))]
     return Design(
         accession,
         table["label"].to_numpy(int),
@@ -216,12 +219,12 @@ def false_alarms(design: Design, noise: Noise, draws: int) -> tuple[float, float
     return alarms / draws, float(binomtest(alarms, draws).proportion_ci(0.9).high)
 
 
-def report(name: str, images: pd.DataFrame, magnifications: tuple[int, ...], noise: Noise, draws: int) -> None:
+def report(name: str, images: pd.DataFrame, strata: tuple[str, ...], noise: Noise, draws: int) -> None:
     """Print false alarms, the power curves and the seeds that it takes."""
     few = max(100, draws // 10)
-    one = design_of(images, magnifications, 1)
+    one = design_of(images, strata, 1)
     rate, bound = false_alarms(one, noise, draws)
-    at = ", ".join(f"{magnification}x" for magnification in magnifications)
+    at = ", ".join(strata)
     print(f"\n## {name} ({at})\n")
     accessions, cells = one.accession.max() + 1, one.cell.max() + 1
     print(f"{len(one.label)} test images, {accessions} accessions, {cells} cells a network.\n")
@@ -230,7 +233,7 @@ def report(name: str, images: pd.DataFrame, magnifications: tuple[int, ...], noi
     costs = (1.1, 1.25, 1.5, 2.0)
     rows = []
     for seeds in (1, 2, 3, 5):
-        design = one if seeds == 1 else design_of(images, magnifications, seeds)
+        design = one if seeds == 1 else design_of(images, strata, seeds)
         rows.append(
             [
                 seeds,
@@ -243,19 +246,19 @@ def report(name: str, images: pd.DataFrame, magnifications: tuple[int, ...], noi
     print(tabulate(rows, headers=heads, tablefmt="pipe", disable_numparse=True))
     print()
     for told, harm, dearer in (("5 points of accuracy", harms[5], 1.0), ("learning 25 % slower", 0.0, 1.25)):
-        print(f"- {told}: {seeds_needed(images, magnifications, noise, few, (harm, dearer))}")
+        print(f"- {told}: {seeds_needed(images, strata, noise, few, (harm, dearer))}")
     for sure in (80, 95):
         found = ", ".join(f"{row[0]}: {smallest(heads, row, len(harms), sure)}" for row in rows)
         print(f"- Smallest changes found in {sure} % of draws, by seeds: {found}.")
 
 
 def seeds_needed(
-    images: pd.DataFrame, magnifications: tuple[int, ...], noise: Noise, draws: int, change: tuple[float, float]
+    images: pd.DataFrame, strata: tuple[str, ...], noise: Noise, draws: int, change: tuple[float, float]
 ) -> str:
     """Say how many seeds find a change, (harm, dearer), in 95 % of draws."""
     harm, dearer = change
     for seeds in MANY_SEEDS:
-        found = power(design_of(images, magnifications, seeds), noise, draws, harm, dearer)
+        found = power(design_of(images, strata, seeds), noise, draws, harm, dearer)
         if found >= SURE:
             return f"found in {100 * found:.0f} % of draws with {seeds} seeds"
     return f"found in {100 * found:.0f} % of draws with {MANY_SEEDS[-1]} seeds, not in 95 %"
@@ -286,7 +289,7 @@ def main() -> None:
     whole = official[~((official["type"] == "DC") & (official["slide"] == "14-13412"))]
     report("BreakHis", whole, FULL, noise, arguments.draws)
     if arguments.data:
-        report("The partial set", used_images(scan_folder(arguments.data)), (100, 200), noise, arguments.draws)
+        report("The partial set", used_images(scan_folder(arguments.data)), ("100x", "200x"), noise, arguments.draws)
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 
 from harness.errors import CellError, UsageError
+from harness.execution.cell_results import done_record
 from harness.store.run_store import RunStore
 
 CELL = "densenet-200x-fold0-seed0"
@@ -148,9 +149,9 @@ def test_what_could_not_be_read_again_is_not_kept(run, change, reason):
     store = RunStore(run)
     saved = store.saving_folder(store.working_folder(CELL))
     with pytest.raises(CellError, match=f"what the model has reported cannot be stored: .*{reason}"):
-        store.finish_cell(CELL, saved, record, predictions, history)
+        store.finish_cell(CELL, saved, done_record(record), predictions, history)
     assert store.find_damage(thorough=True) == {}
-    assert store.read_cells()[CELL]["state"] == "done"
+    assert store.read_cells()[CELL].state == "done"
 
 
 def without(field):

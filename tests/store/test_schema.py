@@ -154,6 +154,7 @@ def test_a_damaged_table_is_named(harness, run, file, damage):
         ("predicted", -1),
         ("side", "elsewhere"),
         ("magnification", 50),
+        ("stratum", None),
         ("p_benign", 2.0),
         ("p_malignant", float("nan")),
     ],

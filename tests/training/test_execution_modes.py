@@ -9,7 +9,7 @@ from torch import nn
 from harness.data.augment import SYMMETRIES
 from harness.plugin_api.model import LabeledImages
 from harness.plugin_api.schedule import Schedule
-from harness.training.execution_modes import COMPILED, EAGER, prepare, resolve_engine
+from harness.training.execution_modes import COMPILED, EAGER, prepare, resolve_execution_mode
 from harness.training.feed import PixelFeed
 from harness.training.loop import Trainer, TrainingPlan
 from harness.training.normalisation import Normalisation
@@ -25,17 +25,17 @@ def images(n, seed, device="cpu", size=32):
     return LabeledImages(pixels.to(device), (torch.arange(n) % 2).to(device))
 
 
-def losses(engine, device, frozen=(), steps=20, dropout=0.0):
+def losses(execution_mode, device, frozen=(), steps=20, dropout=0.0):
     """The loss of each of the first steps: an epoch here is one batch."""
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
     torch.manual_seed(0)
     maps = nn.Conv2d(3, 4, 3, stride=2), nn.BatchNorm2d(4), nn.ReLU(), nn.AdaptiveAvgPool2d(2), nn.Flatten()
     network = nn.Sequential(*maps, nn.Dropout(dropout), nn.Linear(16, 2)).to(device)
     schedule = Schedule(epochs=steps, batch_size=16, learning_rate=0.05, augmentation="none", precision="float32")
-    plan = TrainingPlan("final", schedule, frozen, Normalisation(), 2, 0, engine=engine)
+    plan = TrainingPlan("final", schedule, frozen, Normalisation(), 2, 0, execution_mode=execution_mode)
     trainer, reports = Trainer(network, plan, images(16, 1, device)), []
     trainer.fit(images(16, 2, device), reports.append)
-    return [report.train_loss for report in reports], trainer.engine, network.state_dict()
+    return [report.train_loss for report in reports], trainer.execution_mode, network.state_dict()
 
 
 @needs_compiler
@@ -48,10 +48,10 @@ def test_compiled_steps_agree_with_eager_ones(frozen):
 
 
 @needs_cuda
-@pytest.mark.parametrize("engine", ["captured", "compiled"])
+@pytest.mark.parametrize("execution_mode", ["captured", "compiled"])
 @pytest.mark.parametrize("frozen", [(), ("0", "1")])
-def test_captured_steps_agree_with_eager_ones(engine, frozen):
-    eager, captured = losses(EAGER, "cuda", frozen), losses(engine, "cuda", frozen)
+def test_captured_steps_agree_with_eager_ones(execution_mode, frozen):
+    eager, captured = losses(EAGER, "cuda", frozen), losses(execution_mode, "cuda", frozen)
     assert "captured" in captured[1]
     assert captured[0] == pytest.approx(eager[0], rel=1e-3)
 
@@ -98,11 +98,11 @@ def test_what_cannot_be_compiled_runs_eagerly_and_says_why():
     assert int(step.count) == 1
 
 
-def test_engines_by_device():
+def test_execution_modes_by_device():
     cpu, cuda = torch.device("cpu"), torch.device("cuda", 0)
-    assert [resolve_engine(wish, cpu) for wish in ("auto", "eager", "captured")] == ["eager"] * 3
-    assert [resolve_engine(wish, cuda) for wish in ("auto", "eager")] == ["captured", "eager"]
-    assert {resolve_engine("compiled", device) for device in (cpu, cuda)} == {"compiled"}
+    assert [resolve_execution_mode(wish, cpu) for wish in ("auto", "eager", "captured")] == ["eager"] * 3
+    assert [resolve_execution_mode(wish, cuda) for wish in ("auto", "eager")] == ["captured", "eager"]
+    assert {resolve_execution_mode("compiled", device) for device in (cpu, cuda)} == {"compiled"}
 
 
 class FirstPixel(nn.Module):

@@ -28,7 +28,7 @@ def trained(augmentation, epochs):
     trainer, reports = Trainer(network, plan, images(21, 1)), []
     trainer.fit(images(10, 2), reports.append)
     losses = [(report.train_loss, report.validation_loss, report.images_seen) for report in reports]
-    return losses, network.state_dict(), trainer.engine
+    return losses, network.state_dict(), trainer.execution_mode
 
 
 @pytest.mark.parametrize(("augmentation", "epochs"), [("none", 3), ("random", 8), ("sixfold", 2)])

@@ -1,0 +1,77 @@
+"""Records of earlier schema versions, brought to the present one.
+
+Version 1 had no cost of features, no deviations from the paper's recipe and no shortcuts, and defined convergence
+otherwise, which :mod:`harness.reporting.results` computes anew from the history. Version 2 called the stratum
+magnification, and the execution mode engine.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from harness.data.names import stratum_name
+from harness.errors import DataError
+from harness.store.schema import SCHEMA_VERSION
+
+_RENAMED_PARTS = {"engine": "execution mode"}
+_FEATURES_KEPT = "frozen prefix cached"
+
+
+def upgrade_run(values: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """Return a ``run.json`` as this version writes it.
+
+    Raises:
+        DataError: It was written by a later version.
+    """
+    version = values.get("schema_version", 0)
+    if isinstance(version, int) and version > SCHEMA_VERSION:
+        raise DataError(f"{folder} was written by a later version of the harness - update the harness")
+    config = values.get("config")
+    if "strata" in values or not isinstance(config, dict):
+        return values
+    magnifications = config.get("magnifications")
+    strata = (
+        [_as_stratum(magnification) for magnification in magnifications] if isinstance(magnifications, list) else []
+    )
+    return {**values, "strata": strata}
+
+
+def upgrade_cell(values: dict[str, Any]) -> dict[str, Any]:
+    """Return a ``cell.json`` as this version writes it; what cannot be upgraded is left to the checks."""
+    version = values.get("schema_version", 1)
+    if not isinstance(version, int) or version >= SCHEMA_VERSION:
+        return values
+    new = {_present_name(name): value for name, value in values.items()}
+    if "stratum" in new:
+        new["stratum"] = _as_stratum(new["stratum"])
+    if isinstance(parts := new.get("key_parts"), dict):
+        new["key_parts"] = {_RENAMED_PARTS.get(name, name): part for name, part in parts.items()}
+    return _with_later_fields(new) if version == 1 else new
+
+
+def _as_stratum(value: object) -> object:
+    """Return the stratum that a magnification is; None for anything else, which the checks refuse."""
+    return stratum_name(value) if isinstance(value, int) else None
+
+
+def _present_name(name: str) -> str:
+    return {"magnification": "stratum", "engine": "execution_mode"}.get(name, name)
+
+
+def _with_later_fields(cell: dict[str, Any]) -> dict[str, Any]:
+    """Add to a cell of version 1 what later versions record."""
+    metrics = {
+        name: {"auprc": None, **cell[name]}
+        for name in ("metrics", "validation_metrics")
+        if isinstance(cell.get(name), dict)
+    }
+    kept = _FEATURES_KEPT in str(cell.get("execution_mode"))
+    later: dict[str, Any] = {
+        "feature_images": None if kept else 0,
+        "deviations": ["recorded before deviations were"],
+        "is_shortcut": False,
+        "inspection": {},
+        "provenance": [],
+    }
+    return {**later, **cell, **metrics}
