@@ -29,8 +29,8 @@ from harness.data.stain import (
     is_swapped,
     published_profile,
 )
-from harness.evaluation.bootstrap import bootstrap_interval, draw_patients
-from harness.evaluation.estimators import estimators
+from harness.evaluation.bootstrap import draw_patients
+from harness.evaluation.resampled import Resampled
 from harness.processes import map_in_order
 from harness.protocol.names import TEST
 from harness.protocol.protocols import PROTOCOLS, split_images
@@ -234,8 +234,8 @@ def _scores(name: str, colours: str, table: pd.DataFrame, views: list[NDArray[np
             yield PropertyScore(name, colours, stratum, None, None, None, None)
             continue
         patients = draw_patients(predictions)
-        found = estimators(predictions, patients.accessions, cross_validated=True)
-        auc, accuracy = (bootstrap_interval(found[metric], patients) for metric in ("auc", "balanced_accuracy"))
+        found = Resampled(predictions, patients, cross_validated=True)
+        auc, accuracy = found.interval("auc"), found.interval("balanced_accuracy")
         figures = (None if math.isnan(value) else value for value in (auc.value, auc.low, auc.high, accuracy.value))
         yield PropertyScore(name, colours, stratum, *figures)
 

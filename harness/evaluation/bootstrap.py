@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 import pandas as pd
@@ -80,7 +81,13 @@ def draw_patients(images: pd.DataFrame, draws: int = DRAWS, seed: int = 0) -> Pa
     return Patients(labels.index, labels.to_numpy(np.int64), weights)
 
 
-def bootstrap_interval(estimator: Estimator, patients: Patients, smallest: int | None = None) -> Interval:
+def bootstrap_interval(estimator: Estimator, patients: Patients) -> Interval:
+    """Return an estimator's value with its interval; see :func:`interval_of`."""
+    value = float(estimator(np.ones((1, len(patients.accessions))))[0])
+    return interval_of(value, estimator(patients.weights), patients.smallest_class)
+
+
+def interval_of(value: float, draws: Array, smallest: int) -> Interval:
     """Return the expanded percentile interval (Hesterberg, American Statistician 2015).
 
     The plain percentile interval is too narrow where a class has a dozen patients: it knows neither Student's t nor
@@ -89,16 +96,19 @@ def bootstrap_interval(estimator: Estimator, patients: Patients, smallest: int |
     best over the metrics that were simulated (results/statistics/coverage.md).
 
     Args:
-        estimator: The figure.
-        patients: Their draws.
-        smallest: n, where the figure rests on fewer patients than were drawn; those of ``patients`` by default.
+        value: From all patients.
+        draws: Under each draw, (D,); NaN where there is none.
+        smallest: n.
     """
-    value = float(estimator(np.ones((1, len(patients.accessions))))[0])
-    values = estimator(patients.weights)
-    values = values[np.isfinite(values)]
-    smallest = patients.smallest_class if smallest is None else smallest
+    values = draws[np.isfinite(draws)]
     if smallest < FEWEST_PATIENTS or not len(values):
         return Interval(value, np.nan, np.nan)
-    reach = np.sqrt(smallest / (smallest - 1)) * student.ppf((1 + _LEVEL) / 2, smallest - 1)
-    low, high = np.quantile(values, [normal.cdf(-reach), normal.cdf(reach)])
+    low, high = np.quantile(values, _tails(smallest))
     return Interval(value, float(low), float(high))
+
+
+@cache
+def _tails(smallest: int) -> tuple[float, float]:
+    """Return the levels of the two bounds among the draws."""
+    reach = np.sqrt(smallest / (smallest - 1)) * student.ppf((1 + _LEVEL) / 2, smallest - 1)
+    return float(normal.cdf(-reach)), float(normal.cdf(reach))

@@ -8,7 +8,8 @@ Shapes: A accessions, D draws, U units (what is averaged in the end: seeds, or s
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from functools import cached_property
 
 import numpy as np
 import pandas as pd
@@ -19,6 +20,9 @@ from harness.evaluation.metrics import ECE_BINS, cases
 Array = NDArray[np.float64]
 Estimator = Callable[[Array], Array]
 """From weights (D, A) to the figure under each row (D,); NaN where a row leaves nothing to compute it from."""
+
+
+_BLOCK = 200
 
 
 def mean_of_ratios(*ratios: tuple[Array, Array]) -> Estimator:
@@ -60,20 +64,25 @@ def average_precision(units: list[tuple[Array, NDArray[np.int64], NDArray[np.int
             image's score among them (N,), since images of one score come in together, and their accessions (N,).
     """
 
-    def figure(weights: Array) -> Array:
-        precision = [_average_precision(labels, last, weights[:, columns]) for labels, last, columns in units]
+    def figure(drawn: Array) -> Array:
+        precision = [_average_precision(labels, last, drawn[columns]) for labels, last, columns in units]
         parts, wholes = (np.stack(sums, axis=1) for sums in zip(*precision, strict=True))
         return _mean_of_units(parts[None], wholes[None])
 
-    return figure
+    def in_blocks(weights: Array) -> Array:
+        drawn = np.ascontiguousarray(weights.T)
+        # a block of draws stays in the processor's cache, all of them would not
+        return np.concatenate([figure(drawn[:, start : start + _BLOCK]) for start in range(0, len(weights), _BLOCK)])
+
+    return in_blocks
 
 
 def _average_precision(labels: Array, last: NDArray[np.int64], weights: Array) -> tuple[Array, Array]:
-    """Sum of the malignant images' precisions, and their weight, under each row of weights (D, N): (D,) each."""
-    malignant = weights * labels
-    called, right = weights.cumsum(1)[:, last], malignant.cumsum(1)[:, last]
+    """Sum of the malignant images' precisions, and their weight, in each column of weights (N, D): (D,) each."""
+    malignant = weights * labels[:, None]
+    called, right = weights.cumsum(0)[last], malignant.cumsum(0)[last]
     precision = np.divide(right, called, out=np.zeros_like(right), where=called > 0)
-    return (malignant * precision).sum(1), malignant.sum(1)
+    return (malignant * precision).sum(0), malignant.sum(0)
 
 
 def binned_gap(gaps: Array, images: Array) -> Estimator:
@@ -86,38 +95,59 @@ def binned_gap(gaps: Array, images: Array) -> Estimator:
     return lambda weights: _mean_of_units(np.abs(gaps @ weights.T).sum(1).T[None], (weights @ images.T)[None])
 
 
-def difference(one: Estimator, other: Estimator) -> Estimator:
-    """One figure minus another, of the same accessions."""
-    return lambda weights: one(weights) - other(weights)
-
-
-def estimators(predictions: pd.DataFrame, accessions: pd.Index, *, cross_validated: bool) -> dict[str, Estimator]:
-    """Make the estimator of every metric of a prediction table.
+def estimators(predictions: pd.DataFrame, accessions: pd.Index, *, cross_validated: bool) -> Mapping[str, Estimator]:
+    """Return the estimator of every metric of a prediction table; each is made when it is asked for.
 
     Args:
         predictions: Test images of one model: ``image slide accession type label predicted p_malignant fold seed``.
         accessions: What the columns of weights stand for; holds every accession of ``predictions``.
         cross_validated: Pool the folds of a seed, as :func:`~harness.evaluation.metrics.measure_pooled` does.
     """
-    sums = _Sums(predictions, accessions, ["seed"] if cross_validated else ["seed", "fold"])
-    by_fold = _Sums(predictions, accessions, ["seed", "fold"])
-    right = (predictions["predicted"] == predictions["label"]).to_numpy(float)
-    malignant = predictions["label"].to_numpy(float)
-    sensitivity = sums.of(right * malignant), sums.of(malignant)
-    specificity = sums.of(right * (1 - malignant)), sums.of(1 - malignant)
-    squares = (predictions["p_malignant"].to_numpy(float) - malignant) ** 2
-    return {
-        "p_img": mean_of_ratios((sums.of(right), sums.of(np.ones_like(right)))),
-        "p_arp_slide": sums.patient_mean(right, cases(predictions)),
-        "p_arp_accession": sums.patient_mean(right, predictions["accession"]),
-        "balanced_accuracy": mean_of_ratios(sensitivity, specificity),
-        "auc": by_fold.ranking(predictions),
-        "auprc": by_fold.precision(predictions),
-        "sensitivity": mean_of_ratios(sensitivity),
-        "specificity": mean_of_ratios(specificity),
-        "brier": mean_of_ratios((sums.of(squares), sums.of(np.ones_like(squares)))),
-        "ece": sums.calibration(predictions),
-    }
+    return _Estimators(predictions, accessions, ["seed"] if cross_validated else ["seed", "fold"])
+
+
+class _Estimators(Mapping[str, Estimator]):
+    """The estimators of a prediction table, by metric."""
+
+    def __init__(self, predictions: pd.DataFrame, accessions: pd.Index, unit: list[str]) -> None:
+        self._predictions = predictions
+        self._sums = _Sums(predictions, accessions, unit)
+        self._by_fold = _Sums(predictions, accessions, ["seed", "fold"])
+        self._right = (predictions["predicted"] == predictions["label"]).to_numpy(float)
+        self._malignant = predictions["label"].to_numpy(float)
+
+    def __getitem__(self, metric: str) -> Estimator:
+        return self._makers[metric]()
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._makers)
+
+    def __len__(self) -> int:
+        return len(self._makers)
+
+    @cached_property
+    def _makers(self) -> dict[str, Callable[[], Estimator]]:
+        sums, by_fold, right, table = self._sums, self._by_fold, self._right, self._predictions
+        return {
+            "p_img": lambda: mean_of_ratios((sums.of(right), sums.of(np.ones_like(right)))),
+            "p_arp_slide": lambda: sums.patient_mean(right, cases(table)),
+            "p_arp_accession": lambda: sums.patient_mean(right, table["accession"]),
+            "balanced_accuracy": lambda: mean_of_ratios(self._recall(1), self._recall(0)),
+            "auc": lambda: by_fold.ranking(table),
+            "auprc": lambda: by_fold.precision(table),
+            "sensitivity": lambda: mean_of_ratios(self._recall(1)),
+            "specificity": lambda: mean_of_ratios(self._recall(0)),
+            "brier": self._brier,
+            "ece": lambda: sums.calibration(table),
+        }
+
+    def _recall(self, label: int) -> tuple[Array, Array]:
+        of_class = self._malignant if label else 1 - self._malignant
+        return self._sums.of(self._right * of_class), self._sums.of(of_class)
+
+    def _brier(self) -> Estimator:
+        squares = (self._predictions["p_malignant"].to_numpy(float) - self._malignant) ** 2
+        return mean_of_ratios((self._sums.of(squares), self._sums.of(np.ones_like(squares))))
 
 
 class _Sums:

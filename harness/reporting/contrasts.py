@@ -9,11 +9,10 @@ from typing import Any
 
 import pandas as pd
 
-from harness.evaluation.bootstrap import bootstrap_interval
 from harness.evaluation.changes import common_images
-from harness.evaluation.estimators import difference, estimators
 from harness.evaluation.metric_names import title_of
-from harness.evaluation.significance import corrected_t_test, holm, mcnemar_test, patient_decisions
+from harness.evaluation.resampled import Resampled
+from harness.evaluation.significance import corrected_t_test, holm, mcnemar_test
 from harness.reporting.results import Results
 from harness.reporting.scores import Tested
 
@@ -97,8 +96,8 @@ def adjusted_contrasts(
 def decisions(results: Results, tested: dict[str, dict[str, Tested]]) -> list[Decisions]:
     """Test every model's decisions on accessions against the reference's, at both thresholds."""
     pairs = _pairs(results, tested)
-    halves = holm([_mcnemar(model.at_half, reference.at_half) for model, reference in pairs])
-    chosen = holm([_mcnemar(model.at_chosen, reference.at_chosen) for model, reference in pairs])
+    halves = holm([_mcnemar(model.decisions_at_half, reference.decisions_at_half) for model, reference in pairs])
+    chosen = holm([_mcnemar(model.decisions_at_chosen, reference.decisions_at_chosen) for model, reference in pairs])
     return [
         Decisions(model.label, model.stratum, half, choice)
         for (model, _), half, choice in zip(pairs, halves, chosen, strict=True)
@@ -135,8 +134,8 @@ def _pairs(results: Results, tested: dict[str, dict[str, Tested]]) -> list[tuple
     ]
 
 
-def _mcnemar(one: pd.DataFrame, other: pd.DataFrame) -> float:
-    return mcnemar_test(patient_decisions(one), patient_decisions(other)).p_value
+def _mcnemar(one: pd.Series[bool], other: pd.Series[bool]) -> float:
+    return mcnemar_test(one, other).p_value
 
 
 def _contrasts(model: Tested, reference: Tested, results: Results, metrics: tuple[str, ...]) -> Iterator[Contrast]:
@@ -144,16 +143,21 @@ def _contrasts(model: Tested, reference: Tested, results: Results, metrics: tupl
     one, other = common_images(model.at_half, reference.at_half)
     if one.empty:
         return
-    patients = model.patients.only(one["accession"].unique())
-    ours, theirs = (
-        estimators(table, patients.accessions, cross_validated=results.cross_validated) for table in (one, other)
-    )
+    ours, theirs = _resampled(model, one), _resampled(reference, other)
     for metric in metrics:
-        interval = bootstrap_interval(difference(ours[metric], theirs[metric]), patients)
+        interval = ours.minus(theirs, metric)
         if not math.isnan(interval.value):
             low, high = (None if math.isnan(bound) else bound for bound in (interval.low, interval.high))
             p_t = _over_folds(metric, model, reference, results)
             yield Contrast(metric, model.label, model.stratum, interval.value, low, high, p_t)
+
+
+def _resampled(model: Tested, common: pd.DataFrame) -> Resampled:
+    """Return a model's metrics on the images that another has as well: usually all, which are resampled already."""
+    if len(common) == len(model.at_half):
+        return model.resampled
+    patients = model.patients.only(common["accession"].unique())
+    return Resampled(common, patients, cross_validated=model.cross_validated)
 
 
 def _over_folds(metric: str, model: Tested, reference: Tested, results: Results) -> float | None:

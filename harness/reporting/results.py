@@ -14,7 +14,6 @@ from harness.evaluation.convergence import find_convergence
 from harness.plugin_api.schedule import FINAL_STAGE
 from harness.protocol.names import TEST, TRAIN, VALIDATION
 from harness.reporting.paper import recipe_deviations
-from harness.store.cells import Cell
 from harness.store.run_store import RunStore
 from harness.store.schema import SHARED_PARTS, ConvergenceRecord, DoneRecord, RunRecord
 from harness.text import natural_order
@@ -34,7 +33,7 @@ class Results:
         cells: Finished cells by name.
         splits: ``image fold seed side``.
         predictions: Of all finished cells: one row a validation or test image.
-        history: Of all finished cells: one row an epoch, with ``model stratum fold seed``.
+        history: Of all finished cells: one row an epoch, with ``cell model stratum fold seed``.
     """
 
     run: RunRecord
@@ -78,11 +77,18 @@ class Results:
     @cached_property
     def _final_histories(self) -> dict[str, pd.DataFrame]:
         final = self.history[self.history["stage"] == FINAL_STAGE]
-        return {Cell(*key).name: history for key, history in final.groupby(list(CELL))}
+        return {str(cell): history for cell, history in final.groupby("cell")}
 
     def cells_of(self, label: str) -> list[DoneRecord]:
         """Finished cells of one model."""
-        return [record for record in self.cells.values() if record.model == label]
+        return self._by_label.get(label, [])
+
+    @cached_property
+    def _by_label(self) -> dict[str, list[DoneRecord]]:
+        found: dict[str, list[DoneRecord]] = {}
+        for record in self.cells.values():
+            found.setdefault(record.model, []).append(record)
+        return found
 
     def reproduces(self, label: str) -> str | None:
         """The paper's name of a model, if it reproduces one."""
@@ -138,9 +144,14 @@ class Results:
 
     def test_per_train(self, stratum: str) -> float:
         """How many test images there are for a training image, over all folds."""
-        at = set(self.images.loc[self.images["stratum"] == stratum, "name"])
-        sides = self.splits.loc[self.splits["image"].isin(at), "side"].value_counts()
+        sides = self._sides[stratum]
         return float(sides[TEST] / sides[TRAIN])
+
+    @cached_property
+    def _sides(self) -> pd.Series[int]:
+        """Images by stratum and side, over all folds."""
+        strata = self.splits["image"].map(self.images.set_index("name")["stratum"])
+        return self.splits.groupby([strata, "side"]).size()
 
     def notes(self) -> list[str]:
         """Sentences that every table of this run must carry."""
@@ -182,30 +193,32 @@ def read_results(store: RunStore) -> Results:
             raise DataError(f"the folder {name} in {store.folder} holds another cell, of {record.model} - remove it")
         if record.comparison_key != run.comparison_key:
             raise ComparisonError(f"cell {name} belongs to another comparison than its run - remove it and run again")
-    histories = [
-        store.read_history(name).assign(**dict(zip(CELL, astuple(record.cell), strict=True)))
-        for name, record in cells.items()
-    ]
-    cells = {name: upgraded(record, history) for (name, record), history in zip(cells.items(), histories, strict=True)}
-    predictions = store.read_predictions(cells)
-    _refuse_other_rows(store, cells, predictions, histories)
+    history, predictions = store.read_histories(cells), store.read_predictions(cells)
+    places = {name: astuple(record.cell) for name, record in cells.items()}
+    history = history.join(pd.DataFrame.from_dict(places, orient="index", columns=list(CELL)), on="cell")
+    final = dict(iter(history[history["stage"] == FINAL_STAGE].groupby("cell")))
+    cells = {name: upgraded(record, final.get(name, history.iloc[:0])) for name, record in cells.items()}
+    _refuse_other_rows(store, cells, predictions, {name: len(epochs) for name, epochs in final.items()})
     manifest, splits = store.read_manifest(), store.read_splits()
     _refuse_other_images(store, manifest, splits, predictions)
-    filled = [history for history in histories if len(history)]
-    history = pd.concat(filled) if filled else histories[0]
     return Results(run, manifest, splits, cells, predictions, history)
 
 
 def upgraded(cell: DoneRecord, history: pd.DataFrame) -> DoneRecord:
-    """Return a cell's record with its convergence as this version defines it; version 1 defined it otherwise."""
+    """Return a cell's record with its convergence as this version defines it; version 1 defined it otherwise.
+
+    Args:
+        cell: As read.
+        history: Of its last stage.
+    """
     if cell.schema_version > 1:
         return cell
-    point = find_convergence(history[history["stage"] == FINAL_STAGE], single_class=cell.single_class)
+    point = find_convergence(history, single_class=cell.single_class)
     return cell.model_copy(update={"convergence": ConvergenceRecord(**asdict(point)) if point else None})
 
 
 def _refuse_other_rows(
-    store: RunStore, cells: dict[str, DoneRecord], predictions: pd.DataFrame, histories: list[pd.DataFrame]
+    store: RunStore, cells: dict[str, DoneRecord], predictions: pd.DataFrame, epochs: dict[str, int]
 ) -> None:
     """Refuse tables that do not belong to their cells: figures would be made of what is not there."""
     wanted = {(*astuple(record.cell), side): name for name, record in cells.items() for side in _TESTED}
@@ -214,8 +227,8 @@ def _refuse_other_rows(
     if wrong or len(found) > len(wanted) or predictions.duplicated([*CELL, "side", "image"]).any():
         named = f"{wrong[0]}/predictions.parquet" if wrong else "*/predictions.parquet"
         raise DataError(f"{store.folder}/cells/{named} holds rows of another cell, or not its own - run it again")
-    for (name, record), history in zip(cells.items(), histories, strict=True):
-        if (history["stage"] == FINAL_STAGE).sum() != record.epochs:
+    for name, record in cells.items():
+        if epochs.get(name, 0) != record.epochs:
             raise DataError(f"{store.folder}/cells/{name}/history.parquet has not its cell's epochs - run it again")
 
 

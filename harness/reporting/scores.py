@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
 import pandas as pd
 
-from harness.evaluation.bootstrap import Patients, bootstrap_interval, draw_patients
-from harness.evaluation.estimators import Estimator, estimators
+from harness.evaluation.bootstrap import Interval, Patients, draw_patients
+from harness.evaluation.metric_names import METRIC_NAMES
+from harness.evaluation.resampled import Resampled
+from harness.evaluation.significance import patient_decisions
 from harness.evaluation.threshold import DEFAULT_THRESHOLD, with_chosen_thresholds
 from harness.protocol.names import TEST, VALIDATION
 from harness.reporting.results import Results
@@ -45,13 +48,25 @@ class Tested:
     cross_validated: bool
 
     @cached_property
-    def estimators(self) -> dict[str, Estimator]:
-        """The estimator of every metric."""
-        at_half, at_chosen = (
-            estimators(table, self.patients.accessions, cross_validated=self.cross_validated)
-            for table in (self.at_half, self.at_chosen)
-        )
-        return {**at_half, **{f"{name}{CHOSEN}": at_chosen[name] for name in AT_CHOSEN}}
+    def resampled(self) -> Resampled:
+        """The metrics at 0.5."""
+        return Resampled(self.at_half, self.patients, cross_validated=self.cross_validated)
+
+    @cached_property
+    def decisions_at_half(self) -> pd.Series[bool]:
+        """Which accessions are judged rightly at 0.5."""
+        return patient_decisions(self.at_half)
+
+    @cached_property
+    def decisions_at_chosen(self) -> pd.Series[bool]:
+        """The same at the chosen thresholds."""
+        return patient_decisions(self.at_chosen)
+
+    def intervals(self) -> Iterator[tuple[str, Interval]]:
+        """Yield every metric with its interval."""
+        at_chosen = Resampled(self.at_chosen, self.patients, cross_validated=self.cross_validated)
+        yield from ((metric, self.resampled.interval(metric)) for metric in METRIC_NAMES)
+        yield from ((f"{metric}{CHOSEN}", at_chosen.interval(metric)) for metric in AT_CHOSEN)
 
 
 @dataclass(frozen=True)
@@ -78,20 +93,20 @@ class Score:
 def tested_models(results: Results) -> dict[str, dict[str, Tested]]:
     """Gather what was tested, by magnification and model."""
     found: dict[str, dict[str, Tested]] = {}
+    at_chosen = with_chosen_thresholds(results.predictions, VALIDATION, TEST)
     for stratum in results.strata:
-        predictions = results.predictions[results.predictions["stratum"] == stratum]
-        patients = draw_patients(predictions[predictions["side"] == TEST])
+        at_half, chosen = (table[table["stratum"] == stratum] for table in (results.test, at_chosen))
+        patients, by_model = draw_patients(at_half), dict(iter(chosen.groupby("model")))
         found[stratum] = {
             str(label): Tested(
                 str(label),
                 stratum,
-                # fewer than the magnification's where folds are missing
-                patients.only(own.loc[own["side"] == TEST, "accession"].unique()),
-                own[own["side"] == TEST].assign(threshold=DEFAULT_THRESHOLD),
-                with_chosen_thresholds(own, VALIDATION, TEST),
+                patients.only(own["accession"].unique()),  # fewer than the stratum's where folds are missing
+                own.assign(threshold=DEFAULT_THRESHOLD),
+                by_model[label],
                 results.cross_validated,
             )
-            for label, own in predictions.groupby("model")
+            for label, own in at_half.groupby("model")
         }
     return found
 
@@ -99,15 +114,14 @@ def tested_models(results: Results) -> dict[str, dict[str, Tested]]:
 def scores(tested: dict[str, dict[str, Tested]]) -> dict[tuple[str, str, str], Score]:
     """Compute every metric with its interval, by (metric, model, magnification)."""
     return {
-        (metric, label, stratum): _score(metric, estimator, model)
+        (metric, label, stratum): _score(metric, interval, model)
         for stratum, models in tested.items()
         for label, model in models.items()
-        for metric, estimator in model.estimators.items()
+        for metric, interval in model.intervals()
     }
 
 
-def _score(metric: str, estimator: Estimator, model: Tested) -> Score:
-    interval = bootstrap_interval(estimator, model.patients)
+def _score(metric: str, interval: Interval, model: Tested) -> Score:
     value, low, high = (
         None if math.isnan(figure) else figure for figure in (interval.value, interval.low, interval.high)
     )

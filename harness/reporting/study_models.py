@@ -9,9 +9,9 @@ from functools import cached_property
 
 import pandas as pd
 
-from harness.evaluation.bootstrap import Interval, Patients, bootstrap_interval, draw_patients
+from harness.evaluation.bootstrap import Interval, Patients, draw_patients
 from harness.evaluation.changes import common_images
-from harness.evaluation.estimators import Estimator, difference, estimators
+from harness.evaluation.resampled import Resampled
 from harness.reporting.results import Results
 from harness.reporting.table import DASH
 
@@ -37,9 +37,9 @@ class RunModel:
     cross_validated: bool
 
     @cached_property
-    def estimators(self) -> dict[str, Estimator]:
-        """The estimator of every metric."""
-        return estimators(self.predictions, self.patients.accessions, cross_validated=self.cross_validated)
+    def resampled(self) -> Resampled:
+        """Its metrics under the draws."""
+        return Resampled(self.predictions, self.patients, cross_validated=self.cross_validated)
 
     @cached_property
     def smallest_class(self) -> int:
@@ -48,15 +48,11 @@ class RunModel:
 
     def value(self, metric: str) -> Interval:
         """Return a metric, as a fraction."""
-        return bootstrap_interval(self.estimators[metric], self.patients, self.smallest_class)
+        return self.resampled.interval(metric, self.smallest_class)
 
     def minus(self, other: RunModel, metric: str) -> Interval:
         """Return the difference to another model in a metric: the same draws of patients on both sides."""
-        return bootstrap_interval(
-            difference(self.estimators[metric], other.estimators[metric]),
-            self.patients,
-            min(self.smallest_class, other.smallest_class),
-        )
+        return self.resampled.minus(other.resampled, metric, min(self.smallest_class, other.smallest_class))
 
     def paired(self, other: RunModel) -> tuple[RunModel, RunModel] | None:
         """Return both on the images and cells that both tested; None where there are none."""
@@ -64,7 +60,7 @@ class RunModel:
         return (self._on(ours), other._on(theirs)) if len(ours) else None
 
     def _on(self, predictions: pd.DataFrame) -> RunModel:
-        # nothing was left out: keep the estimators that are made already
+        # nothing was left out: keep what is computed already
         return self if len(predictions) == len(self.predictions) else replace(self, predictions=predictions)
 
 

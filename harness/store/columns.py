@@ -123,8 +123,11 @@ def conform(table: pa.Table, schema: pa.Schema, where: Path) -> pa.Table:
         if table.column_names.count(field.name) != 1:
             raise DataError(f"{where} has no column '{field.name}', or several")
         _check_column(table.column(field.name), field, where)
-    columns = {field.name: table.column(field.name).cast(field.type) for field in schema}
-    return pa.table(columns, schema=schema)
+    return pa.table({field.name: _cast(table.column(field.name), field.type) for field in schema}, schema=schema)
+
+
+def _cast(column: pa.ChunkedArray, wanted: pa.DataType) -> pa.ChunkedArray:
+    return column if column.type == wanted else column.cast(wanted)
 
 
 def table_frame(table: pa.Table) -> pd.DataFrame:

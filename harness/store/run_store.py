@@ -82,11 +82,20 @@ class RunStore(RunFolder):
         """Return the predictions of finished cells, one below the other."""
         files = [self._cells / cell / "predictions.parquet" for cell in cells]
         tables = [read_table(file, PREDICTIONS) for file in files]
-        return table_frame(pa.concat_tables(tables, promote_options="permissive"))
+        return table_frame(pa.concat_tables(tables))
 
-    def read_history(self, cell: str) -> pd.DataFrame:
-        """Return a finished cell's history, one row an epoch; empty for a model without epochs."""
-        return table_frame(read_table(self._cells / cell / "history.parquet", HISTORY))
+    def read_histories(self, cells: Iterable[str]) -> pd.DataFrame:
+        """Return the histories of finished cells, one below the other, and the ``cell`` of each row.
+
+        A model without epochs has none.
+        """
+        tables = [
+            (table := read_table(self._cells / cell / "history.parquet", HISTORY)).append_column(
+                "cell", pa.array([cell] * len(table), pa.string())
+            )
+            for cell in cells
+        ]
+        return table_frame(pa.concat_tables(tables))
 
     def working_folder(self, cell: str) -> Path:
         """Make a folder beside the cells in which one is put together."""

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from tables import random_predictions
 
 from harness.evaluation.cell_metrics import METRICS, measure_pooled
-from harness.evaluation.estimators import difference, estimators
+from harness.evaluation.estimators import estimators
 
 
 def repeated(table, weights):
@@ -60,11 +60,3 @@ def test_nothing_left_is_no_figure():
     table = random_predictions(0)
     made = estimators(table, accessions_of(table), cross_validated=True)
     assert all(np.isnan(estimator(np.zeros((1, 12)))[0]) for estimator in made.values())
-
-
-def test_a_model_differs_from_itself_by_nothing():
-    table = random_predictions(1)
-    made = estimators(table, accessions_of(table), cross_validated=True)
-    weights = np.random.default_rng(0).integers(0, 3, (20, 12)).astype(float)
-    for estimator in made.values():
-        assert np.nan_to_num(difference(estimator, estimator)(weights)).any() == np.False_

@@ -1,0 +1,54 @@
+"""Metrics of a prediction table under every draw of its patients."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import threadpoolctl
+
+from harness.evaluation.bootstrap import Interval, Patients, interval_of
+from harness.evaluation.estimators import Array, estimators
+
+
+class Resampled:
+    """Metrics of one model's test images; each is computed when it is first asked for, and kept.
+
+    Args:
+        predictions: ``image slide accession type label predicted p_malignant fold seed``.
+        patients: The accessions that can be drawn, those of ``predictions`` among them, and their draws.
+        cross_validated: Predictions are pooled over folds.
+    """
+
+    def __init__(self, predictions: pd.DataFrame, patients: Patients, *, cross_validated: bool) -> None:
+        self.predictions, self.patients = predictions, patients
+        self._estimators = estimators(predictions, patients.accessions, cross_validated=cross_validated)
+        self._known: dict[str, tuple[float, Array]] = {}
+
+    def interval(self, metric: str, smallest: int | None = None) -> Interval:
+        """Return a metric with its interval; for ``smallest`` see :func:`~harness.evaluation.bootstrap.interval_of`."""
+        value, draws = self._values(metric)
+        return interval_of(value, draws, self._smallest(smallest))
+
+    def minus(self, other: Resampled, metric: str, smallest: int | None = None) -> Interval:
+        """Return the difference to another model of the same patients in a metric: the same draws on both sides."""
+        (value, draws), (their_value, their_draws) = self._values(metric), other._values(metric)
+        return interval_of(value - their_value, draws - their_draws, self._smallest(smallest))
+
+    def _smallest(self, given: int | None) -> int:
+        return self.patients.smallest_class if given is None else given
+
+    def _values(self, metric: str) -> tuple[float, Array]:
+        """Return the metric of all patients, and under each draw (D,)."""
+        if metric not in self._known:
+            estimator, weights = self._estimators[metric], self.patients.weights
+            with _thread_pools().limit(limits=1):  # the products are small: threads would wait for each other
+                self._known[metric] = float(estimator(np.ones((1, weights.shape[1])))[0]), estimator(weights)
+        return self._known[metric]
+
+
+@cache
+def _thread_pools() -> Any:
+    return threadpoolctl.ThreadpoolController()
