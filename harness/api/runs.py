@@ -2,28 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
-from typing import TypedDict, Unpack
+from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
 from harness.cache import Cache
 from harness.config.run_config import RunConfig, StudyKind, load_config, parse_config
-from harness.execution.estimate import Estimate, estimate_run
 from harness.execution.executor import ExecutorName
 from harness.execution.outcome import Outcome
-from harness.execution.runner import execute
 from harness.locations import cache_folder, data_folder, results_folder
+from harness.planning.kept import kept_cells
 from harness.planning.observer import Observer
-from harness.planning.plan import Run, prepare_run
 from harness.planning.scan import scan_images
 from harness.planning.splits import divide
-from harness.plugin_api.discovery import PluginHost, discover
 from harness.reporting.publish import publish
 from harness.reporting.study import publish_study
 from harness.reporting.table import Table
 from harness.store.run_store import RunStore
 from harness.store.study import Study, begin_study
+
+if TYPE_CHECKING:  # torch: a run in which every cell is kept does without
+    from harness.execution.estimate import Estimate
+    from harness.planning.plan import Run
+    from harness.plugin_api.discovery import PluginHost
 
 
 class RunOptions(TypedDict, total=False):
@@ -118,6 +121,33 @@ def estimate(
 
 
 @dataclass(frozen=True)
+class _Plugins:
+    """The plugins of a request, imported when they are first needed.
+
+    Attributes:
+        files: Plugin files.
+        observer: Is told of plugins that cannot be loaded.
+    """
+
+    files: tuple[Path, ...]
+    observer: Observer
+
+    @cached_property
+    def host(self) -> PluginHost:
+        """All plugins."""
+        from harness.plugin_api.discovery import discover  # noqa: PLC0415 - torch
+
+        host = discover(self.files)
+        for trouble in host.troubles():
+            self.observer.note(trouble)
+        return host
+
+    def rows(self) -> Mapping[str, Any]:
+        """Return the rows that the models of plugin files have, as a config holds them."""
+        return self.host.rows_of_files() if self.files else {}
+
+
+@dataclass(frozen=True)
 class _Request:
     """A run or a study that is asked for: what has been found out before anything is prepared."""
 
@@ -125,27 +155,24 @@ class _Request:
     kind: StudyKind | None
     folder: Path
     runs: dict[Path, RunConfig]
-    host: PluginHost
+    plugins: _Plugins
     observer: Observer
     options: RunOptions
 
     @staticmethod
     def of(config: str | Path, observer: Observer, options: RunOptions) -> _Request:
-        """Read the config and load the plugins; folders are made absolute before a plugin's code runs."""
+        """Read the config; folders are made absolute before a plugin's code runs."""
         name, settings = load_config(str(config), tuple(options.get("overrides", ())), observer.note)
         folder = Path(options.get("out") or results_folder() / name).absolute()
         given = options.get("data")
         data = Path(given).absolute() if given else None
-        host = discover(options.get("plugins", ()))
-        for trouble in host.troubles():
-            observer.note(trouble)
-        settings = _with_options(settings, host, data, options)
+        plugins = _Plugins(tuple(options.get("plugins", ())), observer)
+        settings = _with_options(settings, plugins.rows(), data, options)
         runs = settings.runs() or {".": settings}
         models = options.get("models")
         wanted = {run: one.with_models(list(models)) if models else one for run, one in runs.items()}
-        return _Request(
-            name, settings.study, folder, {folder / run: one for run, one in wanted.items()}, host, observer, options
-        )
+        placed = {folder / run: one for run, one in wanted.items()}
+        return _Request(name, settings.study, folder, placed, plugins, observer, options)
 
     @property
     def cache(self) -> Cache:
@@ -166,18 +193,28 @@ class _Request:
         with store.open_for_writing(self.observer.note if self.options.get("wait") else None):
             if self.options.get("fresh"):
                 store.move_cells_aside()
+            kept = None if self.plugins.files else kept_cells(config, store, self.cache, self.observer)
+            if kept is not None:
+                self.observer.planned([], kept, config.schedule.epochs)
+                return Outcome(kept=kept)
+            from harness.execution.runner import execute  # noqa: PLC0415 - torch, for cells that must run
+
             plan = self._prepared(store, config)
             executor = self.options.get("executor", "local")
             return execute(plan, store, self.cache, self.options.get("jobs", 1), self.observer, executor)
 
     def estimate(self, folder: Path, config: RunConfig) -> Estimate:
         """Estimate what a run lacks."""
+        from harness.execution.estimate import estimate_run  # noqa: PLC0415 - torch
+
         store = RunStore(folder)
         plan = self._prepared(store, self._with_stand_ins(config))
         return estimate_run(plan, store, self.cache, self.options.get("jobs", 1) or 1)
 
     def _prepared(self, store: RunStore, config: RunConfig) -> Run:
-        return prepare_run(self.name, config, self.host, store, self.cache, self.observer)
+        from harness.planning.plan import prepare_run  # noqa: PLC0415 - torch, for cells that must run
+
+        return prepare_run(self.name, config, self.plugins.host, store, self.cache, self.observer)
 
     def _with_stand_ins(self, config: RunConfig) -> RunConfig:
         """Let generated images stand in for source sets that are not there: an estimate of time needs no others."""
@@ -193,10 +230,10 @@ class _Request:
         return config.model_copy(update={"sources": {**config.sources, **missing}})
 
 
-def _with_options(config: RunConfig, host: PluginHost, data: Path | None, options: RunOptions) -> RunConfig:
+def _with_options(config: RunConfig, rows: Mapping[str, Any], data: Path | None, options: RunOptions) -> RunConfig:
     """Apply the options that stand for config keys."""
     values = config.model_dump(mode="json")
-    for label, row in host.rows_of_files().items():
+    for label, row in rows.items():
         values["models"].setdefault(label, row)
     values["data"]["folder"] = str(data) if data else values["data"]["folder"]
     values["device"] = options.get("device") or values["device"]

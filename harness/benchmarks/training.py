@@ -15,10 +15,10 @@ from torch import nn
 from harness.benchmarks.contest import Contestant, Placing, hold
 from harness.benchmarks.loops import ImageFiles, loaded_batches, plain_step, ready_batches
 from harness.plugin_api.schedule import Schedule
+from harness.training.auto import CAPTURED, COMPILED, EAGER, resolve_precision
 from harness.training.concurrent import ConcurrentTraining, TrainingSpec, train_for
-from harness.training.execution_modes import CAPTURED, COMPILED, EAGER, clock, set_up_process
+from harness.training.execution_modes import clock, set_up_process
 from harness.training.feed import Forward
-from harness.training.loop import resolve_precision
 
 _SHARED_LOOP, _INPUT_READY = "shared loop", "shared loop, input ready"
 _FILES = 8  # batches of files that the data loader reads
@@ -115,7 +115,7 @@ def measure_training(label: str, order: TrainingSpec, contest: Contest) -> Train
 
 def _plain_loops(order: TrainingSpec, contest: Contest) -> Iterator[Contestant]:
     model, sample, device = order.make(), order.sample(), torch.device(order.device)
-    precision, size = resolve_precision(order.schedule, device), order.schedule.batch_size
+    precision, size = resolve_precision(order.schedule.precision, device.type), order.schedule.batch_size
     workers = min(8, os.cpu_count() or 1)
     files = ImageFiles(contest.folder, _FILES * size, order.size)
     for name, batches in (
@@ -205,7 +205,7 @@ def _megabytes_per_image(order: TrainingSpec) -> float:
             module.register_forward_hook(count)
     with torch.no_grad():
         network(torch.zeros(1, 3, order.size, order.size))
-    width = 2 if resolve_precision(order.schedule, torch.device(order.device)) == "bf16" else 4
+    width = 2 if resolve_precision(order.schedule.precision, torch.device(order.device).type) == "bf16" else 4
     return elements * width / 1e6
 
 

@@ -20,10 +20,9 @@ from harness.errors import UsageError
 from harness.planning.models import ModelEntry, model_entries
 from harness.plugin_api.discovery import discover
 from harness.plugin_api.schedule import ExecutionMode
+from harness.training.auto import COMPILED, EAGER, resolve_execution_mode, resolve_precision
 from harness.training.concurrent import TrainingSpec
 from harness.training.devices import describe_device, resolve_device, versions
-from harness.training.execution_modes import COMPILED, EAGER, resolve_execution_mode
-from harness.training.loop import resolve_precision
 from harness.training.torch_model import TorchModel
 
 _JOBS_ON_CUDA = 4
@@ -98,7 +97,7 @@ def _order(entry: ModelEntry, config: RunConfig, device: torch.device) -> Traini
         config.schedule.model_copy(update={"epochs": _CACHED_FROM}),
         device=str(device),
         execution_mode=resolve_execution_mode(
-            fastest if config.schedule.execution_mode == "auto" else config.schedule.execution_mode, device
+            fastest if config.schedule.execution_mode == "auto" else config.schedule.execution_mode, device.type
         ),
         threads=config.threads,
     )
@@ -108,7 +107,7 @@ def _facts(config: RunConfig, device: torch.device, contest: Contest) -> dict[st
     return {
         "batch": config.schedule.batch_size,
         "size": f"{config.pixels.size} x {config.pixels.size} pixels",
-        "precision": resolve_precision(config.schedule, device),
+        "precision": resolve_precision(config.schedule.precision, device.type),
         "threads": config.threads if device.type == "cpu" else "-",
         "rounds": f"median of {contest.rounds}, {contest.seconds:g} s a turn",
         **_machine(device),

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Unpack
+from typing import Unpack, get_args
 
 import click
 
 from harness.api.runs import RunOptions, RunResult, estimate, run
 from harness.cli.display import Display
-from harness.execution.estimate import render_estimate
+from harness.execution.executor import ExecutorName
 from harness.execution.outcome import Outcome
-from harness.execution.runner import EXECUTORS
 from harness.reporting.table import render
 from harness.store.run_store import TRACEBACK
 from harness.text import printable
@@ -40,7 +39,11 @@ def _labels(_context: click.Context, _option: click.Parameter, given: str | None
 @click.option("--device", metavar="auto|cpu|cuda[:N]", help="Where to train.")
 @click.option("--jobs", metavar="N|auto", default="1", show_default=True, callback=_jobs, help="Cells at once.")
 @click.option(
-    "--executor", type=click.Choice(sorted(EXECUTORS)), default="local", show_default=True, help="What runs the cells."
+    "--executor",
+    type=click.Choice(get_args(ExecutorName)),
+    default="local",
+    show_default=True,
+    help="What runs the cells.",
 )
 @click.option(
     "--plugin", "plugins", multiple=True, type=click.Path(path_type=Path), help="A plugin file; its models run."
@@ -55,6 +58,8 @@ def command(config: str, *, dry_run: bool, **options: Unpack[RunOptions]) -> int
     An interrupted run goes on where it stopped. Tables go to standard output, progress to standard error.
     """
     if dry_run:
+        from harness.execution.estimate import render_estimate  # noqa: PLC0415 - torch, for an estimate
+
         with Display() as display:
             estimates = estimate(config, display, **options)
         for folder, found in estimates.items():

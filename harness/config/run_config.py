@@ -169,6 +169,16 @@ class RunConfig(Settings):
             set_key(values, key, value)
         return parse_config(values, where)
 
+    def added_to(self, before: RunConfig) -> RunConfig:
+        """Return the config of a run folder that held ``before``: models and magnifications that were there stay."""
+        return self.model_copy(
+            update={
+                "models": {**before.models, **self.models},
+                "magnifications": tuple(sorted({*before.magnifications, *self.magnifications})),
+                "reference": self.reference or before.reference,
+            }
+        )
+
     def with_models(self, labels: list[str]) -> RunConfig:
         """Return the config with only these models.
 

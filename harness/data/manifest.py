@@ -145,10 +145,15 @@ def _refuse_link_out(path: Path, inside: Path) -> None:
 def sha256_of_files(paths: list[Path]) -> list[str]:
     """Hash files in parallel; hashing releases the interpreter's lock, so threads serve."""
     with ThreadPoolExecutor(max_workers=min(8, os.cpu_count() or 1)) as pool:
-        return list(pool.map(_sha256_of_file, paths))
+        return list(pool.map(sha256_of_file, paths))
 
 
-def _sha256_of_file(path: Path) -> str:
+def sha256_of_file(path: Path) -> str:
+    """Hash a file.
+
+    Raises:
+        DataError: It cannot be read.
+    """
     try:
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()

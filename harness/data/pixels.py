@@ -22,12 +22,11 @@ from numpy.typing import NDArray
 from harness.cache import Cache
 from harness.data.decode import PixelRecipe, decode, read_image_file
 from harness.data.stain import StainNormaliser, StainProfile, estimate_profile
+from harness.data.version import PIXEL_VERSION
 from harness.errors import DataError
 from harness.processes import map_in_order, map_strange
 
 Progress = Callable[[int, int], None]
-PIXEL_VERSION = 3
-"""Raise it when decoding, resizing or normalising changes what comes out."""
 
 _CHUNK = 16
 _CHUNKS_WORTH_A_POOL = 6

@@ -19,7 +19,7 @@ from harness.plugin_api.model import EpochReport
 from harness.plugin_api.schedule import FINAL_STAGE
 from harness.protocol.names import TEST, VALIDATION
 from harness.store.cells import Cell
-from harness.store.schema import DoneRecord, make_record
+from harness.store.schema import DoneRecord, Record, make_record
 from harness.workers.messages import Fitted
 
 _TOLERANCE = 1e-3
@@ -84,9 +84,13 @@ def done_record(values: dict[str, Any]) -> DoneRecord:
     """
     try:
         # as it will be read again: tuples are lists then
-        return make_record(DoneRecord, json.loads(json.dumps(values, default=str)), "cell.json")
+        return make_record(DoneRecord, json.loads(json.dumps(values, default=_plain)), "cell.json")
     except DataError as error:
         raise CellError(f"what the model has reported cannot be stored: {error}") from error
+
+
+def _plain(value: Any) -> Any:
+    return value.to_json() if isinstance(value, Record) else str(value)
 
 
 def _side(side: str, images: pd.DataFrame, probabilities: NDArray[np.float64]) -> pd.DataFrame:

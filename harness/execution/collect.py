@@ -13,6 +13,7 @@ from harness.execution.outcome import Outcome
 from harness.execution.tasks import HeldBack, Tasks
 from harness.planning.observer import Observer
 from harness.planning.plan import Run
+from harness.planning.staleness import given_settings
 from harness.plugin_api.model import EpochReport
 from harness.store.cells import Cell
 from harness.store.keys import hash_of
@@ -172,7 +173,9 @@ class Collector:
                 "distribution": entry.registered.distribution,
                 "files": dict(entry.registered.files),
             },
+            "given": given_settings(self._run.config, cell.label),
             "options": entry.options,
+            "starts_from": self._run.starts[cell.label],
             "stratum": cell.stratum,
             "fold": cell.fold,
             "seed": cell.seed,

@@ -12,9 +12,9 @@ from harness.data.names import CLASSES
 from harness.errors import CellError
 from harness.planning.observer import Observer
 from harness.planning.plan import Run
+from harness.training.auto import resolve_execution_mode
 from harness.training.concurrent import ConcurrentTraining, TrainingSpec
 from harness.training.devices import list_devices
-from harness.training.execution_modes import resolve_execution_mode
 from harness.training.torch_model import TorchModel
 from harness.workers.messages import Measured
 
@@ -76,7 +76,7 @@ def _together(run: Run, label: str, jobs: int) -> float:
         config.pixels.size,
         config.schedule,
         device=list_devices(run.device)[0],
-        execution_mode=resolve_execution_mode(config.schedule.execution_mode, run.device),
+        execution_mode=resolve_execution_mode(config.schedule.execution_mode, run.device.type),
         threads=config.threads,
     )
     try:

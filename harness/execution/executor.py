@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
-from harness.plugin_api.discovery import RegisteredModel
-from harness.plugin_api.model import EpochReport
 from harness.store.cells import Cell
-from harness.workers.messages import Failure, FitTask, Fitted
+
+if TYPE_CHECKING:
+    from harness.plugin_api.discovery import RegisteredModel
+    from harness.plugin_api.model import EpochReport
+    from harness.workers.messages import Failure, FitTask, Fitted
 
 ExecutorName = Literal["local"]
 

@@ -113,16 +113,7 @@ def _note_stale(run: Run, stored: Mapping[str, CellRecord], observer: Observer) 
 
 def _run_record(run: Run, stored: RunRecord | None) -> RunRecord:
     """Return ``run.json``; models and magnifications that were in the run before stay in it."""
-    config = run.config
-    if stored is not None:
-        before = stored.config
-        config = config.model_copy(
-            update={
-                "models": {**before.models, **config.models},
-                "magnifications": tuple(sorted({*before.magnifications, *config.magnifications})),
-                "reference": config.reference or before.reference,
-            }
-        )
+    config = run.config if stored is None else run.config.added_to(stored.config)
     protocol = run.division.protocol
     return RunRecord(
         schema_version=SCHEMA_VERSION,

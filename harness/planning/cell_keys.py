@@ -3,25 +3,41 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 
 import pandas as pd
 
 from harness.config.run_config import RunConfig
-from harness.data.pixels import PIXEL_VERSION
-from harness.planning.models import ModelEntry
+from harness.data.version import PIXEL_VERSION
 from harness.planning.splits import Division
 from harness.store.cells import Cell
 from harness.store.keys import hash_of
 from harness.training.version import TRAINING_VERSION
 
+_SHORT = 64
 
-def plan_cells(entries: list[ModelEntry], config: RunConfig, folds: tuple[int, ...]) -> list[Cell]:
+
+@dataclass(frozen=True)
+class ModelIdentity:
+    """What a model adds to the keys of its cells, as it is stored.
+
+    Attributes:
+        plugin: Its source, distribution and name.
+        options: A hash of its options.
+        starts_from: A hash of weights and source sets.
+    """
+
+    plugin: str
+    options: str
+    starts_from: str
+
+
+def plan_cells(labels: Iterable[str], config: RunConfig, folds: tuple[int, ...]) -> list[Cell]:
     """List the cells of a run, model by model."""
     return [
-        Cell(entry.label, stratum, fold, seed)
-        for entry in entries
+        Cell(label, stratum, fold, seed)
+        for label in labels
         for seed in config.seeds
         for stratum in config.strata
         for fold in folds
@@ -39,33 +55,36 @@ def cell_rows(division: Division, cell: Cell) -> pd.DataFrame:
 
 
 def key_parts(
-    entry: ModelEntry, cell: Cell, rows: pd.DataFrame, config: RunConfig, inputs: Mapping[str, Any]
+    model: ModelIdentity, cell: Cell, rows: pd.DataFrame, config: RunConfig, found: Mapping[str, str]
 ) -> dict[str, str]:
     """Hash everything that would change a cell's outcome, part by part.
 
     Args:
-        entry: The model.
+        model: What the model adds.
         cell: The cell.
         rows: Its images and their sides.
         config: The run's config.
-        inputs: What the run found: ``execution_mode``, ``precision``, ``device_type``, and ``needs`` by label.
+        found: What the run resolved: ``execution_mode``, ``precision`` and ``device_type``.
 
     Returns:
         A hash or short text a part; two cells of equal parts have equal outcomes.
     """
     content = rows["sha256"] + " " + rows["side"] + " " + rows["label"].astype(str)
     parts = {
-        "plugin": f"{entry.registered.source} {entry.registered.distribution} {entry.registered.model.name}",
-        "options": hash_of(entry.options),
-        "starts from": hash_of(inputs["needs"][entry.label]),
         "images and sides": hashlib.sha256("\n".join(sorted(content)).encode()).hexdigest(),
         "pixels": hash_of([PIXEL_VERSION, config.pixels.model_dump()]),
         "schedule": hash_of(config.schedule.budget().model_dump()),
-        "execution mode": str(inputs["execution_mode"]),
-        "precision": str(inputs["precision"]),
-        "device type": str(inputs["device_type"]),
+        "execution mode": found["execution_mode"],
+        "precision": found["precision"],
+        "device type": found["device_type"],
         "threads": str(config.threads),
         "seed": str(cell.seed),
         "training version": str(TRAINING_VERSION),
     }
-    return {name: part if len(part) < 64 else hash_of(part) for name, part in parts.items()}
+    of_model = {"plugin": model.plugin, "options": model.options, "starts from": model.starts_from}
+    return {**of_model, **{name: brief(part) for name, part in parts.items()}}
+
+
+def brief(part: str) -> str:
+    """Return a part of a key as it is stored: a short text, or the hash of a long one."""
+    return part if len(part) < _SHORT else hash_of(part)

@@ -10,10 +10,13 @@ from typing import Any, TypeVar
 
 from harness.config.run_config import RunConfig
 from harness.errors import ConfigError, HarnessError, PluginError
+from harness.planning.cell_keys import ModelIdentity, brief
 from harness.plugin_api.discovery import PluginHost, RegisteredModel
 from harness.plugin_api.model import Model, Requirements
 from harness.settings import parse_settings
 from harness.store.cells import slug
+from harness.store.keys import hash_of
+from harness.store.schema import StartRecord
 
 T = TypeVar("T")
 _MAX_SLUG = 150
@@ -33,6 +36,12 @@ class ModelEntry:
     label: str
     registered: RegisteredModel
     options: dict[str, Any]
+
+    def identity(self, starts_from: StartRecord) -> ModelIdentity:
+        """Return what the model adds to the keys of its cells."""
+        model = self.registered
+        plugin = f"{model.source} {model.distribution} {model.model.name}"
+        return ModelIdentity(brief(plugin), brief(hash_of(self.options)), brief(hash_of(starts_from.part())))
 
     def make(self) -> Model:
         """Make the model."""

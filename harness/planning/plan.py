@@ -18,17 +18,16 @@ from harness.planning.fold_pixels import DecodedRun, pixels_of_folds
 from harness.planning.images import decode_images
 from harness.planning.models import ModelEntry, model_entries
 from harness.planning.observer import Observer
-from harness.planning.pretraining import decode_sources, pretraining_fingerprints
+from harness.planning.pretraining import decode_sources, pretraining_starts
 from harness.planning.scan import ImageSet, scan_images
 from harness.planning.splits import Division, divide, refuse_empty_sides, refuse_leaky_protocol
 from harness.plugin_api.discovery import PluginHost
 from harness.store.cells import Cell
 from harness.store.keys import what_changed
 from harness.store.run_store import RunStore
-from harness.store.schema import CellRecord, ComparisonRecord, DoneRecord
+from harness.store.schema import CellRecord, ComparisonRecord, DoneRecord, StartRecord
+from harness.training.auto import resolve_execution_mode, resolve_precision
 from harness.training.devices import list_devices, resolve_device
-from harness.training.execution_modes import resolve_execution_mode
-from harness.training.loop import resolve_precision
 from harness.workers.messages import ModelJob, SourceRows
 
 
@@ -43,6 +42,7 @@ class Run:
         division: Who is where.
         decoded: The pixels.
         sources: Source sets by name.
+        starts: What each model starts from, by label.
         device: Where cells are computed.
         comparison: What decides the comparison.
         keys: The key of every planned cell, part by part.
@@ -54,6 +54,7 @@ class Run:
     division: Division
     decoded: DecodedRun
     sources: dict[str, SourceRows]
+    starts: dict[str, StartRecord]
     device: torch.device
     comparison: ComparisonRecord
     keys: dict[Cell, dict[str, str]]
@@ -80,30 +81,25 @@ def prepare_run(
     _note_files(images, observer)
     division = divide(config, images)
     refuse_empty_sides(division, config.strata)
-    precision = resolve_precision(config.schedule, device)
+    precision = resolve_precision(config.schedule.precision, device.type)
     comparison = comparison_parts(config, division, device.type, precision)
     stored = store.read_run()
     if stored is not None:
         refuse_other_comparison(stored.comparison, comparison, store.folder)
     sources = decode_sources(config, entries, cache, observer.progress)
-    inputs = {
-        "execution_mode": resolve_execution_mode(config.schedule.execution_mode, device),
+    starts = pretraining_starts(entries, sources)
+    identities = {entry.label: entry.identity(starts[entry.label]) for entry in entries}
+    found = {
+        "execution_mode": resolve_execution_mode(config.schedule.execution_mode, device.type),
         "precision": precision,
         "device_type": device.type,
-        "needs": pretraining_fingerprints(entries, sources),
     }
     keys = {
-        cell: key_parts(
-            next(entry for entry in entries if entry.label == cell.label),
-            cell,
-            cell_rows(division, cell),
-            config,
-            inputs,
-        )
-        for cell in plan_cells(entries, config, division.protocol.folds)
+        cell: key_parts(identities[cell.label], cell, cell_rows(division, cell), config, found)
+        for cell in plan_cells(identities, config, division.protocol.folds)
     }
     decoded = pixels_of_folds(config, division, images.decoded, cache)
-    return Run(name, config, entries, division, decoded, sources, device, comparison, keys)
+    return Run(name, config, entries, division, decoded, sources, starts, device, comparison, keys)
 
 
 def pending_cells(keys: Mapping[Cell, Mapping[str, str]], stored: Mapping[str, CellRecord]) -> list[Cell]:
@@ -138,7 +134,7 @@ def job_of(run: Run, label: str, cache: Cache, pixels: str, device: str | None =
         cache=cache.folder,
         code=entry.registered.source,
         pixels=pixels,
-        execution_mode=resolve_execution_mode(run.config.schedule.execution_mode, run.device),
+        execution_mode=resolve_execution_mode(run.config.schedule.execution_mode, run.device.type),
     )
 
 

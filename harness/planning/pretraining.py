@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-import hashlib
-from pathlib import Path
-from typing import Any
-
 import numpy as np
 
 from harness.cache import Cache
-from harness.config.data_settings import SourceSettings
 from harness.config.run_config import RunConfig
 from harness.data.decode import PixelRecipe
-from harness.data.pixels import PIXEL_VERSION, PixelStore, pixel_store
-from harness.data.sources import HELD_OUT_SIDES, SourceManifest, scan_source
+from harness.data.manifest import sha256_of_file
+from harness.data.pixels import PixelStore, pixel_store
+from harness.data.sources import HELD_OUT_SIDES, SourceManifest
 from harness.data.stain import PER_IMAGE, Macenko
+from harness.data.version import PIXEL_VERSION
 from harness.errors import DataError
-from harness.locations import data_folder
 from harness.planning.models import ModelEntry
 from harness.planning.scan import Progress, named_progress
+from harness.planning.sources import scan_source_set
+from harness.plugin_api.model import Requirements
 from harness.store.keys import hash_of
-from harness.synthetic.sources import write_synthetic_lung, write_synthetic_natural
+from harness.store.schema import StartRecord
 from harness.workers.messages import ImageRows, LabeledRows, SourceRows
 
 
@@ -42,23 +40,20 @@ def decode_sources(
     return {name: _decode_source(name, label, config, cache, on_progress) for name, label in wanted.items()}
 
 
-def pretraining_fingerprints(entries: list[ModelEntry], sources: dict[str, SourceRows]) -> dict[str, Any]:
-    """Fingerprint what each model starts from: weights by content, source sets by images and sides."""
-    needs = {}
-    for entry in entries:
-        requirements = entry.requirements()
-        needs[entry.label] = {
-            "sources": {name: sources[name].fingerprint for name in requirements.sources},
-            "files": [hashlib.sha256(file.read_bytes()).hexdigest() for file in requirements.files],
-        }
-    return needs
+def pretraining_starts(entries: list[ModelEntry], sources: dict[str, SourceRows]) -> dict[str, StartRecord]:
+    """Fingerprint what each model starts from, by label: weights by content, source sets by images and sides."""
+    return {entry.label: _start(entry.requirements(), sources) for entry in entries}
+
+
+def _start(requirements: Requirements, sources: dict[str, SourceRows]) -> StartRecord:
+    return StartRecord(
+        sources={name: sources[name].fingerprint for name in requirements.sources},
+        files={str(file): sha256_of_file(file) for file in requirements.files},
+    )
 
 
 def _decode_source(name: str, label: str, config: RunConfig, cache: Cache, on_progress: Progress | None) -> SourceRows:
-    if name not in config.sources:
-        raise DataError(f"model '{label}' is pre-trained on source '{name}', which the config does not have")
-    folders = _locate_source(name, label, config, cache, on_progress)
-    manifest = scan_source(config.sources[name].kind, folders).require_training()
+    manifest = scan_source_set(name, label, config, cache, on_progress)
     # natural images have no stain; lung slides are stained like breast slides and painted like them, each by itself
     method = config.pixels.stain if config.sources[name].kind == "lc25000" else "none"
     stain = Macenko() if method in {"slide", "fitted"} else PER_IMAGE.get(method)
@@ -86,30 +81,3 @@ def _decode_source(name: str, label: str, config: RunConfig, cache: Cache, on_pr
 def _source_side(manifest: SourceManifest, store: PixelStore, side: str) -> LabeledRows:
     images = manifest.images[manifest.images["side"] == side]
     return LabeledRows(ImageRows(store.array_file, store.rows_of(images["sha256"])), images["label"].to_numpy(np.int64))
-
-
-def _locate_source(
-    name: str, label: str, config: RunConfig, cache: Cache, on_progress: Progress | None
-) -> tuple[Path, ...]:
-    """Return the folders of a source set, generating it first if the config asks for that."""
-    settings = config.sources[name]
-    if settings.folder is None and settings.phantom:
-        return (_synthetic_source(settings, cache, on_progress),)
-    given = settings.folder or data_folder() / name
-    folders = (given,) if isinstance(given, Path) else given
-    for folder in folders:
-        if not folder.is_dir():
-            raise DataError(
-                f"model '{label}' is pre-trained on source '{name}', but {folder} is not there - set it with "
-                f"-o sources.{name}.folder=DIR, or leave the model out with --models"
-            )
-    return folders
-
-
-def _synthetic_source(settings: SourceSettings, cache: Cache, on_progress: Progress | None) -> Path:
-    def make(folder: Path) -> None:
-        if on_progress:
-            on_progress(f"generating {settings.kind} images", 0, 1)
-        (write_synthetic_lung if settings.kind == "lc25000" else write_synthetic_natural)(folder)
-
-    return cache.get("phantom", settings.kind, make)

@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-import json
 import socket
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from importlib.metadata import PackageNotFoundError, version
 from statistics import fmean
 from typing import Any
 
 import psutil
 
-from harness.config.run_config import RunConfig
-from harness.plugin_api.source_hash import file_digests, own_files, source_hash
+from harness.planning.staleness import PluginFiles, changes_since, is_installed
 from harness.store.cells import Cell
-from harness.store.keys import hash_of
 from harness.store.run_folder import RunFolder
 from harness.store.schema import ActiveRecord, CellRecord, DoneRecord, FailedRecord
-from harness.training.version import TRAINING_VERSION
 
 
 @dataclass(frozen=True)
@@ -61,7 +56,7 @@ def read_status(store: RunFolder) -> RunStatus:
     config = run.config
     damage, active = store.find_damage(thorough=False), store.read_active()
     stored = store.read_cells(without=damage)
-    sources: dict[str, str | None] = {}
+    plugins = PluginFiles()
     cells = [
         Cell(label, stratum, fold, seed)
         for label in config.models
@@ -73,55 +68,11 @@ def read_status(store: RunFolder) -> RunStatus:
         CellStatus(cell.name, "damaged", damage[cell.name])
         if cell.name in damage
         else _status(
-            cell, stored.get(cell.name), active.get(cell.name), lambda record: _changes(config, record, sources)
+            cell, stored.get(cell.name), active.get(cell.name), lambda record: changes_since(config, record, plugins)
         )
         for cell in cells
     ]
     return RunStatus(rows, _seconds_left(rows, cells, stored))
-
-
-def _changes(config: RunConfig, record: DoneRecord, sources: dict[str, str | None]) -> list[str]:
-    """Name what has changed since a cell was finished, as far as the config and the plugin's files tell.
-
-    Args:
-        config: The run's.
-        record: The cell's.
-        sources: Hashes that have been computed already, by package.
-    """
-    wanted, options = config.model_of(record.model)
-    given = json.loads(json.dumps(options, default=str))
-    parts = {
-        "plugin": wanted.rpartition(":")[2] == record.plugin.model and _is_as_recorded(record, sources),
-        "options": all(record.options.get(name) == value for name, value in given.items()),
-        "training version": record.key_parts.get("training version") == str(TRAINING_VERSION),
-    }
-    return [name for name, unchanged in parts.items() if not unchanged]
-
-
-def _is_as_recorded(record: DoneRecord, sources: dict[str, str | None]) -> bool:
-    """Whether the files of a cell's plugin are what they were; nothing of it is imported."""
-    plugin = record.plugin
-    package = next(iter(plugin.files), "").partition(".")[0]
-    if package not in sources:
-        files = own_files(package) if package else {}
-        sources[package] = source_hash(file_digests(files)) if files else None
-    now = f"{sources[package]} {_installed_version(plugin.distribution)} {plugin.model}"
-    return bool(record.key_parts.get("plugin") == hash_of(now))
-
-
-def _installed_version(distribution: str) -> str:
-    """Return ``name version`` of a distribution as it is installed now."""
-    name = distribution.partition(" ")[0]
-    try:
-        return f"{name} {version(name)}"
-    except PackageNotFoundError:
-        return name
-
-
-def _is_installed(record: DoneRecord) -> bool:
-    """Whether the plugin of a cell is there; a plugin file is wherever the run was told it is."""
-    distribution = record.plugin.distribution
-    return distribution != "file" and " " in _installed_version(distribution)
 
 
 def _status(
@@ -136,7 +87,7 @@ def _status(
         return CellStatus(cell.name, "failed", record.error.reason)
     if not isinstance(record, DoneRecord):
         return CellStatus(cell.name, "missing", "")
-    if not _is_installed(record):
+    if not is_installed(record.plugin.distribution):
         return CellStatus(cell.name, "done", "its plugin is not installed now")
     changed = changes(record)
     if changed:

@@ -11,6 +11,9 @@ from harness.settings import Settings
 ExecutionMode = Literal["auto", "eager", "captured", "compiled"]
 """How training steps are executed; ``auto`` is what suits the device."""
 
+Precision = Literal["auto", "float32", "bf16"]
+"""Of training steps; ``auto`` is bf16 on CUDA and float32 on the CPU."""
+
 FINAL_STAGE = "final"
 """What histories call the training on the data set itself; stages before it have names of their own."""
 
@@ -42,6 +45,6 @@ class Schedule(Settings):
     decay: Literal["constant", "cosine"] = "constant"
     augmentation: Literal["sixfold", "random", "none"] = "sixfold"
     class_weights: Literal["none", "balanced"] = "none"
-    precision: Literal["auto", "float32", "bf16"] = "auto"
+    precision: Precision = "auto"
     patience: int | None = Field(None, ge=1)
     prediction_views: Literal[1, 8] = 1

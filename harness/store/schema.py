@@ -202,6 +202,33 @@ class PluginRecord(Record):
     files: dict[str, str] = {}
 
 
+class GivenRecord(Record):
+    """What the config says of a model: the plugin's name, and the options that it sets."""
+
+    plugin: str
+    options: dict[str, Any]
+
+
+class StartRecord(Record):
+    """What a model starts from.
+
+    Attributes:
+        sources: Fingerprints of source sets, by name.
+        files: sha256 of files of weights, by path.
+    """
+
+    sources: dict[str, str]
+    files: dict[str, str]
+
+    def paths(self) -> list[tuple[Path, str]]:
+        """Return the files and their sha256."""
+        return [(Path(file), digest) for file, digest in self.files.items()]
+
+    def part(self) -> dict[str, Any]:
+        """Return what of it changes a cell's outcome: where a file lies does not."""
+        return {"sources": self.sources, "files": list(self.files.values())}
+
+
 def _with_shared_parts(parts: dict[str, str]) -> dict[str, str]:
     if lacking := [part for part in SHARED_PARTS if part not in parts]:
         raise ValueError(f"{lacking[0]} is not there")
@@ -215,7 +242,9 @@ class CellRecord(Record):
         schema_version: Of the run folder.
         model: The label in the tables.
         plugin: Where the model comes from.
+        given: What the config says of the model; None in records of earlier versions.
         options: As resolved.
+        starts_from: What the model starts from; None in records of earlier versions.
         stratum: The table's column.
         fold: Its number.
         seed: Of splits and training.
@@ -231,7 +260,9 @@ class CellRecord(Record):
     schema_version: Count = SCHEMA_VERSION
     model: str
     plugin: PluginRecord
+    given: GivenRecord | None = None
     options: dict[str, Any]
+    starts_from: StartRecord | None = None
     stratum: str
     fold: Count
     seed: int

@@ -35,7 +35,7 @@ class TrainingSpec:
         size: Side of the images in pixels.
         schedule: Batch size, augmentation and precision; more than six epochs let a frozen prefix be cached.
         device: As torch names it.
-        execution_mode: From :func:`~harness.training.execution_modes.resolve_execution_mode`.
+        execution_mode: From :func:`~harness.training.auto.resolve_execution_mode`.
         threads: CPU threads of each process.
     """
 

@@ -10,15 +10,12 @@ import contextlib
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Protocol
 
 import torch
 
-from harness.plugin_api.schedule import ExecutionMode
+from harness.training.auto import CAPTURED, COMPILED, EAGER
 
-EAGER: Literal["eager"] = "eager"
-CAPTURED: Literal["captured"] = "captured"
-COMPILED: Literal["compiled"] = "compiled"
 _WARM_UP = 3  # steps before a capture: libraries set themselves up, the allocator settles
 
 
@@ -51,23 +48,13 @@ class Prepared:
     seconds: float
 
 
-def resolve_execution_mode(wish: ExecutionMode, device: torch.device) -> str:
-    """Return ``eager``, ``captured`` or ``compiled``: what ``auto`` is on a device, and what a device can do.
-
-    On CUDA ``compiled`` steps are captured as well. The CPU has no graphs, so ``captured`` is eager there.
-    """
-    if device.type == "cuda":
-        return CAPTURED if wish == "auto" else wish
-    return COMPILED if wish == COMPILED else EAGER
-
-
 def prepare(step: Step, execution_mode: str, device: torch.device) -> Prepared:
     """Make a step ready. Its state and the random numbers are afterwards as they were before.
 
     Args:
         step: What to execute.
-        execution_mode: From :func:`resolve_execution_mode`. Where the network cannot be compiled or captured, the next
-            simpler way is taken.
+        execution_mode: From :func:`~harness.training.auto.resolve_execution_mode`. Where the network cannot be
+            compiled or captured, the next simpler way is taken.
         device: Of the step's tensors.
     """
     started = clock(device)

@@ -12,9 +12,10 @@ from torch import nn
 from harness.errors import CellError, DivergedError
 from harness.plugin_api.model import EpochReport, LabeledImages, Throughput
 from harness.plugin_api.schedule import Schedule
+from harness.training.auto import EAGER, resolve_precision
 from harness.training.batches import Batches, views_shown
 from harness.training.checkpoint import Checkpoints, Progress, Snapshot, generator_states, set_generators
-from harness.training.execution_modes import EAGER, Prepared, clock, prepare
+from harness.training.execution_modes import Prepared, clock, prepare
 from harness.training.feed import FeatureFeed, Feed, PixelFeed, make_feed
 from harness.training.metric_accumulator import MetricAccumulator
 from harness.training.normalisation import Normalisation
@@ -41,7 +42,7 @@ class TrainingPlan:
         n_classes: Of the network's output.
         seed: Of shuffling, augmentation and dropout.
         rates: What the learning rate is multiplied by, by name of a module.
-        execution_mode: How steps are executed, from :func:`~harness.training.execution_modes.resolve_execution_mode`.
+        execution_mode: How steps are executed, from :func:`~harness.training.auto.resolve_execution_mode`.
     """
 
     stage: str
@@ -66,7 +67,7 @@ class Trainer:
     def __init__(self, network: nn.Module, plan: TrainingPlan, train: LabeledImages) -> None:
         self.network = network.to(memory_format=torch.channels_last)
         self._plan, self._train, self._device = plan, train, train.labels.device
-        self.precision = resolve_precision(plan.schedule, self._device)
+        self.precision = resolve_precision(plan.schedule.precision, self._device.type)
         freeze(network, plan.frozen)
         schedule = plan.schedule
         self._sgd = Sgd(network, schedule, plan.rates)
@@ -291,13 +292,6 @@ def freeze(network: nn.Module, names: tuple[str, ...]) -> None:
     """Turn gradients off in the named modules."""
     for name in names:
         network.get_submodule(name).requires_grad_(requires_grad=False)
-
-
-def resolve_precision(schedule: Schedule, device: torch.device) -> str:
-    """Return ``bf16`` or ``float32``."""
-    if schedule.precision != "auto":
-        return schedule.precision
-    return "bf16" if device.type == "cuda" else "float32"
 
 
 def _rate(schedule: Schedule, epoch: int) -> float:

@@ -9,7 +9,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from harness.training.execution_modes import CAPTURED, EAGER, prepare
+from harness.training.auto import CAPTURED, EAGER
+from harness.training.execution_modes import prepare
 from harness.training.feed import PixelFeed
 from harness.training.step import PredictionStep
 
@@ -24,7 +25,7 @@ class Prediction:
     Attributes:
         n_classes: Of its output.
         precision: ``bf16`` or ``float32``.
-        execution_mode: From :func:`~harness.training.execution_modes.resolve_execution_mode`.
+        execution_mode: From :func:`~harness.training.auto.resolve_execution_mode`.
         views: 1, or 8 for the mean over all rotations and flips.
     """
 
@@ -48,7 +49,7 @@ class Predictor:
 
     Args:
         step: Classifies a batch.
-        execution_mode: From :func:`~harness.training.execution_modes.resolve_execution_mode`.
+        execution_mode: From :func:`~harness.training.auto.resolve_execution_mode`.
     """
 
     def __init__(self, step: PredictionStep, execution_mode: str) -> None:

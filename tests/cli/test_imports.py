@@ -42,6 +42,7 @@ def imported(shared_cache, *arguments: object) -> tuple[int, set[str]]:
         ("status RUN --provenance", (*HEAVY, "pandas", "pyarrow", "scipy", "matplotlib")),
         ("tables RUN", (*HEAVY, "matplotlib")),
         ("compare RUN RUN", (*HEAVY, "matplotlib")),
+        ("run CONFIG --data IMAGES --out RUN", (*HEAVY, "matplotlib")),
         ("splits CONFIG --data IMAGES", (*HEAVY, "scipy", "matplotlib")),
         ("data verify IMAGES", (*HEAVY, "scipy", "matplotlib")),
     ],

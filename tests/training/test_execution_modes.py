@@ -9,7 +9,8 @@ from torch import nn
 from harness.data.augment import SYMMETRIES
 from harness.plugin_api.model import LabeledImages
 from harness.plugin_api.schedule import Schedule
-from harness.training.execution_modes import COMPILED, EAGER, prepare, resolve_execution_mode
+from harness.training.auto import COMPILED, EAGER
+from harness.training.execution_modes import prepare
 from harness.training.feed import PixelFeed
 from harness.training.loop import Trainer, TrainingPlan
 from harness.training.normalisation import Normalisation
@@ -96,13 +97,6 @@ def test_what_cannot_be_compiled_runs_eagerly_and_says_why():
     assert int(step.count) == 0
     prepared.run()
     assert int(step.count) == 1
-
-
-def test_execution_modes_by_device():
-    cpu, cuda = torch.device("cpu"), torch.device("cuda", 0)
-    assert [resolve_execution_mode(wish, cpu) for wish in ("auto", "eager", "captured")] == ["eager"] * 3
-    assert [resolve_execution_mode(wish, cuda) for wish in ("auto", "eager")] == ["captured", "eager"]
-    assert {resolve_execution_mode("compiled", device) for device in (cpu, cuda)} == {"compiled"}
 
 
 class FirstPixel(nn.Module):

@@ -1,0 +1,71 @@
+"""Changes since a cell was finished, found out from its record and from files: no plugin is imported."""
+
+from __future__ import annotations
+
+import json
+from importlib.metadata import PackageNotFoundError, version
+
+from harness.config.run_config import RunConfig
+from harness.plugin_api.source_hash import file_digests, own_files, source_hash
+from harness.store.keys import hash_of
+from harness.store.schema import DoneRecord, GivenRecord, PluginRecord
+from harness.training.version import TRAINING_VERSION
+
+
+class PluginFiles:
+    """The files of plugins as they are now; each package is read once."""
+
+    def __init__(self) -> None:
+        self._sources: dict[str, str | None] = {}
+
+    def are_as_recorded(self, record: DoneRecord) -> bool:
+        """Whether what a cell's plugin was imported from is what it was."""
+        plugin = record.plugin
+        now = f"{self._source(plugin)} {_installed_version(plugin.distribution)} {plugin.model}"
+        return record.key_parts["plugin"] == hash_of(now)
+
+    def _source(self, plugin: PluginRecord) -> str | None:
+        package = next(iter(plugin.files), "").partition(".")[0]
+        if package not in self._sources:
+            files = own_files(package) if package else {}
+            self._sources[package] = source_hash(file_digests(files)) if files else None
+        return self._sources[package]
+
+
+def given_settings(config: RunConfig, label: str) -> GivenRecord:
+    """Return what a config says of a model, as a cell's record holds it."""
+    plugin, options = config.model_of(label)
+    return GivenRecord(plugin=plugin, options=json.loads(json.dumps(options, default=str)))
+
+
+def changes_since(config: RunConfig, record: DoneRecord, plugins: PluginFiles) -> list[str]:
+    """Name the parts of a cell's key that have changed, as far as the config and the plugin's files tell."""
+    given = given_settings(config, record.model)
+    is_same_plugin = given.plugin.rpartition(":")[2] == record.plugin.model
+    parts = {
+        "plugin": is_same_plugin and plugins.are_as_recorded(record),
+        "options": _are_options_the_same(given, record),
+        "training version": record.key_parts["training version"] == str(TRAINING_VERSION),
+    }
+    return [name for name, unchanged in parts.items() if not unchanged]
+
+
+def is_installed(distribution: str) -> bool:
+    """Whether the distribution of a plugin is there; a plugin file is wherever the run was told it is."""
+    return distribution != "file" and " " in _installed_version(distribution)
+
+
+def _are_options_the_same(given: GivenRecord, record: DoneRecord) -> bool:
+    if record.given is not None:
+        return given.options == record.given.options
+    # recorded before what was given was: an option that is no longer given cannot be noticed
+    return all(record.options.get(name) == value for name, value in given.options.items())
+
+
+def _installed_version(distribution: str) -> str:
+    """Return ``name version`` of a distribution as it is installed now."""
+    name = distribution.partition(" ")[0]
+    try:
+        return f"{name} {version(name)}"
+    except PackageNotFoundError:
+        return name

@@ -1,0 +1,137 @@
+"""A run in which every cell is kept is told from records and files, and whatever these leave open is not."""
+
+import json
+import shutil
+
+import pytest
+
+from harness.cache import Cache
+from harness.config.run_config import load_config
+from harness.data.manifest import image_files
+from harness.planning import kept, staleness
+from harness.planning.kept import kept_cells
+from harness.planning.observer import Observer
+from harness.store.run_store import RunStore
+
+
+@pytest.fixture(scope="module")
+def whole(finished):
+    return finished()
+
+
+@pytest.fixture
+def run(whole, tmp_path):
+    return shutil.copytree(whole, tmp_path / "run")
+
+
+@pytest.fixture
+def ask(run, tiny, phantom, shared_cache):
+    def count(*overrides, images=phantom):
+        _, config = load_config(str(tiny), (f"data.folder={images}", *overrides))
+        return kept_cells(config, RunStore(run), Cache(shared_cache, print), Observer())
+
+    return count
+
+
+def rewrite(file, change):
+    record = json.loads(file.read_text())
+    for seal in ("files", "sha256"):
+        record.pop(seal, None)
+    change(record)
+    file.write_text(json.dumps(record))
+
+
+def test_a_run_that_is_whole(ask):
+    assert ask() == 2
+
+
+def test_fewer_models_are_asked_for(ask):
+    assert ask("models={majority: {}}") == 1
+
+
+@pytest.mark.parametrize(
+    "override",
+    [
+        "seeds=[0, 1]",
+        "magnifications=[100, 200]",
+        "pixels.size=48",
+        "schedule.epochs=3",
+        "schedule.execution_mode=compiled",
+        "models.densenet.options.growth_rate=8",
+        "models.densenet.options={}",
+        "models.more={plugin: majority}",
+        "models.majority.plugin=white-point",
+        "reference=majority",
+        "limit=1",
+        "threads=2",
+        "protocol=accession-5fold",
+        "protocol=paper-random",
+    ],
+)
+def test_another_config(ask, override):
+    assert ask(override) is None
+
+
+def test_a_cell_that_is_not_there(ask, run):
+    shutil.rmtree(run / "cells" / "majority-200x-fold0-seed0")
+    assert ask() is None
+
+
+def test_a_model_that_is_damaged(ask, run):
+    next(run.glob("cells/densenet-*/model.safetensors")).write_bytes(b"x")
+    assert ask() is None
+
+
+def test_no_run(ask, run):
+    (run / "run.json").unlink()
+    assert ask() is None
+
+
+def test_an_image_that_was_replaced(ask, run, phantom, tmp_path):
+    images = shutil.copytree(phantom, tmp_path / "images")
+    for file in (run / "run.json", *run.glob("cells/*/cell.json")):
+        rewrite(file, lambda record: record.get("config", {"data": {}})["data"].update(folder=str(images)))
+    assert ask(images=images) == 2
+    one, other = list(image_files(images))[:2]
+    shutil.copy(other, one)
+    assert ask(images=images) is None
+
+
+def test_a_plugin_whose_files_have_changed(ask, monkeypatch):
+    monkeypatch.setattr(staleness, "own_files", lambda _package: {})
+    assert ask() is None
+
+
+def test_another_training_version(ask, monkeypatch):
+    monkeypatch.setattr(staleness, "TRAINING_VERSION", -1)
+    assert ask() is None
+
+
+def test_a_device_that_only_torch_can_tell(ask, monkeypatch):
+    monkeypatch.setattr(kept, "device_type_of", lambda _wish: None)
+    assert ask() is None
+
+
+@pytest.mark.parametrize("field", ["given", "starts_from"])
+def test_a_record_that_does_not_say_enough(ask, run, field):
+    for file in run.glob("cells/densenet-*/cell.json"):
+        rewrite(file, lambda record: record.update({field: None}))
+    assert ask() is None
+
+
+def test_weights_and_source_sets_are_looked_at(ask, run, tmp_path):
+    weights = tmp_path / "weights"
+    weights.write_bytes(b"as they were")
+
+    def start(record):
+        starts = {"sources": {}, "files": {str(weights): kept.sha256_of_file(weights)}}
+        record["starts_from"] = starts
+
+    for file in run.glob("cells/densenet-*/cell.json"):
+        rewrite(file, start)
+    assert ask() == 2
+    weights.write_bytes(b"changed")
+    assert ask() is None
+    for file in run.glob("cells/densenet-*/cell.json"):
+        rewrite(file, lambda record: record.update(starts_from={"sources": {"natural": "other"}, "files": {}}))
+    assert ask() is None
