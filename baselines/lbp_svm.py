@@ -14,15 +14,14 @@ from typing import Any
 import numpy as np
 import torch
 from harness_baselines.arrays import ArrayModel
+from harness_baselines.texture import Channel, TextureRecipe, texture_features
 from numpy.typing import NDArray
 from pydantic import Field
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 from sklearn.svm import SVC
 
-from harness import FitContext, LabeledImages, Options, hookimpl
-from harness.data.texture import Channel, TextureRecipe, texture_features
-from harness.plugin_api.hookspecs import Register
+from harness import FitContext, LabeledImages, Options, Register, hookimpl
 
 Array = NDArray[np.float64]
 

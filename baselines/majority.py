@@ -10,8 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from harness import FitContext, LabeledImages, Model, ModelCard, hookimpl
-from harness.plugin_api.hookspecs import Register
+from harness import FitContext, LabeledImages, Model, ModelCard, Register, hookimpl
 
 _FILE = "shares.json"
 

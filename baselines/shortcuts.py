@@ -17,8 +17,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from harness import FitContext, LabeledImages, hookimpl, mean_colour, sharpness, white_point
-from harness.plugin_api.hookspecs import Register
+from harness import FitContext, LabeledImages, Register, hookimpl, mean_colour, sharpness, white_point
 
 
 class _Shortcut(ArrayModel):

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from harness.api.results import compare, read_run, status, tables
     from harness.api.runs import estimate, run
     from harness.data.properties import mean_colour, sharpness, white_point
-    from harness.plugin_api.hookspecs import hookimpl
+    from harness.plugin_api.hookspecs import Register, hookimpl
     from harness.plugin_api.model import (
         EpochReport,
         FitContext,
@@ -33,7 +33,7 @@ _HOME = {
     **dict.fromkeys(("audit_folder", "splits"), "harness.api.images"),
     **dict.fromkeys(("compare", "read_run", "status", "tables"), "harness.api.results"),
     **dict.fromkeys(("estimate", "run"), "harness.api.runs"),
-    "hookimpl": "harness.plugin_api.hookspecs",
+    **dict.fromkeys(("Register", "hookimpl"), "harness.plugin_api.hookspecs"),
     **dict.fromkeys(
         ("EpochReport", "FitContext", "LabeledImages", "Model", "ModelCard", "Options", "Requirements", "Throughput"),
         "harness.plugin_api.model",
@@ -52,6 +52,7 @@ __all__ = [
     "ModelCard",
     "Normalisation",
     "Options",
+    "Register",
     "Requirements",
     "Schedule",
     "Stage",

@@ -15,8 +15,7 @@ from harness_plugins.densenet import (
 from pydantic import Field
 from torch import Tensor, nn
 
-from harness import Schedule, Stage, TorchModel, hookimpl
-from harness.plugin_api.hookspecs import Register
+from harness import Register, Schedule, Stage, TorchModel, hookimpl
 
 FreezePoint = Literal["none", "stem", "denseblock1", "denseblock2", "denseblock3", "denseblock4"]
 

@@ -12,8 +12,7 @@ from timm.layers import SEModule
 from timm.models.densenet import DenseBlock, DenseLayer, DenseTransition
 from torch import Tensor, nn
 
-from harness import Options, TorchModel, hookimpl
-from harness.plugin_api.hookspecs import Register
+from harness import Options, Register, TorchModel, hookimpl
 
 _PAPER_DROPOUT, _DENSENET_121 = 0.25, (32, (6, 12, 24, 16))
 MakeGate = Callable[[int, int], SEModule]

@@ -8,8 +8,7 @@ import timm
 from pydantic import Field
 from torch import nn
 
-from harness import Normalisation, Options, TorchModel, hookimpl
-from harness.plugin_api.hookspecs import Register
+from harness import Normalisation, Options, Register, TorchModel, hookimpl
 
 
 class TimmOptions(Options):

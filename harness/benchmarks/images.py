@@ -24,13 +24,11 @@ from harness.data.decode import PixelRecipe
 from harness.data.manifest import image_files, sha256_of_files
 from harness.data.pixels import pixel_store
 from harness.data.stain import Macenko, StainNormaliser
-from harness.data.texture import TextureRecipe, grey, lbp_histograms, texture_features
 from harness.synthetic.breakhis import write_synthetic_breakhis
 from harness.synthetic.settings import SyntheticSettings
 from harness.training.normalisation import Normalisation
 
 _HEIGHT = 460  # of BreakHis' files
-_TEXTURE = TextureRecipe((1, 2, 3), "grey")
 
 
 @dataclass(frozen=True)
@@ -69,7 +67,6 @@ def measure_images(n: int, size: int, rounds: int, seconds: float) -> list[Image
             "decode to uint8": _decoding(files, size, None, Path(scratch)),
             "decode and normalise stain": _decoding(files, size, Macenko(), Path(scratch)),
             "augment and normalise": _augmenting(pixels),
-            "LBP features": _textures(pixels),
         }
         return [
             ImagesResult(work, hold([_contestant(*one, len(files)) for one in ways.items()], rounds, seconds))
@@ -111,13 +108,6 @@ def _augmenting(pixels: NDArray[np.uint8]) -> Ways:
         return normalisation.apply(view_images(images, views))
 
     return {"naive loop": naive, "harness": ours}
-
-
-def _textures(pixels: NDArray[np.uint8]) -> Ways:
-    def naive() -> NDArray[np.float64]:
-        return np.stack([lbp_histograms(grey(image), _TEXTURE.radii) for image in pixels])
-
-    return {"naive loop": naive, "harness": lambda: texture_features(pixels, _TEXTURE)}
 
 
 def _decode_naively(file: Path, size: int) -> NDArray[np.uint8]:

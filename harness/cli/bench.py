@@ -74,7 +74,7 @@ def train(config: str, overrides: tuple[str, ...], out: Path | None, *, as_json:
 @click.option("--out", type=click.Path(path_type=Path), help="Folder for data.md and data.json.")
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
 def data(images: int, size: int, rounds: int, seconds: float, out: Path | None, *, as_json: bool) -> None:
-    """Decode, normalise and augment generated images and find their texture, as here and in a naive loop."""
+    """Decode, normalise and augment generated images, as here and in a naive loop."""
     results = measure_images(images, size, rounds, seconds)
     setting = {
         "images": f"{images} of 700 x 460 pixels, to {size} x {size}",

@@ -22,7 +22,7 @@ from harness.settings import Settings, parse_settings
 
 _SHIPPED = "harness_configs"
 _TAKES_THE_PLACE_OF = {"protocol": ("protocols",), "protocols": ("protocol", VARIANTS), VARIANTS: ("protocols",)}
-_TABLES_FOLDER = "tables"
+_FOLDERS = ("tables", "figures")
 _MOST_SECONDS = 1e8  # three years; what the system can wait for has an end
 StudyKind = Literal["protocols", "variants"]
 T = TypeVar("T")
@@ -31,14 +31,14 @@ Note = Callable[[str], None]
 
 def names_a_run(name: str) -> bool:
     """True where a name can be that of a run's folder in a study: letters, digits, dots and dashes."""
-    return re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9.-]*", name) is not None and name != _TABLES_FOLDER
+    return re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9.-]*", name) is not None and name not in _FOLDERS
 
 
 def _run_name(name: str) -> str:
     if not names_a_run(name):
         raise ValueError(
             "a variant's name is its run's folder: letters, digits, dots and dashes, a letter or digit first, and not "
-            f"'{_TABLES_FOLDER}'"
+            f"{' or '.join(_FOLDERS)}"
         )
     return name
 

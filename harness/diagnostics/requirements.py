@@ -6,8 +6,10 @@ import re
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, requires, version
 
+from packaging.requirements import Requirement
+
 _DISTRIBUTION = "breakhis-harness"
-_REQUIREMENT = re.compile(r"(?P<name>[\w.-]+)(?P<wanted>[^;]*)(?:;.*extra\s*==\s*['\"](?P<extra>[\w.-]+)['\"])?")
+_EXTRA = re.compile(r'extra == "([^"]+)"')
 
 
 @dataclass(frozen=True)
@@ -15,22 +17,29 @@ class LibraryState:
     """A library that the harness declares.
 
     Attributes:
-        name: Of the distribution.
-        wanted: Which versions, such as ``>=2.9``; may be empty.
+        requirement: As it is declared.
         extra: The extra that asks for it; None where every run needs it.
         version: What is installed; None for nothing.
     """
 
-    name: str
-    wanted: str
+    requirement: Requirement
     extra: str | None
     version: str | None
 
     @property
+    def name(self) -> str:
+        """Name of the distribution."""
+        return self.requirement.name
+
+    @property
+    def wanted(self) -> str:
+        """Which versions, such as ``>=2.9``; may be empty."""
+        return str(self.requirement.specifier)
+
+    @property
     def usable(self) -> bool:
-        """True where it is installed and not too old."""
-        oldest = re.search(r">=\s*([\d.]+)", self.wanted)
-        return self.version is not None and (oldest is None or _numbers(self.version) >= _numbers(oldest[1]))
+        """True where a version that is wanted is installed."""
+        return self.version is not None and self.requirement.specifier.contains(self.version, prereleases=True)
 
     @property
     def mend(self) -> str:
@@ -41,23 +50,14 @@ class LibraryState:
 
 def library_states() -> list[LibraryState]:
     """List the libraries that every run needs, then those of extras."""
-    found = [_state(requirement) for requirement in requires(_DISTRIBUTION) or []]
+    found = [_state(Requirement(requirement)) for requirement in requires(_DISTRIBUTION) or []]
     return sorted(found, key=lambda library: (library.extra or "", library.name))
 
 
-def _state(requirement: str) -> LibraryState:
-    parts = _REQUIREMENT.match(requirement)
-    if parts is None:
-        raise ValueError(f"{_DISTRIBUTION} declares {requirement!r}, which is no requirement")
-    name = parts["name"]
+def _state(requirement: Requirement) -> LibraryState:
+    extra = _EXTRA.search(str(requirement.marker))
     try:
-        installed = version(name)
+        installed = version(requirement.name)
     except PackageNotFoundError:
         installed = None
-    return LibraryState(name, parts["wanted"].strip(), parts["extra"], installed)
-
-
-def _numbers(text: str) -> tuple[int, ...]:
-    """Return the leading numbers of a version: ``2.9.1+cpu`` is (2, 9, 1)."""
-    leading = re.match(r"[\d.]*\d", text)
-    return tuple(map(int, leading[0].split("."))) if leading else ()
+    return LibraryState(requirement, extra[1] if extra else None, installed)

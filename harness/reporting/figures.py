@@ -14,7 +14,7 @@ from harness.plugin_api.schedule import FINAL_STAGE
 from harness.reporting.results import Results
 from harness.text import natural_order, printable
 
-_STYLE: dict[Any, Any] = {
+STYLE: dict[Any, Any] = {
     "figure.figsize": (7.0, 4.2),
     "figure.dpi": 120,
     "axes.spines.top": False,
@@ -33,17 +33,17 @@ def figure_7(results: Results) -> Figure | None:
     history = _final(results)
     if history.empty:
         return None
-    with mpl.rc_context(_STYLE):
+    with mpl.rc_context(STYLE):
         figure, axes = _axes("Accuracy on training and validation images", results)
         for colour, label in enumerate(_trained(results, history)):
             means = (
                 history[history["model"] == label].groupby("epoch")[["train_accuracy", "validation_accuracy"]].mean()
             )
             axes.plot(
-                means.index, 100 * means["train_accuracy"], f"C{colour}--", lw=1, label=f"{_plain(label)}, training"
+                means.index, 100 * means["train_accuracy"], f"C{colour}--", lw=1, label=f"{plain(label)}, training"
             )
             axes.plot(
-                means.index, 100 * means["validation_accuracy"], f"C{colour}-", label=f"{_plain(label)}, validation"
+                means.index, 100 * means["validation_accuracy"], f"C{colour}-", label=f"{plain(label)}, validation"
             )
         axes.legend(fontsize=8)
     return figure
@@ -56,11 +56,11 @@ def figure_8(results: Results) -> Figure | None:
         return None
     stratum = natural_order(history["stratum"].unique())[-1]
     history = history[history["stratum"] == stratum]
-    with mpl.rc_context(_STYLE):
+    with mpl.rc_context(STYLE):
         figure, axes = _axes(f"Accuracy on validation images at {stratum}", results)
         for colour, label in enumerate(_trained(results, history)):
             means = history[history["model"] == label].groupby("epoch")["validation_accuracy"].mean()
-            axes.plot(means.index, 100 * means, f"C{colour}-", label=_plain(label))
+            axes.plot(means.index, 100 * means, f"C{colour}-", label=plain(label))
         axes.legend(fontsize=8)
     return figure
 
@@ -71,7 +71,7 @@ FIGURES = {7: figure_7, 8: figure_8}
 def image_bytes(figure: Figure, ending: str) -> bytes:
     """Return a figure as ``png`` or ``svg``; the same figure gives the same bytes."""
     buffer = io.BytesIO()
-    with mpl.rc_context(_STYLE):
+    with mpl.rc_context(STYLE):
         figure.savefig(buffer, format=ending, metadata=_METADATA[ending])
     return buffer.getvalue()
 
@@ -85,7 +85,7 @@ def _trained(results: Results, history: pd.DataFrame) -> list[str]:
     return [label for label in results.labels if label in trained]
 
 
-def _plain(label: str) -> str:
+def plain(label: str) -> str:
     """Keep a label from being read as a formula, which may be none that can be drawn."""
     return printable(label).replace("$", r"\$")
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from harness.durable import write_json, write_text
 from harness.errors import DataError
@@ -14,6 +16,9 @@ from harness.reporting.table import Format, Table, render
 from harness.store.json_files import read_json
 from harness.store.keys import hash_of
 from harness.store.run_store import RunStore
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 _DRAWN = "drawn.json"
 KEPT_FORMATS: tuple[Format, ...] = ("md", "csv", "tex")
@@ -31,25 +36,37 @@ def publish(store: RunStore) -> dict[int, Table]:
     for number, table in made.items():
         for how in KEPT_FORMATS:
             write_text(tables / f"table{number}.{how}", render(table, how))
-    _draw_figures(results, figures, hash_of([record.sha256 for record in results.cells.values()]))
+    draw_once(figures, hash_of([record.sha256 for record in results.cells.values()]), partial(_figures, results))
     return made
 
 
-def _draw_figures(results: Results, folder: Path, inputs: str) -> None:
-    """Draw the figures, unless they are there as they were drawn from the same cells: drawing takes seconds."""
+def draw_once(folder: Path, inputs: str, draw: Callable[[], dict[str, Figure]]) -> None:
+    """Draw figures, unless they are there as they were drawn from the same inputs: drawing takes seconds.
+
+    Args:
+        folder: For ``NAME.png`` and ``NAME.svg``.
+        inputs: A hash of what they are drawn from.
+        draw: Makes the figures, by name.
+    """
     record = folder / _DRAWN
     if _known(record) == {"inputs": inputs, "files": _checksums(folder)}:
         return
-    from harness.reporting.figures import FIGURES, image_bytes  # noqa: PLC0415 - matplotlib, for whoever draws
+    from harness.reporting.figures import image_bytes  # noqa: PLC0415 - matplotlib, for whoever draws
 
-    for number, draw in FIGURES.items():
-        if (figure := draw(results)) is not None:
-            for ending in ("png", "svg"):
-                file = folder / f"figure{number}.{ending}"
-                file.unlink(missing_ok=True)  # a folder from elsewhere may hold a link in its place
-                file.write_bytes(image_bytes(figure, ending))
+    for name, figure in draw().items():
+        for ending in ("png", "svg"):
+            file = folder / f"{name}.{ending}"
+            file.unlink(missing_ok=True)  # a folder from elsewhere may hold a link in its place
+            file.write_bytes(image_bytes(figure, ending))
     record.unlink(missing_ok=True)
     write_json(record, {"inputs": inputs, "files": _checksums(folder)})
+
+
+def _figures(results: Results) -> dict[str, Figure]:
+    from harness.reporting.figures import FIGURES  # noqa: PLC0415 - matplotlib, for whoever draws
+
+    drawn = {f"figure{number}": draw(results) for number, draw in FIGURES.items()}
+    return {name: figure for name, figure in drawn.items() if figure is not None}
 
 
 def _known(record: Path) -> dict[str, Any] | None:
@@ -60,7 +77,7 @@ def _known(record: Path) -> dict[str, Any] | None:
 
 
 def _checksums(folder: Path) -> dict[str, str]:
-    drawn = sorted(path for path in folder.glob("figure*") if path.is_file() and not path.is_symlink())
+    drawn = sorted(path for path in folder.glob("*.[ps][nv]g") if path.is_file() and not path.is_symlink())
     return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in drawn}
 
 

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from harness.config.run_config import StudyKind
 from harness.durable import write_text
 from harness.reporting.ablation import ablation_table
 from harness.reporting.leak import leak_table
-from harness.reporting.publish import KEPT_FORMATS, own_folder, publish
+from harness.reporting.publish import KEPT_FORMATS, draw_once, own_folder, publish
 from harness.reporting.results import Results, read_results
 from harness.reporting.table import Table, render
+from harness.store.keys import hash_of
 from harness.store.run_store import RunStore
 from harness.store.study import Study
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 _TABLES: dict[StudyKind, tuple[str, Callable[[dict[str, Results]], Table]]] = {
     "protocols": ("leak", leak_table),
@@ -34,4 +39,12 @@ def publish_study(study: Study) -> tuple[str, Table]:
     tables = own_folder(study.folder / "tables")
     for how in KEPT_FORMATS:
         write_text(tables / f"{name}.{how}", render(table, how))
+    if study.kind == "protocols":
+        draw_once(own_folder(study.folder / "figures"), hash_of(table.records), lambda: _leak_figures(table))
     return name, table
+
+
+def _leak_figures(table: Table) -> dict[str, Figure]:
+    from harness.reporting.leak_figure import leak_figure  # noqa: PLC0415 - matplotlib, for whoever draws
+
+    return {"leak": leak_figure(table)}

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import html
 import json
-from dataclasses import dataclass
+import re
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from tabulate import tabulate
+from tabulate import LATEX_ESCAPE_RULES, tabulate
 
 from harness.text import markdown, printable
 
@@ -15,18 +15,25 @@ Format = Literal["md", "csv", "tex", "html", "json"]
 FORMATS: tuple[Format, ...] = ("md", "csv", "tex", "html", "json")
 DASH = "-"
 _FORMULA = ("=", "+", "-", "@")
-_TEX = {c: f"\\{c}" for c in "&%$#_{}"} | {
-    # after the end of a row these would be taken for its options
-    "[": "{[}",
-    "]": "{]}",
-    "*": "{*}",
-    "<": r"\textless{}",
-    ">": r"\textgreater{}",
-    "|": r"\textbar{}",
-    "\\": r"\textbackslash{}",
-    "~": r"\textasciitilde{}",
-    "^": r"\textasciicircum{}",
-}
+_NUMBER = re.compile(r"[-+<]? ?[0-9].*|-|")
+_AFTER_ROW = re.compile(r"^(\s*)([\[*])", re.MULTILINE)
+"""What LaTeX would take for an option of the row's end before it."""
+
+_TEX_BAR = r"\textbar{}"  # a dash in the usual encoding
+_HTML = """\
+<section>
+<h2>{{ table.heading }}</h2>
+<table>
+<thead><tr>{% for column in table.columns %}<th>{{ column }}</th>{% endfor %}</tr></thead>
+<tbody>
+{% for row in table.rows -%}
+<tr>{% for cell in row %}<td{% if loop.index0 in numeric %} align="right"{% endif %}>{{ cell }}</td>{% endfor %}</tr>
+{% endfor -%}
+</tbody>
+</table>
+<ul>{% for note in table.notes %}<li>{{ note }}</li>{% endfor %}</ul>
+</section>
+"""
 
 
 @dataclass(frozen=True)
@@ -99,33 +106,48 @@ def _json(table: Table) -> str:
 
 
 def _tex(table: Table) -> str:
-    head = " & ".join(map(_tex_text, table.columns))
-    body = "\n".join(" & ".join(map(_tex_text, row)) + r" \\" for row in table.rows)
-    notes = " ".join(map(_tex_text, table.notes))
-    return (
-        "\\begin{table}\n"
-        f"\\caption{{{_tex_text(table.title)}}}\n"
-        f"\\begin{{tabular}}{{{'l' * len(table.columns)}}}\n\\hline\n{head} \\\\\n\\hline\n{body}\n\\hline\n"
-        f"\\end{{tabular}}\n\n\\footnotesize {notes}\n\\end{{table}}\n"
+    body = tabulate(
+        [[printable(cell) for cell in row] for row in table.rows],
+        headers=[printable(column) for column in table.columns],
+        tablefmt="latex_booktabs",
+        disable_numparse=True,
+        colalign=_alignment(table),
     )
-
-
-def _html(table: Table) -> str:
-    head = "".join(f"<th>{_html_text(column)}</th>" for column in table.columns)
-    body = "\n".join("<tr>" + "".join(f"<td>{_html_text(cell)}</td>" for cell in row) + "</tr>" for row in table.rows)
-    notes = "".join(f"<li>{_html_text(note)}</li>" for note in table.notes)
+    body = _AFTER_ROW.sub(r"\1{\2}", body).replace("|", _TEX_BAR)
     return (
-        f"<section>\n<h2>{_html_text(table.heading)}</h2>\n<table>\n"
-        f"<thead><tr>{head}</tr></thead>\n<tbody>\n{body}\n</tbody>\n</table>\n<ul>{notes}</ul>\n</section>\n"
+        f"\\begin{{table}}\n\\caption{{{_tex_text(table.title)}}}\n{body}\n\n"
+        f"\\footnotesize {' '.join(map(_tex_text, table.notes))}\n\\end{{table}}\n"
     )
-
-
-def _html_text(text: str) -> str:
-    return html.escape(printable(text))
 
 
 def _tex_text(text: str) -> str:
-    return "".join(_TEX.get(c, c) for c in printable(text))
+    """Return text as LaTeX that shows it as it is, escaped as cells are."""
+    return "".join({**LATEX_ESCAPE_RULES, "|": _TEX_BAR}.get(c, c) for c in printable(text))
+
+
+def _alignment(table: Table) -> list[str]:
+    """Say of each column whether it holds numbers, which stand right."""
+    numeric = _numeric(table)
+    return ["right" if place in numeric else "left" for place in range(len(table.columns))]
+
+
+def _numeric(table: Table) -> set[int]:
+    """Number the columns whose every cell is a number, or nothing."""
+    columns = enumerate(zip(*table.rows, strict=True))
+    return {place for place, cells in columns if all(map(_NUMBER.fullmatch, cells))}
+
+
+def _html(table: Table) -> str:
+    from jinja2 import Environment  # noqa: PLC0415 - the other formats do without
+
+    shown = replace(
+        table,
+        title=printable(table.title),
+        columns=[printable(column) for column in table.columns],
+        rows=[[printable(cell) for cell in row] for row in table.rows],
+        notes=[printable(note) for note in table.notes],
+    )
+    return Environment(autoescape=True).from_string(_HTML).render(table=shown, numeric=_numeric(table)) + "\n"
 
 
 _RENDERERS = {"md": _markdown, "csv": _csv, "tex": _tex, "html": _html, "json": _json}

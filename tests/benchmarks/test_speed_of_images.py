@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from harness_baselines.texture import lbp_histograms
 
 from harness.data.decode import PixelRecipe, decode, resize_square
 from harness.data.stain import Macenko
-from harness.data.texture import lbp_histograms
 from harness.synthetic.files import write_png
 from harness.synthetic.painting import PictureArray
 

@@ -34,6 +34,8 @@ def test_every_protocol_is_a_run_and_the_table_compares_them(study, harness):
 def test_the_table_is_a_pure_function_of_the_study(study, harness):
     before = {path.name: path.read_bytes() for path in (study / "tables").iterdir()}
     assert sorted(before) == ["leak.csv", "leak.md", "leak.tex"]
+    drawn = {path.name for path in (study / "figures").iterdir()}
+    assert drawn == {"leak.png", "leak.svg", "drawn.json"}
     assert harness("tables", study)[0] == 0
     assert {path.name: path.read_bytes() for path in (study / "tables").iterdir()} == before
 

@@ -49,7 +49,8 @@ def test_html_holds_the_text_and_no_other_tag(evil):
     parser.handle_data = words.append
     parser.feed(render(table(evil), "html"))
     own = ["section", "h2", "table", "thead", "tr", "th", "th", "tbody", "tr", "td", "td", "ul", "li"]
-    assert tags == [(tag, []) for tag in own]
+    assert [tag for tag, _ in tags] == own
+    assert {attribute for _, attributes in tags for attribute in attributes} <= {("align", "right")}
     assert printable(evil) in words
 
 
@@ -77,13 +78,22 @@ def test_markdown_escapes_what_is_markup_only(text, shown):
 @pytest.mark.parametrize("evil", HOSTILE)
 def test_latex_has_no_command_but_its_own(evil):
     text = render(table(evil), "tex")
-    own = {"begin", "caption", "hline", "end", "footnotesize"}
-    words = {"textbackslash", "textasciitilde", "textasciicircum", "textless", "textgreater", "textbar"}
+    own = {"begin", "caption", "toprule", "midrule", "bottomrule", "end", "footnotesize"}
+    words = {"textbackslash", "textasciitilde", "ensuremath", "textbar"}
     assert set(re.findall(r"\\([A-Za-z]+)", text)) <= own | words
     assert not re.search(r"\\\\\s*[\[*]", text)
     assert not re.search(r"(?<!\\)[%$#~^]", text.replace(r"\\", ""))
     body = text.replace(r"\{", "").replace(r"\}", "")
     assert body.count("{") == body.count("}")
+
+
+@pytest.mark.parametrize("how", ["tex", "html"])
+def test_numbers_stand_right_and_words_left(how):
+    numbers = ["-", "85.1 (80.0 to 90.2)", "+3.5, p 0.010", "< 0.001"]
+    shown = render(Table(None, "t", ["model", "value"], [["densenet", value] for value in numbers], [], []), how)
+    assert ("{lr}" if how == "tex" else '<td>densenet</td><td align="right">') in shown
+    mixed = render(Table(None, "t", ["model", "value"], [["densenet", "1"], ["probe", "one"]], [], []), how)
+    assert ("{ll}" if how == "tex" else "<td>densenet</td><td>1</td>") in mixed
 
 
 @pytest.mark.parametrize("evil", HOSTILE)
