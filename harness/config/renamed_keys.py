@@ -13,8 +13,10 @@ def with_present_keys(values: dict[str, Any]) -> dict[str, Any]:
     """Return a config's values with every key of an earlier version under its present name."""
     renamed = {key: value for key, value in values.items() if key not in _RENAMED}
     for old in _RENAMED.keys() & values.keys():
-        renamed["schedule"] = dict(renamed.get("schedule") or {})  # the given mapping may be the caller's
-        set_key(renamed, _RENAMED[old], values[old])
+        place = _RENAMED[old].partition(".")[0]
+        if isinstance(renamed.get(place, {}), dict):  # anything else is for the checks to refuse
+            renamed[place] = {**renamed.get(place, {})}  # the given mapping may be the caller's
+            set_key(renamed, _RENAMED[old], values[old])
     return renamed
 
 

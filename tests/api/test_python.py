@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 
 import harness as package
 from harness.errors import ConfigError
@@ -17,10 +18,12 @@ from harness.planning.observer import Observer
 PAGE = Path(__file__).parents[2] / "docs" / "python.md"
 
 
-def test_the_example_of_the_page_runs(tmp_path, shared_cache):
+def test_the_example_of_the_page_runs(tmp_path, shared_cache, tiny, phantom):
     (code,) = re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL)
     body = "".join(f"    {line}\n" for line in code.splitlines())
     (tmp_path / "example.py").write_text(f"if __name__ == '__main__':\n{body}")
+    small = {**yaml.safe_load(tiny.read_text()), "protocol": "accession-5fold", "data": {"folder": str(phantom)}}
+    (tmp_path / "demo").write_text(yaml.safe_dump(small))  # a file goes before a shipped config of the same name
     done = subprocess.run(
         [sys.executable, "example.py"],
         cwd=tmp_path,

@@ -9,14 +9,29 @@ import torch
 from places import SHARED
 from torchvision.io import encode_jpeg, encode_png
 
+from harness.audit import survey
 from harness.audit.render import render_audit
 from harness.audit.survey import audit_folder
 from harness.data.decode import decode_full_size
 from harness.data.manifest import image_files
 from harness.data.near_duplicates import SYMMETRIES, turn
-from harness.errors import DataError
+from harness.errors import DataError, SplitError
 from harness.protocol.protocols import PROTOCOLS
 from harness.synthetic.sources import write_synthetic_lung
+
+
+@pytest.fixture
+def with_shortcuts():
+    """Ask for it where shortcuts are to be measured as well; without them an audit takes a third of the time."""
+
+
+@pytest.fixture(autouse=True)
+def without_shortcuts(request, monkeypatch):
+    def leave_out(*_arguments):
+        raise SplitError("left out")
+
+    if "with_shortcuts" not in request.fixturenames:
+        monkeypatch.setattr(survey, "measure_shortcuts", leave_out)
 
 
 @pytest.fixture
@@ -194,6 +209,7 @@ def test_the_report_for_programs(phantom, harness):
     assert [split["name"] for split in report["divisions"]] == list(PROTOCOLS)
 
 
+@pytest.mark.usefixtures("with_shortcuts")
 def test_the_report_for_people_starts_with_a_summary(phantom, harness):
     code, out, _ = harness("data", "audit", phantom)
     assert code == 0
@@ -315,6 +331,7 @@ def scores(report, colours):
     return {score.stratum: score.auc for score in report.properties if (score.name, score.colours) == colours}
 
 
+@pytest.mark.usefixtures("with_shortcuts")
 def test_a_light_that_tells_the_class_is_found_and_taken_out(slides):
     for path in image_files(slides):
         if "_B_" in path.stem:
@@ -339,6 +356,7 @@ def test_what_stain_normalisation_does_is_counted_by_class(clean):
     assert not any(outcome.dark_backgrounds for outcome in clean.stains if outcome.method == "white-balance")
 
 
+@pytest.mark.usefixtures("with_shortcuts")
 def test_pictures_of_whites_and_stains(phantom, tmp_path):
     audit_folder(phantom, figures=tmp_path / "figures")
     for name in ("whites.png", "stains.png"):

@@ -1,0 +1,40 @@
+import pytest
+
+from harness.config.run_config import load_config, parse_config, read_config
+from harness.errors import ConfigError
+
+CONFIG = {"models": {"majority": {}}}
+
+
+def test_a_key_of_an_earlier_version_is_understood_and_told():
+    told = []
+    _, config = load_config("demo", ("engine=compiled",), told.append)
+    assert config.schedule.execution_mode == "compiled"
+    assert config.schedule.epochs == load_config("demo")[1].schedule.epochs
+    assert told == ["demo: 'engine' is called 'schedule.execution_mode' now; the next version will not know 'engine'"]
+
+
+def test_in_a_variant_too():
+    told = []
+    content = b"models: {majority: {}}\nvariants: {one: {}, two: {engine: eager}}\n"
+    config = read_config(content, (), "study", "study", told.append)
+    assert config.runs()["two"].schedule.execution_mode == "eager"
+    assert len(told) == 1
+
+
+def test_the_present_key_is_not_told():
+    told = []
+    load_config("demo", ("schedule.execution_mode=eager",), told.append)
+    assert told == []
+
+
+@pytest.mark.parametrize("schedule", [3.0, "x", [1]])
+def test_a_schedule_that_is_none_is_refused_as_ever(schedule):
+    with pytest.raises(ConfigError, match="schedule"):
+        parse_config({**CONFIG, "engine": "eager", "schedule": schedule}, "here")
+
+
+def test_what_is_given_stays_as_it_is():
+    given = {**CONFIG, "engine": "eager", "schedule": {"epochs": 3}}
+    parse_config(given, "here")
+    assert given["schedule"] == {"epochs": 3}
