@@ -16,7 +16,7 @@ class Contestant:
         name: For the table.
         images_per_second: Works for about so many seconds and returns its speed.
         start_up_seconds: What it took to get ready.
-        told: How it works, in words.
+        message: How it works, in words.
     """
 
     name: str
@@ -34,7 +34,7 @@ class Placing:
         images_per_second: Median over rounds.
         ratio: Median over rounds of its speed over the first contestant's in the same round.
         start_up_seconds: Of the contestant.
-        told: Of the contestant.
+        message: Of the contestant.
     """
 
     name: str

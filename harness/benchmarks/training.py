@@ -73,7 +73,7 @@ class FixedFeed:
 
     Attributes:
         pixels: Normalised, (B, 3, S, S).
-        told: Nothing special.
+        message: Nothing special.
         feature_images: None are made.
     """
 

@@ -89,8 +89,8 @@ class Display(Observer):
 
     def finished(self, cell: Cell, balanced_accuracy: float | None, seconds: float) -> None:
         """Say that a cell is done."""
-        figure = "" if balanced_accuracy is None else f", balanced accuracy {100 * balanced_accuracy:.1f} %"
-        self._ended(cell, f"{_name(cell)}: done in {seconds:,.1f} s{figure}")
+        number = "" if balanced_accuracy is None else f", balanced accuracy {100 * balanced_accuracy:.1f} %"
+        self._ended(cell, f"{_name(cell)}: done in {seconds:,.1f} s{number}")
 
     def failed(self, cell: Cell, reason: str) -> None:
         """Say why a cell has failed."""

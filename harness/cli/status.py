@@ -54,12 +54,12 @@ def _print_provenance(run: Path, *, as_json: bool) -> None:
             click.echo(label if name == "." else f"{name}: {label}")
             for chain in found:
                 steps = "".join(f"\n    {printable(step)}" for step in chain["steps"]) or "\n    from scratch"
-                message = "".join(f"\n    after {stage}: {_figures(of)}" for stage, of in chain["inspection"].items())
+                message = "".join(f"\n    after {stage}: {_inspected(of)}" for stage, of in chain["inspection"].items())
                 click.echo(f"  {chain['cells']} cells{steps}{message}")
 
 
-def _figures(figures: dict[str, float]) -> str:
-    return printable(", ".join(f"{name} {value:.4f}" for name, value in figures.items()))
+def _inspected(numbers: dict[str, float]) -> str:
+    return printable(", ".join(f"{name} {value:.4f}" for name, value in numbers.items()))
 
 
 def _render(status: RunStatus) -> str:

@@ -84,7 +84,7 @@ class RunConfig(Settings):
         protocols: Instead of one protocol, several, the strictest last: a run each, and a table of what each adds.
         variants: Name to overrides by dotted key, such as ``{stained: {}, unstained: {pixels.stain: none}}``: a run
             each, and a table of what each adds; the first is what the others are compared with.
-        allow_leak: Compute figures although patients or pictures stand on two sides; tables are then headed LEAKY.
+        allow_leak: Compute numbers although patients or pictures stand on two sides; tables are then headed LEAKY.
         seeds: Of splits and training, 0 to 2**32 - 1; one whole comparison a seed.
         magnifications: Which to train and test on, each by itself.
         device: ``auto`` takes CUDA where there is any.

@@ -1,6 +1,6 @@
 """Metrics as functions of patient weights, for resampling by matrix products.
 
-An estimator gives its figure under weights, which say how often each accession counts. With every weight 1 it is that
+An estimator gives its number under weights, which say how often each accession counts. With every weight 1 it is that
 of :func:`harness.evaluation.metrics.measure_pooled`.
 
 Shapes: A accessions, D draws, U units (what is averaged in the end: seeds, or seeds and folds).
@@ -19,7 +19,7 @@ from harness.evaluation.metrics import ECE_BINS, cases
 
 Array = NDArray[np.float64]
 Estimator = Callable[[Array], Array]
-"""From weights (D, A) to the figure under each row (D,); NaN where a row leaves nothing to compute it from."""
+"""From weights (D, A) to the number under each row (D,); NaN where a row leaves nothing to compute it from."""
 
 
 _BLOCK = 200
@@ -33,12 +33,12 @@ def mean_of_ratios(*ratios: tuple[Array, Array]) -> Estimator:
             nothing below the line does not count.
     """
 
-    def figure(weights: Array) -> Array:
+    def number(weights: Array) -> Array:
         above = np.stack([weights @ parts.T for parts, _ in ratios])
         below = np.stack([weights @ wholes.T for _, wholes in ratios])
         return _mean_of_units(above, below)
 
-    return figure
+    return number
 
 
 def pair_ranking(ordered: Array, pairs: Array) -> Estimator:

@@ -1,7 +1,7 @@
 """Classification metrics.
 
 A *prediction table* has one row an image, with at least ``slide accession type label predicted p_malignant``, and
-``fold`` and ``seed`` where several are pooled. All figures lie between 0 and 1; of the Brier score and the expected
+``fold`` and ``seed`` where several are pooled. All numbers lie between 0 and 1; of the Brier score and the expected
 calibration error less is better.
 """
 

@@ -79,7 +79,7 @@ def refuse_leaky_protocol(config: RunConfig) -> None:
     if PROTOCOLS[config.protocol].leaks and not config.allow_leak:
         raise SplitLeakError(
             f"{config.protocol} puts images of one patient on all sides by design - set allow_leak: true "
-            "(-o allow_leak=true) to compute its figures all the same, headed LEAKY"
+            "(-o allow_leak=true) to compute its numbers all the same, headed LEAKY"
         )
 
 

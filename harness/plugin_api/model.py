@@ -160,7 +160,7 @@ class Throughput:
 
 @dataclass(frozen=True)
 class ModelCard:
-    """A fitted model in numbers; None where a figure has no meaning for it.
+    """A fitted model in numbers; None where a number has no meaning for it.
 
     Attributes:
         parameters: All of them.
@@ -200,7 +200,7 @@ class Model(ABC):
     Class attributes:
         name: Unique among all models; what a config calls it.
         reproduces: The paper's name of the network, if it reproduces one (``DenseNet``, ``DenseNet + SE``, ``Ours``):
-            its published figures are then printed beside this model's, as long as it has no :meth:`deviations`.
+            its published numbers are then printed beside this model's, as long as it has no :meth:`deviations`.
         is_shortcut: Looks at a property of the picture that says nothing of tissue, such as its white; table 3 says
             which models can be told from the best of these.
         Options: The model's options; ``self.options`` holds them.

@@ -74,6 +74,6 @@ def pass_gate(leaks: list[Leak], *, allow_leak: bool) -> None:
     """
     if leaks and not allow_leak:
         raise SplitLeakError(
-            " | ".join(map(str, leaks)) + " - such figures say nothing about new patients; to compute them all the "
+            " | ".join(map(str, leaks)) + " - such numbers say nothing about new patients; to compute them all the "
             "same, set allow_leak: true (-o allow_leak=true), and every table will be headed LEAKY"
         )

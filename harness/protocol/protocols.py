@@ -30,7 +30,7 @@ class Protocol:
         group: The manifest column that must not stand on two sides; what the gate checks.
         folds: The folds' numbers.
         cross_validates: True where every image is tested once per seed, so that predictions are pooled over folds;
-            False for hold-outs, whose figures are averaged.
+            False for hold-outs, whose numbers are averaged.
         divide: From used images and a seed to ``image fold side``, one row an image and fold.
     """
 

@@ -29,7 +29,7 @@ _WHERE_THE_IMAGES_LIE = ("data.folder", "sources.")
 
 
 def ablation_table(runs: dict[str, Results]) -> Table:
-    """Compare variants and their models: every figure, and the paired difference to the reference.
+    """Compare variants and their models: every number, and the paired difference to the reference.
 
     Accessions are resampled within their class, the same draws for all variants and models of a magnification.
 
@@ -124,10 +124,10 @@ def _notes(runs: dict[str, Results]) -> list[str]:
 def _inspections(runs: dict[str, Results]) -> list[str]:
     """Say what each model tells of its networks after each stage, such as which gates were trained and moved."""
     return [
-        f"{name}, {label}, after {stage}: {', '.join(f'{what} {value:.4f}' for what, value in figures.items())}."
+        f"{name}, {label}, after {stage}: {', '.join(f'{what} {value:.4f}' for what, value in numbers.items())}."
         for name, run in runs.items()
         for label in run.labels
-        for stage, figures in mean_inspection(run.cells_of(label)).items()
+        for stage, numbers in mean_inspection(run.cells_of(label)).items()
     ]
 
 

@@ -25,7 +25,7 @@ _TITLES = {
 
 
 def table_3(results: Results) -> Table:
-    """Accuracy by metric, model and magnification, with 95 % intervals and the paper's figures."""
+    """Accuracy by metric, model and magnification, with 95 % intervals and the paper's numbers."""
     tested = tested_models(results)
     found, against, decided = scores(tested), contrasts(results, tested), decisions(results, tested)
     rows, records = _size_rows(results), [_score_record(results, score) for score in found.values()]

@@ -206,9 +206,9 @@ def _costs(label: str, base: Results, new: Results) -> pd.DataFrame:
         levels = [_level(*curve) for curve in curves]
         level = levels[0] or levels[1]
         rows[name] = [
-            figure
+            number
             for curve, own in zip(curves, levels, strict=True)
-            for figure in _cost_of(*curve, None if own is None else level, budget)
+            for number in _cost_of(*curve, None if own is None else level, budget)
         ]
     return pd.DataFrame.from_dict(rows, orient="index", columns=[*_COST, *(f"{name}_new" for name in _COST)])
 

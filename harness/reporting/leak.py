@@ -23,7 +23,7 @@ _METRICS = ("p_img", "p_arp_slide", "balanced_accuracy", "auc")
 
 
 def leak_table(runs: dict[str, Results]) -> Table:
-    """Compare protocols: every figure, and how much higher it is than under the last, strictest protocol.
+    """Compare protocols: every number, and how much higher it is than under the last, strictest protocol.
 
     Accessions are resampled within their class, the same draws for all protocols and models.
 
@@ -31,21 +31,21 @@ def leak_table(runs: dict[str, Results]) -> Table:
         runs: By protocol, the strictest last; all of the same models and images.
     """
     *loose, strict = runs
-    found = list(_figures(runs, strict))
+    found = list(_metric_rows(runs, strict))
     rows = [
         [
-            title_of(figure.metric),
-            figure.label,
-            figure.stratum,
-            *(interval_text(figure.levels.get(name)) for name in runs),
-            *(interval_text(figure.gaps.get(name), "+") for name in loose),
+            title_of(row.metric),
+            row.label,
+            row.stratum,
+            *(interval_text(row.levels.get(name)) for name in runs),
+            *(interval_text(row.gaps.get(name), "+") for name in loose),
         ]
-        for figure in found
+        for row in found
     ]
     records = [
-        _record(figure, quantity, name, interval)
-        for figure in found
-        for quantity, intervals in (("value", figure.levels), (f"minus {strict}", figure.gaps))
+        _record(row, quantity, name, interval)
+        for row in found
+        for quantity, intervals in (("value", row.levels), (f"minus {strict}", row.gaps))
         for name, interval in intervals.items()
     ]
     columns = ["metric", "model", "at", *runs, *(f"{name} minus {strict}" for name in loose)]
@@ -53,7 +53,7 @@ def leak_table(runs: dict[str, Results]) -> Table:
 
 
 @dataclass(frozen=True)
-class _Figure:
+class _MetricRow:
     """A metric of a model by protocol, and its distance to the strictest protocol."""
 
     metric: str
@@ -63,19 +63,19 @@ class _Figure:
     gaps: dict[str, Interval]
 
 
-def _figures(runs: dict[str, Results], strict: str) -> Iterator[_Figure]:
+def _metric_rows(runs: dict[str, Results], strict: str) -> Iterator[_MetricRow]:
     for stratum in runs[strict].strata:
         models = run_models(runs, stratum)
         for label in runs[strict].labels:
             own = {name: models[name, label] for name in runs if (name, label) in models}
             for metric in _METRICS:
-                yield _figure(metric, own, strict, (label, stratum))
+                yield _metric_row(metric, own, strict, (label, stratum))
 
 
-def _figure(metric: str, own: dict[str, RunModel], strict: str, of: tuple[str, str]) -> _Figure:
+def _metric_row(metric: str, own: dict[str, RunModel], strict: str, of: tuple[str, str]) -> _MetricRow:
     levels = {name: model.value(metric) for name, model in own.items()}
     gaps = {name: model.minus(own[strict], metric) for name, model in own.items() if name != strict and strict in own}
-    return _Figure(metric, *of, levels, gaps)
+    return _MetricRow(metric, *of, levels, gaps)
 
 
 def _notes(runs: dict[str, Results]) -> list[str]:
@@ -93,12 +93,12 @@ def _notes(runs: dict[str, Results]) -> list[str]:
     return [*notes, *others, *missing_notes(runs)]
 
 
-def _record(figure: _Figure, quantity: str, protocol: str, interval: Interval) -> dict[str, Any]:
+def _record(row: _MetricRow, quantity: str, protocol: str, interval: Interval) -> dict[str, Any]:
     return {
         "quantity": quantity,
-        "metric": figure.metric,
-        "model": figure.label,
-        "stratum": figure.stratum,
+        "metric": row.metric,
+        "model": row.label,
+        "stratum": row.stratum,
         "protocol": protocol,
         **interval_record(interval),
     }

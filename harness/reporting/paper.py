@@ -1,4 +1,4 @@
-"""Published figures and recipe of arXiv 2404.09226. Nothing is ever fitted to them."""
+"""Published numbers and recipe of arXiv 2404.09226. Nothing is ever fitted to them."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def recipe_deviations(config: RunConfig) -> list[str]:
 
 
 DOUBTS = (
-    "The paper's split is random over images, so its figures do not say how a model does on new patients.",
+    "The paper's split is random over images, so its numbers do not say how a model does on new patients.",
     "The paper's parameter counts cannot be those of its networks: a transfer recipe cannot change their number, "
     "DenseNet-121 with two outputs has 6.956 million, and 7.127 million float32 parameters are 28.5 MB, not 82.4.",
 )

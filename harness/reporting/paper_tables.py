@@ -43,7 +43,7 @@ def table_4(results: Results) -> Table:
     rows, records = [], []
     for label in results.labels:
         cell, network = results.cells_of(label)[0], results.paper_network(label) or ""
-        figures = {
+        numbers = {
             "parameters_millions": _scaled(cell.parameters, 1e6),
             "trained_parameters_millions": _scaled(cell.trainable_parameters, 1e6),
             "weights_mb": _scaled(cell.weights_bytes, 1e6),
@@ -54,8 +54,8 @@ def table_4(results: Results) -> Table:
             "parameters_millions": paper.PARAMETERS_MILLIONS.get(network),
             "weights_mb": paper.SIZE_MB.get(network),
         }
-        rows.append([label, *(_with_paper(figures[key], printed.get(key)) for key in figures)])
-        records.append({"model": label, **figures, **{f"paper_{key}": value for key, value in printed.items()}})
+        rows.append([label, *(_with_paper(numbers[key], printed.get(key)) for key in numbers)])
+        records.append({"model": label, **numbers, **{f"paper_{key}": value for key, value in printed.items()}})
     size = results.run.config.pixels.size
     notes = [
         f"MB of 10^6 bytes; a multiply-add is two operations; input {size} x {size} pixels. In brackets: the paper's.",

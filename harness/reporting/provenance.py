@@ -1,4 +1,4 @@
-"""Provenance of weights, and figures that models report of their networks."""
+"""Provenance of weights, and numbers that models report of their networks."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def mean_inspection(records: Iterable[DoneRecord]) -> dict[str, dict[str, float]
     """Average what cells of a model tell of their networks, by stage and name."""
     found: dict[str, dict[str, list[float]]] = {}
     for record in records:
-        for stage, figures in record.inspection.items():
-            for name, value in figures.items():
+        for stage, numbers in record.inspection.items():
+            for name, value in numbers.items():
                 found.setdefault(stage, {}).setdefault(name, []).append(value)
-    return {stage: {name: fmean(values) for name, values in figures.items()} for stage, figures in found.items()}
+    return {stage: {name: fmean(values) for name, values in numbers.items()} for stage, numbers in found.items()}

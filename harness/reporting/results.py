@@ -105,20 +105,20 @@ class Results:
         return [*own, *recipe_deviations(self.run.config)]
 
     def paper_network(self, label: str) -> str | None:
-        """The network of the paper whose figures may stand beside a model's: real images, and the paper's recipe."""
+        """The network of the paper whose numbers may stand beside a model's: real images, and the paper's recipe."""
         return None if self.generated or self.deviations(label) else self.reproduces(label)
 
     def paper_notes(self) -> list[str]:
-        """Say where the paper's figures are shown, what differs all the same, and why they are not shown elsewhere."""
+        """Say where the paper's numbers are shown, what differs all the same, and why they are not shown elsewhere."""
         ours = [label for label in self.labels if self.reproduces(label)]
         if ours and self.generated:
-            return ["The paper's figures are of real images, and are not shown beside generated ones."]
+            return ["The paper's numbers are of real images, and are not shown beside generated ones."]
         shown = [label for label in ours if self.paper_network(label)]
         hidden = [f"{label} ({'; '.join(self.deviations(label))})" for label in ours if label not in shown]
         return [
-            *([f"In brackets or beside: the paper's figures. {_differs(self, shown)}"] if shown else []),
+            *([f"In brackets or beside: the paper's numbers. {_differs(self, shown)}"] if shown else []),
             *(
-                [f"The paper's figures are not shown where the recipe is not its own: {', '.join(hidden)}."]
+                [f"The paper's numbers are not shown where the recipe is not its own: {', '.join(hidden)}."]
                 if hidden
                 else []
             ),
@@ -220,7 +220,7 @@ def upgraded(cell: DoneRecord, history: pd.DataFrame) -> DoneRecord:
 def _refuse_other_rows(
     store: RunStore, cells: dict[str, DoneRecord], predictions: pd.DataFrame, epochs: dict[str, int]
 ) -> None:
-    """Refuse tables that do not belong to their cells: figures would be made of what is not there."""
+    """Refuse tables that do not belong to their cells: numbers would be made of what is not there."""
     wanted = {(*astuple(record.cell), side): name for name, record in cells.items() for side in _TESTED}
     found = set(predictions[[*CELL, "side"]].drop_duplicates().itertuples(index=False, name=None))
     wrong = [name for place, name in wanted.items() if place not in found]
@@ -258,7 +258,7 @@ def _protocol_notes(run: RunRecord) -> list[str]:
     if limit:
         notes.append(f"NOT COMPARABLE: limited to {limit} images per class and side.")
     if _are_generated(run.config):
-        notes.append("The images are generated; the figures say nothing about breast cancer.")
+        notes.append("The images are generated; the numbers say nothing about breast cancer.")
     return notes
 
 

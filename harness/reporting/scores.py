@@ -71,7 +71,7 @@ class Tested:
 
 @dataclass(frozen=True)
 class Score:
-    """One figure of table 3, as a fraction.
+    """One number of table 3, as a fraction.
 
     Attributes:
         metric: As in cell.json, with ``_chosen`` at the end where the chosen threshold decided.
@@ -123,7 +123,7 @@ def scores(tested: dict[str, dict[str, Tested]]) -> dict[tuple[str, str, str], S
 
 def _score(metric: str, interval: Interval, model: Tested) -> Score:
     value, low, high = (
-        None if math.isnan(figure) else figure for figure in (interval.value, interval.low, interval.high)
+        None if math.isnan(number) else number for number in (interval.value, interval.low, interval.high)
     )
     if metric == _NO_INTERVAL:
         low = high = None

@@ -16,7 +16,7 @@ METRICS = ("balanced_accuracy", "auc")
 def best_shortcuts(results: Results) -> dict[str, str]:
     """Name the best shortcut at each magnification: the highest AUC on validation, over cells.
 
-    It is chosen on validation so that its figures on test are as honest as any model's.
+    It is chosen on validation so that its numbers on test are as honest as any model's.
     """
     found: dict[str, dict[str, list[float]]] = {}
     for cell in results.cells.values():

@@ -95,6 +95,6 @@ def interval_text(interval: Interval | None, sign: str = "") -> str:
 
 
 def interval_record(interval: Interval) -> dict[str, float | None]:
-    """Return an interval for CSV and JSON: ``value low high`` as fractions, None where there is no such figure."""
+    """Return an interval for CSV and JSON: ``value low high`` as fractions, None where there is no such number."""
     bounds = {"value": interval.value, "low": interval.low, "high": interval.high}
     return {name: None if math.isnan(bound) else bound for name, bound in bounds.items()}

@@ -39,7 +39,7 @@ class Prepared:
 
     Attributes:
         run: Executes it.
-        told: How, in words; with the reason where it is not as wished.
+        message: How, in words; with the reason where it is not as wished.
         seconds: What compilation, warm-up and capture took.
     """
 

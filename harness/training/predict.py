@@ -40,7 +40,7 @@ class Prediction:
 
     @classmethod
     def from_text(cls, n_classes: int, text: Mapping[str, str]) -> Prediction:
-        """Return what :meth:`to_text` told, executed eagerly."""
+        """Return what :meth:`to_text` tells, executed eagerly."""
         return cls(n_classes, text["precision"], views=int(text["views"]))
 
 

@@ -1,4 +1,4 @@
-"""What tables say of a run: the paper's figures only beside its recipe, costs whole, shortcuts named, old runs read."""
+"""What tables say of a run: the paper's numbers only beside its recipe, costs whole, shortcuts named, old runs read."""
 
 import json
 import shutil
@@ -53,14 +53,14 @@ def recipe(made, tmp_path):
 
 
 def printed(harness, run):
-    """Which models have one of the paper's figures beside them, in any table."""
+    """Which models have one of the paper's numbers beside them, in any table."""
     in_3 = {row["model"] for row in table(harness, run, 3)["records"] if row.get("paper") is not None}
     in_4 = {row["model"] for row in table(harness, run, 4)["records"] if row["paper_weights_mb"] is not None}
     in_5 = {row["model"] for row in table(harness, run, 5)["records"] if row["paper_minutes"] is not None}
     return in_3 | in_4 | in_5
 
 
-def test_the_papers_figures_stand_beside_its_recipe_alone(harness, made, recipe):
+def test_the_papers_numbers_stand_beside_its_recipe_alone(harness, made, recipe):
     assert printed(harness, made) == set()
     assert any("epochs 8 instead of 200" in note for note in table(harness, made, 3)["notes"])
     assert printed(harness, recipe) == {"densenet"}
@@ -162,7 +162,7 @@ def version_1(tmp_path_factory):
 def test_a_run_of_version_1_is_read_and_shown(harness, version_1):
     code, out, err = harness("tables", version_1)
     assert (code, err) == (0, "")
-    assert "The paper's figures are of real images" in out
+    assert "The paper's numbers are of real images" in out
     rows = {row["model"]: row for row in table(harness, version_1, 5)["records"]}
     assert rows["deep-transfer"]["calibrated_cost"] is None  # the cost of its features was not recorded
     assert rows["densenet"]["calibrated_cost"] > 0
