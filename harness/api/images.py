@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from harness.cache import Cache, Note
 from harness.config.run_config import load_config, parse_config
 from harness.locations import cache_folder
+from harness.planning.image_set import scan_images
 from harness.planning.observer import Observer
-from harness.planning.scan import scan_images
 from harness.planning.splits import Division, divide
 
 if TYPE_CHECKING:

@@ -13,9 +13,9 @@ from harness.config.run_config import RunConfig, StudyKind, load_config, parse_c
 from harness.execution.executor import ExecutorName
 from harness.execution.outcome import Outcome
 from harness.locations import cache_folder, data_folder, results_folder
-from harness.planning.kept import kept_cells
+from harness.planning.image_set import scan_images
+from harness.planning.kept_cells import kept_cells
 from harness.planning.observer import Observer
-from harness.planning.scan import scan_images
 from harness.planning.splits import divide
 from harness.reporting.publish import publish
 from harness.reporting.study import publish_study

@@ -30,7 +30,7 @@ from harness.data.stain import (
     published_profile,
 )
 from harness.evaluation.bootstrap import draw_patients
-from harness.evaluation.resampled import Resampled
+from harness.evaluation.metric_intervals import Resampled
 from harness.processes import map_in_order
 from harness.protocol.names import TEST
 from harness.protocol.protocols import PROTOCOLS, split_images

@@ -28,7 +28,7 @@ from harness.data.sources import COPIES, scan_source
 from harness.data.tissue import low_tissue, measure_tissue, stain_outliers
 from harness.errors import DataError, SplitError
 from harness.processes import map_strange
-from harness.protocol.gate import Leak, find_leak, find_picture_leak
+from harness.protocol.leak_gate import Leak, find_leak, find_picture_leak
 from harness.protocol.protocols import PROTOCOLS, deal_tenths, split_images
 
 Progress = Callable[[int, int], None]

@@ -11,7 +11,8 @@ from harness.cache import Cache
 from harness.errors import CellError
 from harness.execution.throughput import measure_model
 from harness.planning.cell_keys import cell_rows
-from harness.planning.plan import Run, pending_cells
+from harness.planning.plan import Run
+from harness.planning.staleness import pending_cells
 from harness.plugin_api.model import Throughput
 from harness.plugin_api.schedule import Schedule
 from harness.protocol.fingerprint import split_fingerprint

@@ -1,4 +1,7 @@
-"""The protocol of executors: cells are submitted, events come back."""
+"""The protocol of executors: cells are submitted, events come back.
+
+Another executor is a class of this protocol and a line in :data:`harness.execution.runner.EXECUTORS`.
+"""
 
 from __future__ import annotations
 

@@ -16,7 +16,8 @@ from harness.execution.outcome import Outcome
 from harness.execution.tasks import Tasks
 from harness.execution.throughput import measure_throughputs
 from harness.planning.observer import Observer
-from harness.planning.plan import Run, pending_cells
+from harness.planning.plan import Run
+from harness.planning.staleness import pending_cells
 from harness.processes import adopt_orphans
 from harness.store.cells import Cell, slug
 from harness.store.keys import hash_of, what_changed

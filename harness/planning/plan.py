@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
@@ -14,18 +13,17 @@ from harness.data.manifest import UNPARSED
 from harness.data.names import CLASSES
 from harness.planning.cell_keys import cell_rows, key_parts, plan_cells
 from harness.planning.comparison import comparison_parts, refuse_other_comparison
+from harness.planning.decode_images import decode_images
 from harness.planning.fold_pixels import DecodedRun, pixels_of_folds
-from harness.planning.images import decode_images
+from harness.planning.image_set import ImageSet, scan_images
 from harness.planning.models import ModelEntry, model_entries
 from harness.planning.observer import Observer
 from harness.planning.pretraining import decode_sources, pretraining_starts
-from harness.planning.scan import ImageSet, scan_images
 from harness.planning.splits import Division, divide, refuse_empty_sides, refuse_leaky_protocol
 from harness.plugin_api.discovery import PluginHost
 from harness.store.cells import Cell
-from harness.store.keys import what_changed
 from harness.store.run_store import RunStore
-from harness.store.schema import CellRecord, ComparisonRecord, DoneRecord, StartRecord
+from harness.store.schema import ComparisonRecord, StartRecord
 from harness.training.auto import resolve_execution_mode, resolve_precision
 from harness.training.devices import list_devices, resolve_device
 from harness.workers.messages import ModelJob, SourceRows
@@ -100,15 +98,6 @@ def prepare_run(
     }
     decoded = pixels_of_folds(config, division, images.decoded, cache)
     return Run(name, config, entries, division, decoded, sources, starts, device, comparison, keys)
-
-
-def pending_cells(keys: Mapping[Cell, Mapping[str, str]], stored: Mapping[str, CellRecord]) -> list[Cell]:
-    """List the planned cells that are missing, failed or stale."""
-    return [
-        cell
-        for cell, parts in keys.items()
-        if not isinstance(record := stored.get(cell.name), DoneRecord) or what_changed(record.key_parts, parts)
-    ]
 
 
 def job_of(run: Run, label: str, cache: Cache, pixels: str, device: str | None = None) -> ModelJob:

@@ -13,8 +13,8 @@ from harness.data.sources import HELD_OUT_SIDES, SourceManifest
 from harness.data.stain import PER_IMAGE, Macenko
 from harness.data.version import PIXEL_VERSION
 from harness.errors import DataError
+from harness.planning.image_set import Progress, named_progress
 from harness.planning.models import ModelEntry
-from harness.planning.scan import Progress, named_progress
 from harness.planning.sources import scan_source_set
 from harness.plugin_api.model import Requirements
 from harness.store.keys import hash_of

@@ -10,7 +10,7 @@ from harness.config.run_config import RunConfig
 from harness.data.sources import SourceManifest, scan_source
 from harness.errors import DataError
 from harness.locations import data_folder
-from harness.planning.scan import Progress
+from harness.planning.image_set import Progress
 
 
 def scan_source_set(

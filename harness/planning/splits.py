@@ -12,10 +12,10 @@ from harness.config.run_config import RunConfig
 from harness.data.manifest import used_images
 from harness.data.names import CLASSES, MAGNIFICATIONS
 from harness.errors import SplitError, SplitLeakError
-from harness.planning.scan import ImageSet
+from harness.planning.image_set import ImageSet
 from harness.protocol.fingerprint import accessions_on_two_sides
-from harness.protocol.gate import Leak, find_leak, find_picture_leak, pass_gate
 from harness.protocol.group_assignment import hash_rank
+from harness.protocol.leak_gate import Leak, find_leak, find_picture_leak, pass_gate
 from harness.protocol.names import SIDES
 from harness.protocol.protocols import PROTOCOLS, Protocol, split_images
 

@@ -1,15 +1,30 @@
-"""Changes since a cell was finished, found out from its record and from files: no plugin is imported."""
+"""Staleness of finished cells: what has changed since.
+
+A run compares keys (:func:`pending_cells`), for which its plugins are imported. What only reads a run folder compares
+records with files (:func:`changes_since`), and imports none.
+"""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
 
 from harness.config.run_config import RunConfig
 from harness.plugin_api.source_hash import file_digests, own_files, source_hash
-from harness.store.keys import hash_of
-from harness.store.schema import DoneRecord, GivenRecord, PluginRecord
+from harness.store.cells import Cell
+from harness.store.keys import hash_of, what_changed
+from harness.store.schema import CellRecord, DoneRecord, GivenRecord, PluginRecord
 from harness.training.version import TRAINING_VERSION
+
+
+def pending_cells(keys: Mapping[Cell, Mapping[str, str]], stored: Mapping[str, CellRecord]) -> list[Cell]:
+    """List the planned cells that are missing, failed or stale."""
+    return [
+        cell
+        for cell, parts in keys.items()
+        if not isinstance(record := stored.get(cell.name), DoneRecord) or what_changed(record.key_parts, parts)
+    ]
 
 
 class PluginFiles:

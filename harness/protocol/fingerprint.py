@@ -6,7 +6,7 @@ import hashlib
 
 import pandas as pd
 
-from harness.protocol.gate import find_leak
+from harness.protocol.leak_gate import find_leak
 from harness.protocol.names import SIDES
 
 

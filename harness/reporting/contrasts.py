@@ -10,8 +10,8 @@ from typing import Any
 import pandas as pd
 
 from harness.evaluation.changes import common_images
+from harness.evaluation.metric_intervals import Resampled
 from harness.evaluation.metric_names import title_of
-from harness.evaluation.resampled import Resampled
 from harness.evaluation.significance import corrected_t_test, holm, mcnemar_test
 from harness.reporting.results import Results
 from harness.reporting.scores import Tested

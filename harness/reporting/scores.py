@@ -10,8 +10,8 @@ from functools import cached_property
 import pandas as pd
 
 from harness.evaluation.bootstrap import Interval, Patients, draw_patients
+from harness.evaluation.metric_intervals import Resampled
 from harness.evaluation.metric_names import METRIC_NAMES
-from harness.evaluation.resampled import Resampled
 from harness.evaluation.significance import patient_decisions
 from harness.evaluation.threshold import DEFAULT_THRESHOLD, with_chosen_thresholds
 from harness.protocol.names import TEST, VALIDATION

@@ -11,7 +11,7 @@ import pandas as pd
 
 from harness.evaluation.bootstrap import Interval, Patients, draw_patients
 from harness.evaluation.changes import common_images
-from harness.evaluation.resampled import Resampled
+from harness.evaluation.metric_intervals import Resampled
 from harness.reporting.results import Results
 from harness.reporting.table import DASH
 

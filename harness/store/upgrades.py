@@ -42,7 +42,7 @@ def upgrade_cell(values: dict[str, Any]) -> dict[str, Any]:
     version = values.get("schema_version", 1)
     if not isinstance(version, int) or version >= SCHEMA_VERSION:
         return values
-    new = {_present_name(name): value for name, value in values.items()}
+    new = {"schema_version": version, **{_present_name(name): value for name, value in values.items()}}
     if "stratum" in new:
         new["stratum"] = _as_stratum(new["stratum"])
     if isinstance(parts := new.get("key_parts"), dict):

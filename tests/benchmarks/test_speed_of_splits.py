@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
-from harness.protocol.gate import find_leak
+from harness.protocol.leak_gate import find_leak
 from harness.protocol.protocols import PROTOCOLS, split_images
 
 PROTOCOL = PROTOCOLS["accession-5fold"]

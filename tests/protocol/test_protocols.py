@@ -6,8 +6,8 @@ from hypothesis import strategies as st
 from harness.data.official import official_list
 from harness.errors import SplitError, SplitLeakError
 from harness.protocol.fingerprint import accessions_on_two_sides, describe_splits, split_fingerprint
-from harness.protocol.gate import find_leak, find_picture_leak, pass_gate
 from harness.protocol.group_assignment import assign_groups
+from harness.protocol.leak_gate import find_leak, find_picture_leak, pass_gate
 from harness.protocol.protocols import PROTOCOLS, split_images
 
 

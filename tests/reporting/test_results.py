@@ -3,15 +3,20 @@
 import json
 import shutil
 import tarfile
+from dataclasses import asdict
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
+from harness.evaluation.convergence import find_convergence
 from harness.plugin_api.model import Throughput
 from harness.plugin_api.schedule import Schedule
 from harness.reporting.cost import training_cost
+from harness.reporting.results import read_results
 from harness.store.run_folder import parse_cell
+from harness.store.run_store import RunStore
+from harness.store.schema import ConvergenceRecord
 from harness.training.cost import training_seconds
 
 VERSION_1 = Path(__file__).parents[1] / "store" / "fixtures" / "demo-schema-1.tar.xz"
@@ -168,6 +173,16 @@ def test_a_run_of_version_1_is_read_and_shown(harness, version_1):
     assert rows["densenet"]["calibrated_cost"] > 0
     assert 0 < rows["densenet"]["converged"] < rows["densenet"]["cells"]
     assert harness("compare", version_1, version_1, "--fail-on-regression")[0] == 0
+
+
+def test_convergence_of_version_1_is_defined_as_now(version_1):
+    store = RunStore(version_1)
+    found, stored = read_results(store), store.read_done()
+    changed = [name for name, record in found.cells.items() if record.convergence != stored[name].convergence]
+    assert changed
+    for name in changed:
+        point = find_convergence(found.final_history(name), single_class=stored[name].single_class)
+        assert found.cells[name].convergence == (point and ConvergenceRecord(**asdict(point)))
 
 
 def test_cells_of_version_1_are_stale_with_the_reason(harness, version_1):

@@ -8,8 +8,9 @@ import pytest
 from harness.cache import Cache
 from harness.config.run_config import load_config
 from harness.data.manifest import image_files
-from harness.planning import kept, staleness
-from harness.planning.kept import kept_cells
+from harness.planning import kept_cells as module
+from harness.planning import staleness
+from harness.planning.kept_cells import kept_cells
 from harness.planning.observer import Observer
 from harness.store.run_store import RunStore
 
@@ -108,7 +109,7 @@ def test_another_training_version(ask, monkeypatch):
 
 
 def test_a_device_that_only_torch_can_tell(ask, monkeypatch):
-    monkeypatch.setattr(kept, "device_type_of", lambda _wish: None)
+    monkeypatch.setattr(module, "device_type_of", lambda _wish: None)
     assert ask() is None
 
 
@@ -124,7 +125,7 @@ def test_weights_and_source_sets_are_looked_at(ask, run, tmp_path):
     weights.write_bytes(b"as they were")
 
     def start(record):
-        starts = {"sources": {}, "files": {str(weights): kept.sha256_of_file(weights)}}
+        starts = {"sources": {}, "files": {str(weights): module.sha256_of_file(weights)}}
         record["starts_from"] = starts
 
     for file in run.glob("cells/densenet-*/cell.json"):

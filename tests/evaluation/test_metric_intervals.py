@@ -6,9 +6,9 @@ from tables import random_predictions
 
 from harness.evaluation.bootstrap import bootstrap_interval, draw_patients, interval_of
 from harness.evaluation.estimators import estimators
+from harness.evaluation.metric_intervals import Resampled
 from harness.evaluation.metric_names import METRIC_NAMES
 from harness.evaluation.metrics import brier_score
-from harness.evaluation.resampled import Resampled
 
 
 @pytest.fixture

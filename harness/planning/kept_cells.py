@@ -11,8 +11,8 @@ from harness.data.manifest import DAMAGED, sha256_of_file
 from harness.errors import HarnessError
 from harness.planning.cell_keys import ModelIdentity, cell_rows, key_parts, plan_cells
 from harness.planning.comparison import comparison_parts
+from harness.planning.image_set import ImageSet, scan_images
 from harness.planning.observer import Observer
-from harness.planning.scan import ImageSet, scan_images
 from harness.planning.sources import scan_source_set
 from harness.planning.splits import divide
 from harness.planning.staleness import PluginFiles, changes_since, given_settings

@@ -11,7 +11,7 @@ from harness.data.manifest import DAMAGED
 from harness.data.pixels import PixelStore, pixel_store
 from harness.data.stain import PER_IMAGE
 from harness.errors import DataError
-from harness.planning.scan import ImageSet, Progress, named_progress
+from harness.planning.image_set import ImageSet, Progress, named_progress
 
 _NAMED = 5
 
