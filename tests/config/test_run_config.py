@@ -36,7 +36,7 @@ def test_the_papers_schedule():
         ("epochs", "expected key=value"),
         ("variants={one: {pixels.stian: none}}", "variant 'one': unknown key 'pixels.stian' - did you mean 'stain'"),
         ("variants={../one: {}}", "letters, digits, dots and dashes"),
-        ("variants={tables: {}}", "not 'tables'"),
+        ("variants={tables: {}}", "not tables or figures"),
         ("variants={one: {protocols: [holdout, official5]}}", "a variant is one run"),
         ("variants={one: {reference: gone}}", "variant 'one': reference 'gone' is no model"),
     ],
