@@ -225,7 +225,7 @@ def _strongest(report: AuditReport) -> str:
     """Name the strongest property of the files at each magnification."""
     as_filed = [score for score in report.properties if score.colours == AS_FILED and score.auc is not None]
     best = {score.stratum: score for score in sorted(as_filed, key=lambda score: score.auc or 0)}
-    named = [f"{at}x {best[at].name}, AUC {best[at].auc:.2f}" for at in sorted(best)]
+    named = [f"{at} {best[at].name}, AUC {best[at].auc:.2f}" for at in natural_order(best)]
     message = "; ".join(named) or "none can be told, since no magnification has both classes in enough folds"
     return f"The strongest property of the files: {message}."
 

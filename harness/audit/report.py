@@ -10,7 +10,7 @@ from harness.audit.shortcuts import PropertyScore, StainOutcome
 from harness.data.near_duplicates import MAX_DIFFERING_BITS, MIN_CORRELATION, IdenticalImages, NearDuplicate
 from harness.data.tissue import LOW_TISSUE_SHARE, OUTLYING_SCORE, TISSUE_DENSITY, LowTissue, StainOutlier
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 
 
 @dataclass(frozen=True)

@@ -236,8 +236,8 @@ def _scores(name: str, colours: str, table: pd.DataFrame, views: list[NDArray[np
         patients = draw_patients(predictions)
         found = Resampled(predictions, patients, cross_validated=True)
         auc, accuracy = found.interval("auc"), found.interval("balanced_accuracy")
-        figures = (None if math.isnan(value) else value for value in (auc.value, auc.low, auc.high, accuracy.value))
-        yield PropertyScore(name, colours, stratum, *figures)
+        values = (None if math.isnan(value) else value for value in (auc.value, auc.low, auc.high, accuracy.value))
+        yield PropertyScore(name, colours, stratum, *values)
 
 
 def _predicted(at: pd.DataFrame, views: list[NDArray[np.float64]]) -> pd.DataFrame | None:

@@ -20,6 +20,11 @@ def with_present_keys(values: dict[str, Any]) -> dict[str, Any]:
     return renamed
 
 
+def present_key(key: str) -> str:
+    """Return a dotted key of an override under its present name."""
+    return _RENAMED.get(key, key)
+
+
 def renamed_key_notes(values: dict[str, Any], where: str) -> list[str]:
     """Say in a line each which keys of a config, or of its variants, have another name now."""
     variants = values.get(VARIANTS)

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import AfterValidator, Field
 
+from harness.cache import Note
 from harness.config.data_settings import DataSettings, PixelSettings, SourceSettings
 from harness.config.overrides import VARIANTS, parse_override, set_key
-from harness.config.renamed_keys import renamed_key_notes, with_present_keys
+from harness.config.renamed_keys import present_key, renamed_key_notes, with_present_keys
 from harness.config.strict_yaml import MAX_BYTES, parse_yaml
 from harness.data.names import stratum_name
 from harness.errors import ConfigError, did_you_mean
@@ -26,7 +26,6 @@ _FOLDERS = ("tables", "figures")
 _MOST_SECONDS = 1e8  # three years; what the system can wait for has an end
 StudyKind = Literal["protocols", "variants"]
 T = TypeVar("T")
-Note = Callable[[str], None]
 
 
 def names_a_run(name: str) -> bool:
@@ -233,14 +232,15 @@ def read_config(
         raise ConfigError(f"{where} holds no mapping of keys to values")
     if "protocol" in values and "protocols" in values:
         raise ConfigError(f"{where} has both protocol and protocols - keep one of them")
-    for override in overrides:
-        key, value = parse_override(override)
+    given = [parse_override(override) for override in overrides]
+    if note is not None:
+        for renamed in renamed_key_notes(values | dict(given), where):
+            note(renamed)
+    values = with_present_keys(values)
+    for key, value in given:
         for other in _TAKES_THE_PLACE_OF.get(key.partition(".")[0], ()):
             values.pop(other, None)
-        set_key(values, key, value)
-    if note is not None:
-        for renamed in renamed_key_notes(values, where):
-            note(renamed)
+        set_key(values, present_key(key), value)
     return parse_config(values, f"config '{name}'")
 
 

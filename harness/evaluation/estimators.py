@@ -64,7 +64,7 @@ def average_precision(units: list[tuple[Array, NDArray[np.int64], NDArray[np.int
             image's score among them (N,), since images of one score come in together, and their accessions (N,).
     """
 
-    def figure(drawn: Array) -> Array:
+    def of_block(drawn: Array) -> Array:
         precision = [_average_precision(labels, last, drawn[columns]) for labels, last, columns in units]
         parts, wholes = (np.stack(sums, axis=1) for sums in zip(*precision, strict=True))
         return _mean_of_units(parts[None], wholes[None])
@@ -72,7 +72,7 @@ def average_precision(units: list[tuple[Array, NDArray[np.int64], NDArray[np.int
     def in_blocks(weights: Array) -> Array:
         drawn = np.ascontiguousarray(weights.T)
         # a block of draws stays in the processor's cache, all of them would not
-        return np.concatenate([figure(drawn[:, start : start + _BLOCK]) for start in range(0, len(weights), _BLOCK)])
+        return np.concatenate([of_block(drawn[:, start : start + _BLOCK]) for start in range(0, len(weights), _BLOCK)])
 
     return in_blocks
 

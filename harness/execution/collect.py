@@ -83,6 +83,7 @@ class Collector:
             case Ended(cell):
                 self._complete(event)
                 self._store.clear_active(cell.name)
+                del self._started[cell], self._epochs[cell]
 
     def give_up(self, cells: list[Cell], failure: Failure, concurrency: int, keep: Container[str]) -> None:
         """Record cells as failed without beginning them: each would fail for the same reason.
@@ -124,9 +125,9 @@ class Collector:
             except CellError as error:
                 answer = Failure(str(error))
         if isinstance(answer, Failure):
-            self._store.discard(held_back.working)
             if answer.cause == "disk":
                 self._store.require_room()  # full for everybody, or is it the plugin's own trouble?
+            self._store.discard(held_back.working)  # not before: it may be what fills the disk
             if answer.cause == "memory" and ended.ran_concurrently:
                 self.again.append(cell)
                 self._observer.note(

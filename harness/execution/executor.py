@@ -1,6 +1,7 @@
 """The protocol of executors: cells are submitted, events come back.
 
-Another executor is a class of this protocol and a line in :data:`harness.execution.runner.EXECUTORS`.
+Another executor is a class of this protocol, a name in :data:`ExecutorName` and a line in
+:data:`harness.execution.runner.EXECUTORS`.
 """
 
 from __future__ import annotations
@@ -57,7 +58,7 @@ class Stalled:
 
     cell: Cell
     seconds: float
-    pid: int | None
+    pid: int
 
 
 @dataclass(frozen=True)

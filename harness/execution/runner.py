@@ -8,6 +8,7 @@ from dataclasses import replace
 from functools import partial
 
 from harness.cache import Cache
+from harness.errors import UsageError, did_you_mean
 from harness.execution.collect import Collector
 from harness.execution.concurrency import choose_jobs
 from harness.execution.executor import Executor, ExecutorName, ExecutorSetup
@@ -18,6 +19,7 @@ from harness.execution.throughput import measure_throughputs
 from harness.planning.observer import Observer
 from harness.planning.plan import Run
 from harness.planning.staleness import pending_cells
+from harness.plugin_api.installed import wanted_plugins
 from harness.processes import adopt_orphans
 from harness.store.cells import Cell, slug
 from harness.store.keys import hash_of, what_changed
@@ -49,7 +51,12 @@ def execute(
 
     Returns:
         How it ended. Failed cells are recorded and named; they raise nothing.
+
+    Raises:
+        UsageError: There is no such executor.
     """
+    if executor not in EXECUTORS:
+        raise UsageError(f"no executor '{executor}'{did_you_mean(executor, EXECUTORS)} (it is {', '.join(EXECUTORS)})")
     adopt_orphans()  # so that what a plugin has started ends with the run, even if the process between is killed
     store.sweep()
     store.write_run(_run_record(run, store.read_run()), run.division.manifest, run.division.splits)
@@ -73,7 +80,8 @@ def execute(
         collector.give_up([cell for cell in todo if cell.label == label], failure, jobs, keep=finished)
     work = partial(_compute, run, store, collector, EXECUTORS[executor])
     work([cell for cell in todo if cell.label not in hopeless], jobs)
-    work(collector.again, 1)
+    if collector.again:
+        work(collector.again, 1)
     return replace(collector.outcome, kept=kept)
 
 
@@ -133,5 +141,6 @@ def _run_record(run: Run, stored: RunRecord | None) -> RunRecord:
         comparison_key=hash_of(run.comparison.to_json()),
         device=describe_device(run.device),
         versions=versions(),
+        plugins=wanted_plugins(),
         git_commit=git_commit(),
     )

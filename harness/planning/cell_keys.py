@@ -5,15 +5,19 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-
-import pandas as pd
+from typing import TYPE_CHECKING
 
 from harness.config.run_config import RunConfig
 from harness.data.version import PIXEL_VERSION
-from harness.planning.splits import Division
 from harness.store.cells import Cell
 from harness.store.keys import hash_of
+from harness.training.auto import resolve_execution_mode, resolve_precision
 from harness.training.version import TRAINING_VERSION
+
+if TYPE_CHECKING:  # pandas, for whoever has images
+    import pandas as pd
+
+    from harness.planning.splits import Division
 
 _SHORT = 64
 
@@ -33,7 +37,7 @@ class ModelIdentity:
     starts_from: str
 
 
-def plan_cells(labels: Iterable[str], config: RunConfig, folds: tuple[int, ...]) -> list[Cell]:
+def plan_cells(labels: Iterable[str], config: RunConfig, folds: Iterable[int]) -> list[Cell]:
     """List the cells of a run, model by model."""
     return [
         Cell(label, stratum, fold, seed)
@@ -64,7 +68,7 @@ def key_parts(
         cell: The cell.
         rows: Its images and their sides.
         config: The run's config.
-        found: What the run resolved: ``execution_mode``, ``precision`` and ``device_type``.
+        found: From :func:`resolved`.
 
     Returns:
         A hash or short text a part; two cells of equal parts have equal outcomes.
@@ -83,6 +87,26 @@ def key_parts(
     }
     of_model = {"plugin": model.plugin, "options": model.options, "starts from": model.starts_from}
     return {**of_model, **{name: brief(part) for name, part in parts.items()}}
+
+
+def resolved(config: RunConfig, device_type: str) -> dict[str, str]:
+    """Return what the config's ``auto`` stands for on a type of device, as :func:`key_parts` takes it."""
+    return {
+        "execution_mode": resolve_execution_mode(config.schedule.execution_mode, device_type),
+        "precision": resolve_precision(config.schedule.precision, device_type),
+        "device_type": device_type,
+    }
+
+
+def plugin_part(source: str | None, distribution: str, model: str) -> str:
+    """Return the part of a key that says which plugin a model comes from.
+
+    Args:
+        source: Hash of its source.
+        distribution: Name and version of what is installed.
+        model: The model's name.
+    """
+    return brief(f"{source} {distribution} {model}")
 
 
 def brief(part: str) -> str:

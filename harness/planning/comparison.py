@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from pathlib import Path
 
 from harness.config.run_config import RunConfig
@@ -13,7 +14,7 @@ from harness.store.keys import first_difference
 from harness.store.schema import ComparisonRecord
 
 
-def comparison_parts(config: RunConfig, division: Division, device_type: str, precision: str) -> ComparisonRecord:
+def comparison_parts(config: RunConfig, division: Division, found: Mapping[str, str]) -> ComparisonRecord:
     """Collect what decides whether two results may stand in one table."""
     used = division.images
     content = "\n".join(sorted(used["name"] + " " + used["sha256"]))
@@ -28,8 +29,8 @@ def comparison_parts(config: RunConfig, division: Division, device_type: str, pr
         on_damaged=config.data.on_damaged,
         pixels=config.pixels.model_dump(mode="json"),
         schedule=config.schedule.budget().model_dump(mode="json"),
-        device_type=device_type,
-        precision=precision,
+        device_type=found["device_type"],
+        precision=found["precision"],
         threads=config.threads,
         limit=config.limit,
     )

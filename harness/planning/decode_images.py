@@ -7,11 +7,10 @@ from dataclasses import replace
 from harness.cache import Cache
 from harness.config.run_config import RunConfig
 from harness.data.decode import PixelRecipe
-from harness.data.manifest import DAMAGED
 from harness.data.pixels import PixelStore, pixel_store
 from harness.data.stain import PER_IMAGE
 from harness.errors import DataError
-from harness.planning.image_set import ImageSet, Progress, named_progress
+from harness.planning.image_set import ImageSet, Progress, mark_damaged, named_progress
 
 _NAMED = 5
 
@@ -30,7 +29,7 @@ def decode_images(config: RunConfig, images: ImageSet, cache: Cache, on_progress
 
 
 def _mark_damaged(config: RunConfig, images: ImageSet, pixels: PixelStore) -> ImageSet:
-    errors, used, manifest = pixels.index.set_index("sha256")["error"], images.used, images.manifest
+    errors, used = pixels.index.set_index("sha256")["error"], images.used
     damaged = used[used["sha256"].map(errors) != ""]
     if config.data.on_damaged == "stop" and len(damaged):
         named = "; ".join(f"{images.folder / row.file}: {errors[row.sha256]}" for row in damaged[:_NAMED].itertuples())
@@ -39,5 +38,4 @@ def _mark_damaged(config: RunConfig, images: ImageSet, pixels: PixelStore) -> Im
             f"{len(damaged)} damaged image{'s' * (len(damaged) > 1)}: {named}{more} - replace them, or leave them out "
             "with -o data.on_damaged=skip"
         )
-    bad = manifest["name"].isin(damaged["name"]) & (manifest["state"] == "used")
-    return replace(images, manifest=manifest.assign(state=manifest["state"].mask(bad, DAMAGED)))
+    return mark_damaged(images, damaged["sha256"])

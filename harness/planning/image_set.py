@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,7 +12,7 @@ import pandas as pd
 
 from harness.cache import Cache
 from harness.config.run_config import RunConfig
-from harness.data.manifest import scan_folder, used_images
+from harness.data.manifest import DAMAGED, USED, scan_folder, used_images
 from harness.errors import DataError
 from harness.locations import data_folder
 from harness.synthetic.settings import SyntheticSettings
@@ -61,6 +61,13 @@ class ImageSet:
         by_file = self.pixels.index.set_index("sha256")["content"]
         content: pd.Series[str] = self.used.set_index("name")["sha256"].map(by_file)
         return content
+
+
+def mark_damaged(images: ImageSet, damaged: pd.Series[str]) -> ImageSet:
+    """Leave out the used images whose files have these sha256."""
+    manifest = images.manifest
+    bad = manifest["sha256"].isin(damaged) & (manifest["state"] == USED)
+    return replace(images, manifest=manifest.assign(state=manifest["state"].mask(bad, DAMAGED)))
 
 
 def scan_images(config: RunConfig, cache: Cache, on_progress: Progress | None = None) -> ImageSet:

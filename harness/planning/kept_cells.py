@@ -5,21 +5,26 @@ Whatever these do not decide is left to :func:`~harness.planning.plan.prepare_ru
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from harness.cache import Cache
 from harness.config.run_config import RunConfig
 from harness.data.manifest import DAMAGED, sha256_of_file
 from harness.errors import HarnessError
-from harness.planning.cell_keys import ModelIdentity, cell_rows, key_parts, plan_cells
+from harness.planning.cell_keys import ModelIdentity, cell_rows, key_parts, plan_cells, resolved
 from harness.planning.comparison import comparison_parts
-from harness.planning.image_set import ImageSet, scan_images
+from harness.planning.image_set import mark_damaged, scan_images
 from harness.planning.observer import Observer
 from harness.planning.sources import scan_source_set
 from harness.planning.splits import divide
 from harness.planning.staleness import PluginFiles, changes_since, given_settings
+from harness.plugin_api.installed import wanted_plugins
+from harness.protocol.protocols import PROTOCOLS
+from harness.store.cells import Cell
 from harness.store.keys import what_changed
 from harness.store.run_store import RunStore
 from harness.store.schema import DoneRecord, RunRecord
-from harness.training.auto import device_type_of, resolve_execution_mode
+from harness.training.auto import device_type_of
 
 
 def kept_cells(config: RunConfig, store: RunStore, cache: Cache, observer: Observer) -> int | None:
@@ -32,63 +37,67 @@ def kept_cells(config: RunConfig, store: RunStore, cache: Cache, observer: Obser
         observer: Is told how far it is.
     """
     try:
-        run = store.read_run()
-        if run is None or config.added_to(run.config) != run.config or store.find_damage(thorough=True):
+        run, done = store.read_run(), store.read_done()
+        cells = plan_cells(config.models, config, PROTOCOLS[config.protocol].folds)
+        if run is None or any(cell.name not in done for cell in cells):
             return None
-        return _count(config, run, store, cache, observer)
+        if config.added_to(run.config) != run.config or run.plugins != wanted_plugins():
+            return None
+        return len(cells) if _are_as_planned(cells, config, run, store, cache, observer) else None
     except (HarnessError, OSError):
         return None  # whatever is wrong, the whole preparation says so in its own place
 
 
-def _count(config: RunConfig, run: RunRecord, store: RunStore, cache: Cache, observer: Observer) -> int | None:
-    images = _without_damaged(scan_images(config, cache, observer.progress), store)
-    division, device_type = divide(config, images), device_type_of(config.device)
-    if device_type is None:
-        return None
-    precision = run.comparison.precision  # the schedule and the type of device, which it depends on, are the same
-    if comparison_parts(config, division, device_type, precision) != run.comparison:
-        return None
-    done, plugins = store.read_done(), PluginFiles()
-    sources = {label: _identity(label, config, done, plugins, cache) for label in config.models}
-    found = {
-        "execution_mode": resolve_execution_mode(config.schedule.execution_mode, device_type),
-        "precision": precision,
-        "device_type": device_type,
-    }
-    cells = plan_cells(list(config.models), config, division.protocol.folds)
-    for cell in cells:
-        record, identity = done.get(cell.name), sources[cell.label]
-        if record is None or identity is None:
-            return None
-        if what_changed(record.key_parts, key_parts(identity, cell, cell_rows(division, cell), config, found)):
-            return None
-    return len(cells)
+def _are_as_planned(
+    cells: list[Cell], config: RunConfig, run: RunRecord, store: RunStore, cache: Cache, observer: Observer
+) -> bool:
+    """Whether the run folder is what this config would make of the images, plugins, weights and source sets of now."""
+    device_type = device_type_of(config.device)
+    if device_type is None or store.find_damage(thorough=True):
+        return False
+    before, done, found = store.read_manifest(), store.read_done(), resolved(config, device_type)
+    images = scan_images(config, cache, observer.progress)
+    division = divide(config, mark_damaged(images, before.loc[before["state"] == DAMAGED, "sha256"]))
+    if comparison_parts(config, division, found) != run.comparison:
+        return False
+    if not store.holds(division.manifest, division.splits):
+        return False
+    records = {cell.label: done[cell.name] for cell in cells}
+    askers = {name: label for label, record in records.items() for name in _sources_of(record)}
+    fingerprints = {name: scan_source_set(name, label, config, cache).fingerprint for name, label in askers.items()}
+    plugins = PluginFiles()
+    identities = {label: _identity(config, record, plugins, fingerprints) for label, record in records.items()}
+    return not any(
+        (identity := identities[cell.label]) is None
+        or what_changed(done[cell.name].key_parts, key_parts(identity, cell, cell_rows(division, cell), config, found))
+        for cell in cells
+    )
 
 
-def _without_damaged(images: ImageSet, store: RunStore) -> ImageSet:
-    """Mark the images that were damaged when the run was made; other files have other checksums."""
-    before, manifest = store.read_manifest(), images.manifest
-    damaged = before.loc[before["state"] == DAMAGED, "sha256"]
-    bad = manifest["sha256"].isin(damaged) & (manifest["state"] == "used")
-    return ImageSet(images.folder, manifest.assign(state=manifest["state"].mask(bad, DAMAGED)))
+def _sources_of(record: DoneRecord) -> dict[str, str]:
+    return {} if record.starts_from is None else record.starts_from.sources
 
 
 def _identity(
-    label: str, config: RunConfig, done: dict[str, DoneRecord], plugins: PluginFiles, cache: Cache
+    config: RunConfig, record: DoneRecord, plugins: PluginFiles, fingerprints: dict[str, str]
 ) -> ModelIdentity | None:
-    """Return what a model adds to the keys of its cells; None where its record and its files do not tell."""
-    record = next((record for record in done.values() if record.model == label), None)
-    if record is None or record.given != given_settings(config, label) or record.starts_from is None:
+    """Return what a model adds to the keys of its cells; None where its record and its files do not tell.
+
+    Args:
+        config: As asked for.
+        record: Of one of the model's cells.
+        plugins: The files of plugins.
+        fingerprints: Of source sets, as they are now.
+    """
+    given, starts_from, parts = given_settings(config, record.model), record.starts_from, record.key_parts
+    if record.given is None or given.plugin != record.given.plugin or starts_from is None:
         return None
     if changes_since(config, record, plugins):
         return None
-    starts_from = record.starts_from
-    if any(sha256_of_file(file) != digest for file, digest in starts_from.paths()):
+    if any(fingerprints[name] != fingerprint for name, fingerprint in starts_from.sources.items()):
         return None
-    if any(
-        scan_source_set(name, label, config, cache).fingerprint != fingerprint
-        for name, fingerprint in starts_from.sources.items()
-    ):
-        return None
-    parts = record.key_parts
+    for file, digest in starts_from.files.items():
+        # a file that no option names is found by the plugin, perhaps elsewhere today
+        if file not in given.options.values() or sha256_of_file(Path(file)) != digest:
+            return None
     return ModelIdentity(parts["plugin"], parts["options"], parts["starts from"])

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from harness.config.run_config import RunConfig
 from harness.errors import ConfigError, HarnessError, PluginError
-from harness.planning.cell_keys import ModelIdentity, brief
+from harness.planning.cell_keys import ModelIdentity, brief, plugin_part
 from harness.plugin_api.discovery import PluginHost, RegisteredModel
 from harness.plugin_api.model import Model, Requirements
 from harness.settings import parse_settings
@@ -40,8 +40,8 @@ class ModelEntry:
     def identity(self, starts_from: StartRecord) -> ModelIdentity:
         """Return what the model adds to the keys of its cells."""
         model = self.registered
-        plugin = f"{model.source} {model.distribution} {model.model.name}"
-        return ModelIdentity(brief(plugin), brief(hash_of(self.options)), brief(hash_of(starts_from.part())))
+        plugin = plugin_part(model.source, model.distribution, model.model.name)
+        return ModelIdentity(plugin, brief(hash_of(self.options)), brief(hash_of(starts_from.part())))
 
     def make(self) -> Model:
         """Make the model."""

@@ -11,7 +11,7 @@ from harness.config.run_config import RunConfig
 from harness.data.layout import layout_notes
 from harness.data.manifest import UNPARSED
 from harness.data.names import CLASSES
-from harness.planning.cell_keys import cell_rows, key_parts, plan_cells
+from harness.planning.cell_keys import cell_rows, key_parts, plan_cells, resolved
 from harness.planning.comparison import comparison_parts, refuse_other_comparison
 from harness.planning.decode_images import decode_images
 from harness.planning.fold_pixels import DecodedRun, pixels_of_folds
@@ -24,7 +24,7 @@ from harness.plugin_api.discovery import PluginHost
 from harness.store.cells import Cell
 from harness.store.run_store import RunStore
 from harness.store.schema import ComparisonRecord, StartRecord
-from harness.training.auto import resolve_execution_mode, resolve_precision
+from harness.training.auto import resolve_execution_mode
 from harness.training.devices import list_devices, resolve_device
 from harness.workers.messages import ModelJob, SourceRows
 
@@ -79,19 +79,14 @@ def prepare_run(
     _note_files(images, observer)
     division = divide(config, images)
     refuse_empty_sides(division, config.strata)
-    precision = resolve_precision(config.schedule.precision, device.type)
-    comparison = comparison_parts(config, division, device.type, precision)
+    found = resolved(config, device.type)
+    comparison = comparison_parts(config, division, found)
     stored = store.read_run()
     if stored is not None:
         refuse_other_comparison(stored.comparison, comparison, store.folder)
     sources = decode_sources(config, entries, cache, observer.progress)
     starts = pretraining_starts(entries, sources)
     identities = {entry.label: entry.identity(starts[entry.label]) for entry in entries}
-    found = {
-        "execution_mode": resolve_execution_mode(config.schedule.execution_mode, device.type),
-        "precision": precision,
-        "device_type": device.type,
-    }
     keys = {
         cell: key_parts(identities[cell.label], cell, cell_rows(division, cell), config, found)
         for cell in plan_cells(identities, config, division.protocol.folds)

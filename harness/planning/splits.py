@@ -10,7 +10,7 @@ import pandas as pd
 
 from harness.config.run_config import RunConfig
 from harness.data.manifest import used_images
-from harness.data.names import CLASSES, MAGNIFICATIONS
+from harness.data.names import CLASSES
 from harness.errors import SplitError, SplitLeakError
 from harness.planning.image_set import ImageSet
 from harness.protocol.fingerprint import accessions_on_two_sides
@@ -99,24 +99,27 @@ def refuse_empty_sides(division: Division, strata: Sequence[str]) -> None:
     """
     table = division.splits.merge(division.images, left_on="image", right_on="name")
     found = set(table[["stratum", "seed", "fold", "side", "label"]].itertuples(index=False, name=None))
-    lacking = [
-        f"{stratum}, seed {seed}, fold {fold}: no {CLASSES[label]} image in {side}"
+    places = [
+        (stratum, seed, fold)
         for stratum in strata
         for seed, fold in division.splits[["seed", "fold"]].drop_duplicates().itertuples(index=False)
+    ]
+    lacking = [
+        ((stratum, seed, fold), f"no {CLASSES[label]} image in {side}")
+        for stratum, seed, fold in places
         for side in SIDES[:2]
         for label in range(len(CLASSES))
         if (stratum, seed, fold, side, label) not in found
     ] + [
-        f"{stratum}, seed {seed}, fold {fold}: no image in test"
-        for stratum in strata
-        for seed, fold in division.splits[["seed", "fold"]].drop_duplicates().itertuples(index=False)
-        if not any((stratum, seed, fold, "test", label) in found for label in range(len(CLASSES)))
+        (place, "no image in test")
+        for place in places
+        if not any((*place, "test", label) in found for label in range(len(CLASSES)))
     ]
     if lacking:
         more = f" (and {len(lacking) - 1} more)" if len(lacking) > 1 else ""
-        whole = sorted(set(MAGNIFICATIONS) - {int(line.partition("x")[0]) for line in lacking})
-        rest = ",".join(str(magnification) for magnification in whole)
+        (stratum, seed, fold), what = lacking[0]
+        first = f"{stratum}, seed {seed}, fold {fold}: {what}"
+        whole = [stratum for stratum in strata if stratum not in {place[0] for place, _ in lacking}]
+        rest = ",".join(stratum.removesuffix("x") for stratum in whole)
         hint = f"leave that magnification out: -o magnifications=[{rest}]" if whole else "more images are needed"
-        raise SplitError(
-            f"the images cannot fill every side under {division.protocol.name}: {lacking[0]}{more} - {hint}"
-        )
+        raise SplitError(f"the images cannot fill every side under {division.protocol.name}: {first}{more} - {hint}")

@@ -11,9 +11,10 @@ from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
 
 from harness.config.run_config import RunConfig
+from harness.planning.cell_keys import plugin_part
 from harness.plugin_api.source_hash import file_digests, own_files, source_hash
 from harness.store.cells import Cell
-from harness.store.keys import hash_of, what_changed
+from harness.store.keys import what_changed
 from harness.store.schema import CellRecord, DoneRecord, GivenRecord, PluginRecord
 from harness.training.version import TRAINING_VERSION
 
@@ -36,8 +37,8 @@ class PluginFiles:
     def are_as_recorded(self, record: DoneRecord) -> bool:
         """Whether what a cell's plugin was imported from is what it was."""
         plugin = record.plugin
-        now = f"{self._source(plugin)} {_installed_version(plugin.distribution)} {plugin.model}"
-        return record.key_parts["plugin"] == hash_of(now)
+        now = plugin_part(self._source(plugin), _installed_version(plugin.distribution), plugin.model)
+        return record.key_parts["plugin"] == now
 
     def _source(self, plugin: PluginRecord) -> str | None:
         package = next(iter(plugin.files), "").partition(".")[0]
@@ -71,10 +72,14 @@ def is_installed(distribution: str) -> bool:
 
 
 def _are_options_the_same(given: GivenRecord, record: DoneRecord) -> bool:
-    if record.given is not None:
-        return given.options == record.given.options
-    # recorded before what was given was: an option that is no longer given cannot be noticed
-    return all(record.options.get(name) == value for name, value in given.options.items())
+    """Whether the options that a config gives come to those of a cell.
+
+    One that is given now and was not may be at its default. One that was given and is not now cannot be judged without
+    the plugin, and was not recorded before version 3.
+    """
+    dropped = record.given is not None and not record.given.options.keys() <= given.options.keys()
+    same = record.given is not None and record.given.options == given.options
+    return same or (not dropped and all(record.options.get(name) == value for name, value in given.options.items()))
 
 
 def _installed_version(distribution: str) -> str:

@@ -11,6 +11,7 @@ from typing import Any
 
 import psutil
 
+from harness.planning.cell_keys import plan_cells
 from harness.planning.staleness import PluginFiles, changes_since, is_installed
 from harness.store.cells import Cell
 from harness.store.run_folder import RunFolder
@@ -57,13 +58,7 @@ def read_status(store: RunFolder) -> RunStatus:
     damage, active = store.find_damage(thorough=False), store.read_active()
     stored = store.read_cells(without=damage)
     plugins = PluginFiles()
-    cells = [
-        Cell(label, stratum, fold, seed)
-        for label in config.models
-        for seed in config.seeds
-        for stratum in config.strata
-        for fold in run.comparison.folds
-    ]
+    cells = plan_cells(config.models, config, run.comparison.folds)
     rows = [
         CellStatus(cell.name, "damaged", damage[cell.name])
         if cell.name in damage

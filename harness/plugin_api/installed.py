@@ -43,6 +43,11 @@ def installed_plugins() -> list[InstalledPlugin]:
     return [InstalledPlugin(e.name, e.module, _distribution(e), wanted=e.name in wanted) for e in found]
 
 
+def wanted_plugins() -> list[str]:
+    """Return name, module and distribution of every installed plugin that may be loaded, in one line each."""
+    return [f"{one.name} {one.module} {one.distribution}" for one in installed_plugins() if one.wanted]
+
+
 def _wanted(known: list[str]) -> set[str]:
     value = os.environ.get(VARIABLE, "").strip()
     if not value:

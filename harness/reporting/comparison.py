@@ -34,7 +34,7 @@ ACCURACY, CONFIDENCE, IMAGES, COST = (
     "area over the training curve",
     "calibrated cost",
 )
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 TIMING_DEVIATION = 0.1
 """Of the logarithm of a calibrated speed, which is measured once a run; on a busy machine of two cores it was 0.07."""
 

@@ -23,7 +23,11 @@ def leak_figure(table: Table) -> Figure:
     Args:
         table: From :func:`~harness.reporting.leak.leak_table`.
     """
-    found = [record for record in table.records if (record["metric"], record["quantity"]) == (_METRIC, "value")]
+    found = [
+        record
+        for record in table.records
+        if (record["metric"], record["quantity"]) == (_METRIC, "value") and record["value"] is not None
+    ]
     rows, protocols = (list(dict.fromkeys(key(record) for record in found)) for key in (_row, _protocol))
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(7.0, 1.4 + 0.5 * len(rows)), layout="constrained")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 from functools import partial
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -36,8 +37,14 @@ def publish(store: RunStore) -> dict[int, Table]:
     for number, table in made.items():
         for how in KEPT_FORMATS:
             write_text(tables / f"table{number}.{how}", render(table, how))
-    draw_once(figures, hash_of([record.sha256 for record in results.cells.values()]), partial(_figures, results))
+    draw_once(figures, _inputs_of(results), partial(_figures, results))
     return made
+
+
+def _inputs_of(results: Results) -> str:
+    """Hash what figures are drawn from: cells, their order and headings, and the version that draws."""
+    checksums = [record.sha256 for record in results.cells.values()]
+    return hash_of([version("breakhis-harness"), results.run.leaky, results.labels, checksums])
 
 
 def draw_once(folder: Path, inputs: str, draw: Callable[[], dict[str, Figure]]) -> None:

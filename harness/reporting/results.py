@@ -16,7 +16,6 @@ from harness.protocol.names import TEST, TRAIN, VALIDATION
 from harness.reporting.paper import recipe_deviations
 from harness.store.run_store import RunStore
 from harness.store.schema import SHARED_PARTS, ConvergenceRecord, DoneRecord, RunRecord
-from harness.text import natural_order
 
 CELL = ("model", "stratum", "fold", "seed")
 _TESTED = (VALIDATION, TEST)
@@ -51,8 +50,9 @@ class Results:
 
     @property
     def strata(self) -> list[str]:
-        """Magnifications with finished cells."""
-        return natural_order({record.stratum for record in self.cells.values()})
+        """The strata with finished cells, in the order of the run."""
+        found = {record.stratum for record in self.cells.values()}
+        return [stratum for stratum in self.run.strata if stratum in found]
 
     @property
     def cross_validated(self) -> bool:

@@ -21,7 +21,7 @@ CHOSEN = "_chosen"
 """Marks the metrics at the threshold that was chosen on validation."""
 
 _NO_INTERVAL = "ece"
-"""Resampling makes gaps between confidence and frequency where there are none, so its draws lie above the figure."""
+"""Resampling makes gaps between confidence and frequency where there are none, so its draws lie above the value."""
 
 AT_CHOSEN = ("p_img", "balanced_accuracy", "sensitivity", "specificity")
 """The metrics that a threshold decides."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 from harness.config.run_config import StudyKind
@@ -40,7 +41,8 @@ def publish_study(study: Study) -> tuple[str, Table]:
     for how in KEPT_FORMATS:
         write_text(tables / f"{name}.{how}", render(table, how))
     if study.kind == "protocols":
-        draw_once(own_folder(study.folder / "figures"), hash_of(table.records), lambda: _leak_figures(table))
+        inputs = hash_of([version("breakhis-harness"), table.title, table.records])
+        draw_once(own_folder(study.folder / "figures"), inputs, lambda: _leak_figures(table))
     return name, table
 
 

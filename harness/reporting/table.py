@@ -15,7 +15,7 @@ Format = Literal["md", "csv", "tex", "html", "json"]
 FORMATS: tuple[Format, ...] = ("md", "csv", "tex", "html", "json")
 DASH = "-"
 _FORMULA = ("=", "+", "-", "@")
-_NUMBER = re.compile(r"[-+<]? ?[0-9].*|-|")
+_NUMBER = re.compile(r"((< )?[-+]?[0-9][0-9.,]*( %)?( \([^()]*\))?(, p .*)?|[0-9]+ of [0-9]+|-|)")
 _AFTER_ROW = re.compile(r"^(\s*)([\[*])", re.MULTILINE)
 """What LaTeX would take for an option of the row's end before it."""
 
@@ -101,13 +101,13 @@ def _csv_value(value: Any) -> Any:
 
 
 def _json(table: Table) -> str:
-    content = {"schema_version": 1, "table": table.number, "title": table.title, "notes": table.notes}
+    content = {"schema_version": 2, "table": table.number, "title": table.title, "notes": table.notes}
     return json.dumps({**content, "records": table.records}, indent=1, allow_nan=False) + "\n"
 
 
 def _tex(table: Table) -> str:
     body = tabulate(
-        [[printable(cell) for cell in row] for row in table.rows],
+        [[printable(cell) for cell in row] for row in table.rows or [[""] * len(table.columns)]],
         headers=[printable(column) for column in table.columns],
         tablefmt="latex_booktabs",
         disable_numparse=True,

@@ -75,9 +75,18 @@ def write_table(path: Path, frame: pd.DataFrame, schema: pa.Schema) -> None:
         DataError: A column is missing, of another type or holds what it must not.
         EnvironmentMissingError: There is no room for it, or it may not be written.
     """
-    table = conform(pa.Table.from_pandas(frame, preserve_index=False), schema, path)
+    table = as_table(frame, schema, path)
     with replacing(path) as beside:
         pq.write_table(table, beside)
+
+
+def as_table(frame: pd.DataFrame, schema: pa.Schema, where: Path) -> pa.Table:
+    """Return a data frame as a table of the schema, checked by the rules by which it will be read.
+
+    Raises:
+        DataError: A column is missing, of another type or holds what it must not.
+    """
+    return conform(pa.Table.from_pandas(frame, preserve_index=False), schema, where)
 
 
 def read_table(path: Path, schema: pa.Schema) -> pa.Table:
@@ -138,14 +147,16 @@ def table_frame(table: pa.Table) -> pd.DataFrame:
 
 
 def _upgraded(table: pa.Table, schema: pa.Schema, where: Path) -> pa.Table:
-    """Give a table of an earlier version, which told the magnification, its stratum."""
+    """Give a table of an earlier version, which held the magnification, its stratum."""
     if _STRATUM not in schema.names or _STRATUM in table.column_names or _FORMERLY not in table.column_names:
         return table
-    known = {magnification: stratum_name(magnification) for magnification in MAGNIFICATIONS} | {None: None}
-    given = table.column(_FORMERLY).to_pylist()
-    if odd := set(given) - set(known):
-        raise DataError(f"{where}: the column '{_FORMERLY}' holds {min(odd, key=str)!r}")
-    return table.append_column(_STRATUM, pa.array([known[magnification] for magnification in given], pa.string()))
+    if table.column_names.count(_FORMERLY) != 1 or not _fits(pa.int64(), table.column(_FORMERLY).type):
+        raise DataError(f"{where}: the column '{_FORMERLY}' stands twice, or holds no integers")
+    given = table.column(_FORMERLY).cast(pa.int64())
+    if odd := set(given.drop_null().unique().to_pylist()) - set(MAGNIFICATIONS):
+        raise DataError(f"{where}: the column '{_FORMERLY}' holds {min(odd)!r}")
+    names = pa.array(map(stratum_name, MAGNIFICATIONS))
+    return table.append_column(_STRATUM, pc.take(names, pc.index_in(given, pa.array(MAGNIFICATIONS))))
 
 
 def _refuse_large(file: pq.ParquetFile, where: Path) -> None:

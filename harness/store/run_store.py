@@ -16,7 +16,7 @@ from harness.durable import cannot_write, flush, write_json, write_text
 from harness.errors import CellError, DataError
 from harness.store.artifacts import SavingFolder, collect
 from harness.store.checksums import RECORD, TABLES, with_checksums
-from harness.store.columns import HISTORY, MANIFEST, PREDICTIONS, SPLITS, read_table, table_frame, write_table
+from harness.store.columns import HISTORY, MANIFEST, PREDICTIONS, SPLITS, as_table, read_table, table_frame, write_table
 from harness.store.run_folder import RunFolder
 from harness.store.run_lock import OnWait, hold
 from harness.store.schema import ActiveRecord, CellRecord, DoneRecord, FailedRecord, RunRecord
@@ -69,6 +69,18 @@ class RunStore(RunFolder):
         write_table(self.folder / "manifest.parquet", manifest, MANIFEST)
         write_table(self.folder / "splits.parquet", splits, SPLITS)
         write_json(self.folder / "run.json", run.to_json())
+
+    def holds(self, manifest: pd.DataFrame, splits: pd.DataFrame) -> bool:
+        """Whether ``manifest.parquet`` and ``splits.parquet`` are these tables.
+
+        Raises:
+            DataError: One of them cannot be read.
+        """
+        wanted = (("manifest.parquet", manifest, MANIFEST), ("splits.parquet", splits, SPLITS))
+        return all(
+            read_table(self.folder / name, schema).equals(as_table(frame, schema, self.folder / name))
+            for name, frame, schema in wanted
+        )
 
     def read_manifest(self) -> pd.DataFrame:
         """Return every image of the run, used or not."""

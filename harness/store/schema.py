@@ -8,7 +8,6 @@ from typing import Annotated, Any, Literal, TypeVar
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from harness.config.run_config import RunConfig, parse_config
-from harness.data.names import CLASSES
 from harness.errors import DataError
 from harness.evaluation.metric_names import METRIC_NAMES
 from harness.store.cells import Cell
@@ -103,7 +102,6 @@ class RunRecord(Record):
         schema_version: Of the run folder.
         name: Of the config.
         config: As resolved.
-        classes: Names in the order of the labels.
         strata: What tables have a column for, in their order: magnifications.
         protocol: The protocol.
         leaks: Leaks that the config allows, in words.
@@ -112,13 +110,13 @@ class RunRecord(Record):
         comparison_key: Its hash.
         device: What the run was made on.
         versions: Of the libraries.
+        plugins: The plugins that were installed and wanted; None in runs of earlier versions.
         git_commit: Of the working folder, with a plus where it had changes; None outside a repository.
     """
 
     schema_version: Count
     name: str
     config: Annotated[RunConfig, BeforeValidator(_as_config)]
-    classes: list[str] = list(CLASSES)
     strata: list[str]
     protocol: ProtocolRecord
     leaks: list[str]
@@ -127,6 +125,7 @@ class RunRecord(Record):
     comparison_key: str
     device: dict[str, Any]
     versions: dict[str, str]
+    plugins: list[str] | None = None
     git_commit: str | None
 
 
@@ -220,10 +219,6 @@ class StartRecord(Record):
     sources: dict[str, str]
     files: dict[str, str]
 
-    def paths(self) -> list[tuple[Path, str]]:
-        """Return the files and their sha256."""
-        return [(Path(file), digest) for file, digest in self.files.items()]
-
     def part(self) -> dict[str, Any]:
         """Return what of it changes a cell's outcome: where a file lies does not."""
         return {"sources": self.sources, "files": list(self.files.values())}
@@ -263,7 +258,7 @@ class CellRecord(Record):
     given: GivenRecord | None = None
     options: dict[str, Any]
     starts_from: StartRecord | None = None
-    stratum: str
+    stratum: Annotated[str, Field(min_length=1, max_length=100)]
     fold: Count
     seed: int
     key: str

@@ -43,8 +43,8 @@ def upgrade_cell(values: dict[str, Any]) -> dict[str, Any]:
     if not isinstance(version, int) or version >= SCHEMA_VERSION:
         return values
     new = {"schema_version": version, **{_present_name(name): value for name, value in values.items()}}
-    if "stratum" in new:
-        new["stratum"] = _as_stratum(new["stratum"])
+    if "magnification" in values:
+        new["stratum"] = _as_stratum(values["magnification"])
     if isinstance(parts := new.get("key_parts"), dict):
         new["key_parts"] = {_RENAMED_PARTS.get(name, name): part for name, part in parts.items()}
     return _with_later_fields(new) if version == 1 else new
@@ -52,7 +52,7 @@ def upgrade_cell(values: dict[str, Any]) -> dict[str, Any]:
 
 def _as_stratum(value: object) -> object:
     """Return the stratum that a magnification is; None for anything else, which the checks refuse."""
-    return stratum_name(value) if isinstance(value, int) else None
+    return stratum_name(value) if isinstance(value, int) and not isinstance(value, bool) else None
 
 
 def _present_name(name: str) -> str:

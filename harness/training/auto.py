@@ -11,7 +11,7 @@ from harness.plugin_api.schedule import ExecutionMode, Precision
 EAGER: Literal["eager"] = "eager"
 CAPTURED: Literal["captured"] = "captured"
 COMPILED: Literal["compiled"] = "compiled"
-_NVIDIA_DEVICES = ("nvidia[0-9]*", "nvidiactl", "dxg", "nvhost-*", "nvmap")
+_GPU_DEVICES = ("nvidia[0-9]*", "nvidiactl", "dxg", "nvhost-*", "nvmap", "kfd")
 
 
 def resolve_precision(wish: Precision, device_type: str) -> str:
@@ -34,10 +34,10 @@ def resolve_execution_mode(wish: ExecutionMode, device_type: str) -> str:
 def device_type_of(wish: str) -> str | None:
     """Return ``cpu`` or ``cuda`` for the device that a config names; None where only torch can tell.
 
-    ``auto`` is the CPU where the system has no file of an NVIDIA device.
+    ``auto`` is the CPU where the system has no file of a GPU that torch could use as CUDA.
     """
     if wish != "auto":
         return wish.partition(":")[0]
-    if sys.platform.startswith("linux") and not any(any(Path("/dev").glob(name)) for name in _NVIDIA_DEVICES):
+    if sys.platform.startswith("linux") and not any(any(Path("/dev").glob(name)) for name in _GPU_DEVICES):
         return "cpu"
     return None

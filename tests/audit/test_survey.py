@@ -203,7 +203,7 @@ def test_the_report_for_programs(phantom, harness):
     code, out, _ = harness("data", "audit", phantom, "--json", "--seed", 3)
     report = json.loads(out)
     assert code == 0
-    assert (report["schema_version"], report["kind"], report["seed"]) == (3, "breakhis", 3)
+    assert (report["schema_version"], report["kind"], report["seed"]) == (4, "breakhis", 3)
     assert report["limits"]["max_differing_bits"] == 12
     assert report["divided_accessions"][0]["slides"] == ["A 14-10003A", "A 14-10003B"]
     assert [split["name"] for split in report["divisions"]] == list(PROTOCOLS)
@@ -342,6 +342,8 @@ def test_a_light_that_tells_the_class_is_found_and_taken_out(slides):
     assert max(scores(report, ("white point", "white-balance")).values()) < 0.85
     strongest = next(line for line in render_audit(report).splitlines() if line.startswith("The strongest property"))
     assert strongest.count("AUC 1.00") == 4
+    assert [f"{at}x " in strongest for at in (40, 100, 200, 400)] == [True] * 4
+    assert strongest.index("40x") < strongest.index("100x")
     json.dumps(report.to_json())
 
 

@@ -14,6 +14,19 @@ def test_a_key_of_an_earlier_version_is_understood_and_told():
     assert told == ["demo: 'engine' is called 'schedule.execution_mode' now; the next version will not know 'engine'"]
 
 
+@pytest.mark.parametrize(
+    ("content", "override"),
+    [
+        (b"engine: compiled", "schedule.execution_mode=eager"),
+        (b"schedule: {execution_mode: compiled}", "engine=eager"),
+        (b"engine: compiled", "engine=eager"),
+    ],
+)
+def test_an_override_wins_whichever_name_the_file_uses(content, override):
+    config = read_config(b"models: {majority: {}}\n" + content, (override,), "file", "file")
+    assert config.schedule.execution_mode == "eager"
+
+
 def test_in_a_variant_too():
     told = []
     content = b"models: {majority: {}}\nvariants: {one: {}, two: {engine: eager}}\n"

@@ -1,0 +1,67 @@
+"""What a collector does with the end of a cell, whatever executor reports it."""
+
+from types import SimpleNamespace
+
+import pytest
+
+from harness.errors import EnvironmentMissingError
+from harness.execution.collect import Collector
+from harness.execution.executor import Ended, EpochEnded, Started
+from harness.planning.observer import Observer
+from harness.store.cells import Cell
+from harness.workers.messages import Failure
+
+CELL = Cell("densenet", "200x", 0, 0)
+
+
+class Calls:
+    """A store that writes down what is asked of it."""
+
+    def __init__(self, *, room=True):
+        self.asked, self._room = [], room
+
+    def require_room(self):
+        self.asked.append("require_room")
+        if not self._room:
+            raise EnvironmentMissingError("full")
+
+    def __getattr__(self, name):
+        return lambda *_arguments: self.asked.append(name)
+
+
+def ended(store, cause, *, ran_concurrently=False):
+    tasks = SimpleNamespace(make=lambda *_: (None, SimpleNamespace(working="folder")))
+    collector = Collector(None, store, tasks, {}, Observer())
+    collector._record_failure = lambda cell, *_: collector.outcome.failures.update({cell.name: cause})
+    collector.task(CELL, "cpu")
+    collector.on_event(Started(CELL, 1, "here"))
+    collector.on_event(EpochEnded(CELL, SimpleNamespace(epoch=1)))
+    collector.on_event(Ended(CELL, Failure("why", cause=cause), 1.0, 2, ran_concurrently))
+    return collector
+
+
+def test_room_is_looked_for_before_what_fills_the_disk_is_removed():
+    store = Calls(room=False)
+    with pytest.raises(EnvironmentMissingError, match="full"):
+        ended(store, "disk")
+    assert "discard" not in store.asked
+
+
+def test_a_disk_that_has_room_is_the_plugins_own_trouble():
+    collector = ended(store := Calls(), "disk")
+    assert collector.outcome.failures == {CELL.name: "disk"}
+    assert store.asked.index("require_room") < store.asked.index("discard")
+
+
+@pytest.mark.parametrize("ran_concurrently", [True, False])
+def test_memory_is_tried_again_if_something_ran_beside(ran_concurrently):
+    collector = ended(store := Calls(), "memory", ran_concurrently=ran_concurrently)
+    assert collector.again == ([CELL] if ran_concurrently else [])
+    assert collector.outcome.failures == ({} if ran_concurrently else {CELL.name: "memory"})
+    assert ("drop_checkpoint" in store.asked) is not ran_concurrently
+    assert "discard" in store.asked
+
+
+def test_nothing_is_kept_of_a_cell_that_has_ended():
+    collector = ended(Calls(), "plugin")
+    assert (collector._started, collector._epochs, collector._held_back) == ({}, {}, {})
