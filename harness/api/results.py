@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from harness.planning.status import RunStatus, read_status
+from harness.reporting.analysis import Analysis
 from harness.reporting.comparison import Comparison, Margins, compare_runs
-from harness.reporting.paper_tables import TABLES
 from harness.reporting.results import Results, read_results
+from harness.reporting.run_tables import TABLES
 from harness.reporting.table import Table
 from harness.store.run_folder import RunFolder
 from harness.store.run_store import RunStore
@@ -22,14 +23,14 @@ def read_run(folder: Path | str) -> Results:
     return read_results(RunStore(Path(folder)))
 
 
-def tables(folder: Path | str) -> dict[int, Table]:
-    """Compute the paper's tables 1, 3, 4 and 5 of a run; nothing is written.
+def tables(folder: Path | str) -> dict[str, Table]:
+    """Compute the tables of a run, by name (``3``, ``differences``, ...); nothing is written.
 
     Raises:
         DataError: As :func:`read_run`.
     """
-    results = read_run(folder)
-    return {number: make(results) for number, make in TABLES.items()}
+    analysis = Analysis(read_run(folder))
+    return {name: make(analysis) for name, make in TABLES.items()}
 
 
 def compare(base: Path | str, new: Path | str, margins: Margins | None = None) -> Comparison:

@@ -66,8 +66,8 @@ class RunResult:
     Attributes:
         folder: The run's, or the study's.
         outcomes: How each run ended, by its folder; one for a config that is one run.
-        tables: The tables that were written: ``1``, ``3``, ``4`` and ``5`` of a run, ``leak`` or ``ablation`` of a
-            study; none before a cell is finished.
+        tables: The tables that were written, by name: ``3``, ``differences`` and so on of a run, ``leak`` or
+            ``ablation`` of a study; none before a cell is finished.
     """
 
     folder: Path
@@ -102,7 +102,7 @@ def run(config: str | Path, observer: Observer | None = None, **options: Unpack[
         name, table = publish_study(study)
         return RunResult(request.folder, outcomes, {name: table})
     written = publish(RunStore(request.folder))
-    return RunResult(request.folder, outcomes, {str(number): table for number, table in written.items()})
+    return RunResult(request.folder, outcomes, written)
 
 
 def estimate(

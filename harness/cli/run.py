@@ -11,6 +11,7 @@ from harness.api.runs import RunOptions, RunResult, estimate, run
 from harness.cli.display import Display
 from harness.execution.executor import ExecutorName
 from harness.execution.outcome import Outcome
+from harness.reporting.run_tables import PRINTED, TABLES
 from harness.reporting.table import render
 from harness.store.run_store import TRACEBACK
 from harness.text import printable
@@ -67,7 +68,7 @@ def command(config: str, *, dry_run: bool, **options: Unpack[RunOptions]) -> int
         return 0
     with Display() as display:
         result = run(config, display, **options)
-    printed = [table for name, table in result.tables.items() if name != "1"]
+    printed = [table for name, table in result.tables.items() if name in PRINTED or name not in TABLES]
     click.echo("\n".join(render(table, "md") for table in printed), nl=False)
     return _report(result)
 

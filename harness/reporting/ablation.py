@@ -50,7 +50,14 @@ def ablation_table(runs: dict[str, Results]) -> Table:
     minus = [f"{title_of(metric)} minus reference" for metric in _CONTRASTED]
     columns = ["variant", "model", "at", *map(title_of, _METRICS), *minus]
     records = [record for line in found for record in _records(line, _reference(runs))]
-    return Table(None, heading("Ablation", runs), columns, rows, _notes(runs), records)
+    return Table(
+        name="ablation",
+        title=heading("Ablation", runs),
+        columns=columns,
+        rows=rows,
+        notes=_notes(runs),
+        records=records,
+    )
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Table 3: accuracy with intervals."""
+"""Table 3: the paper's two recognition rates, with intervals."""
 
 from __future__ import annotations
 
@@ -7,171 +7,103 @@ from typing import Any
 
 import pandas as pd
 
-from harness.evaluation.metric_names import METRIC_NAMES, title_of
+from harness.evaluation.metric_names import title_of
 from harness.evaluation.metrics import cases
 from harness.reporting import paper
-from harness.reporting.contrasts import Contrast, Decisions, contrasts, decisions, summarise
+from harness.reporting.analysis import Analysis
+from harness.reporting.contrasts import summarise
+from harness.reporting.numbers import interval_text, value_text
 from harness.reporting.results import Results
-from harness.reporting.scores import AT_CHOSEN, CHOSEN, Score, scores, tested_models
-from harness.reporting.shortcuts import best_shortcuts, shortcut_contrasts, summarise_shortcuts
-from harness.reporting.table import DASH, Table, p_text
+from harness.reporting.scores import Score
+from harness.reporting.shortcuts import summarise_shortcuts
+from harness.reporting.table import BEST, Table
 
 _PAPER: dict[str, dict[str, dict[str, float]]] = {"p_arp_slide": paper.P_ARP, "p_img": paper.P_IMG}
-_TITLES = {
-    **{key: name.title for key, name in METRIC_NAMES.items() if name.higher_is_better},
-    **{f"{key}{CHOSEN}": f"{title_of(key)}, chosen threshold" for key in AT_CHOSEN},
-    **{key: f"{name.title} (less is better)" for key, name in METRIC_NAMES.items() if not name.higher_is_better},
-}
 
 
-def table_3(results: Results) -> Table:
-    """Accuracy by metric, model and magnification, with 95 % intervals and the paper's numbers."""
-    tested = tested_models(results)
-    found, against, decided = scores(tested), contrasts(results, tested), decisions(results, tested)
-    rows, records = _size_rows(results), [_score_record(results, score) for score in found.values()]
-    for metric, title in _TITLES.items():
-        for label in results.labels:
-            line = [found.get((metric, label, stratum)) for stratum in results.strata]
-            rows.append([title, label, *(map(_with_interval, line))])
-            rows += _paper_rows(results, metric, title, line, label)
-        rows += _contrast_rows(results, against, metric, title)
-    rows += _decision_rows(results, decided)
-    shortcuts = best_shortcuts(results)
-    beaten = shortcut_contrasts(results, tested, shortcuts)
-    records += [contrast.record(results.reference) for contrast in against]
-    records += [contrast.record(shortcuts[contrast.stratum], "minus shortcut") for contrast in beaten]
-    records += [item.record(results.reference) for item in decided]
-    columns = ["metric", "model", *(stratum for stratum in results.strata)]
-    notes = [
-        *summarise_shortcuts(shortcuts, beaten),
-        *summarise(results.reference, against),
-        *_explanations(results),
+def table_3(analysis: Analysis) -> Table:
+    """P_arp and P_img by network and magnification, the interval under the value, the paper's value beside it."""
+    results, missing = analysis.results, analysis.results.missing_notes()
+    rows = [row for metric in _PAPER for label in results.labels for row in _rows(analysis, metric, label)]
+    records = [
+        _record(results, score)
+        for metric in _PAPER
+        for label in results.labels
+        for score in analysis.line(metric, label)
+        if score is not None
+    ]
+    return Table(
+        name="table3",
+        number=3,
+        title=results.heading("Accuracy"),
+        columns=["metric", "model", *results.strata],
+        rows=rows,
+        lead=lead_of(analysis),
+        notes=[
+            *_explanations(analysis),
+            *results.notes(),
+            *results.paper_notes(),
+            paper.DOUBTS[0],
+            *missing,
+        ],
+        records=records,
+        grouped=True,
+    )
+
+
+def lead_of(analysis: Analysis) -> list[str]:
+    """Say in plain sentences what can be told from the reference, and from the best shortcut."""
+    results = analysis.results
+    shown = [contrast for contrast in analysis.contrasts if contrast.metric in _PAPER]
+    return [
+        *summarise(results.reference, shown),
+        *summarise_shortcuts(analysis.shortcuts, analysis.beaten),
         *results.reference_notes(),
-        *results.notes(),
-        *results.paper_notes(),
-        paper.DOUBTS[0],
     ]
-    return Table(3, results.heading("Accuracy"), columns, rows, [*notes, *results.missing_notes()], records)
 
 
-def _explanations(results: Results) -> list[str]:
-    pooled = (
-        "Predictions are pooled over folds, seeds averaged; the AUC is the mean over folds."
-        if results.cross_validated
-        else "Mean over folds and seeds."
+def _rows(analysis: Analysis, metric: str, label: str) -> list[list[str]]:
+    """Return a model's values, and below them their intervals."""
+    line, results = analysis.line(metric, label), analysis.results
+    published = _PAPER[metric].get(results.paper_network(label) or "", {})
+    values = [
+        value_text(score)
+        + (BEST if analysis.best.get((metric, stratum)) == label else "")
+        + (f" [{published[stratum]:.1f}]" if stratum in published else "")
+        for score, stratum in zip(line, results.strata, strict=True)
+    ]
+    return [[title_of(metric), label, *values], ["", "", *map(interval_text, line)]]
+
+
+def _explanations(analysis: Analysis) -> list[str]:
+    results = analysis.results
+    pooled = "Pooled over folds, seeds averaged" if results.cross_validated else "Means over folds and seeds"
+    marked = f" {BEST}: the best of its column, and told from every other model there." if analysis.best else ""
+    return [
+        f"In %; below a value its 95 % interval: accessions are resampled within their class. {pooled}.{marked}",
+        "P_arp (eq. 2) takes a slide under one diagnosis as a patient, as the literature does; P_img is eq. 3.",
+        f"Tested: {'; '.join(_tested(results, stratum) for stratum in results.strata)}.",
+    ]
+
+
+def _tested(results: Results, stratum: str) -> str:
+    """Say how many images, slides and accessions were tested."""
+    images = results.test[results.test["stratum"] == stratum].drop_duplicates("image")
+    counts: tuple[tuple[str, Callable[[pd.DataFrame], int]], ...] = (
+        ("images", len),
+        ("slides", lambda table: cases(table).nunique()),
+        ("accessions", lambda table: table["accession"].nunique()),
     )
-    return [
-        "In %; in brackets the 95 % interval: accessions resampled within their class, the same draws for all models. "
-        "It says what other patients would change, not what another training would. None below five accessions of a "
-        "class. With BreakHis' 16 benign accessions the intervals hold the truth less often than 95 %: those of "
-        "specificity in 85 to 92 %, of an AUC or a balanced accuracy above 90 in 91 % (simulated).",
-        "AUPRC is the area under the precision-recall curve of malignant; of a model that knows nothing it is the "
-        "share of malignant images.",
-        "P_arp (eq. 2) by slide takes a slide under one diagnosis as a patient, as the literature does; by accession, "
-        f"the case that its slides were cut from. P_img is eq. 3. {pooled}",
-        f"minus {results.reference}: the paired difference with its interval, and p of the corrected resampled t-test "
-        "over folds (Nadeau & Bengio 2003), adjusted by Holm over models and magnifications, each metric by itself. "
-        "p decides: the interval is of one difference and of patients alone, p asks whether trainings agree as well. "
-        "With one seed and five folds only large differences pass. "
-        "McNemar: p on accessions, an accession's mean probability against the threshold, adjusted likewise.",
-        "A threshold is 0.5, or chosen: that of the best balanced accuracy on the cell's own validation images.",
-    ]
+    largest = 100 * images["label"].value_counts(normalize=True).max()
+    counted = ", ".join(f"{count(images)} {name}" for name, count in counts)
+    return f"at {stratum} {counted}, {largest:.1f} % of the larger class"
 
 
-def _paper_rows(results: Results, metric: str, title: str, line: list[Score | None], label: str) -> list[list[str]]:
-    network = results.paper_network(label) or ""
-    published = _PAPER.get(metric, {}).get(network)
-    if published is None:
-        return []
-    cells = [_beside(score, published.get(stratum)) for score, stratum in zip(line, results.strata, strict=True)]
-    return [[title, f"paper: {network}", *cells]]
-
-
-def _contrast_rows(results: Results, against: list[Contrast], metric: str, title: str) -> list[list[str]]:
-    found = {(contrast.label, contrast.stratum): contrast for contrast in against if contrast.metric == metric}
-    return [
-        [
-            f"{title} minus {results.reference}",
-            label,
-            *(_difference(found.get((label, stratum))) for stratum in results.strata),
-        ]
-        for label in dict.fromkeys(label for label, _ in found)
-    ]
-
-
-def _decision_rows(results: Results, decided: list[Decisions]) -> list[list[str]]:
-    found = {(item.label, item.stratum): item for item in decided}
-    kinds: tuple[tuple[str, Callable[[Decisions], float]], ...] = (
-        ("McNemar p", lambda item: item.p_half),
-        ("McNemar p, chosen threshold", lambda item: item.p_chosen),
-    )
-    return [
-        [
-            f"{title}, against {results.reference}",
-            label,
-            *(p_text(p_of(found[label, m])) if (label, m) in found else DASH for m in results.strata),
-        ]
-        for title, p_of in kinds
-        for label in dict.fromkeys(label for label, _ in found)
-    ]
-
-
-def _size_rows(results: Results) -> list[list[str]]:
-    """How many images, slides and accessions were tested, and the share of the larger class among them."""
-    tested = results.test.drop_duplicates("image")
-    by_stratum = {str(m): table for m, table in tested.groupby("stratum")}
-    counts: tuple[tuple[str, Callable[[pd.DataFrame], str]], ...] = (
-        ("slides", lambda table: str(cases(table).nunique())),
-        ("accessions", lambda table: str(table["accession"].nunique())),
-        ("images", lambda table: str(len(table))),
-        ("majority class", lambda table: f"{100 * table['label'].value_counts(normalize=True).max():.1f}"),
-    )
-    return [
-        [
-            title,
-            "(tested)",
-            *(count(by_stratum[m]) if m in by_stratum else DASH for m in results.strata),
-        ]
-        for title, count in counts
-    ]
-
-
-def _score_record(results: Results, score: Score) -> dict[str, Any]:
-    published = _PAPER.get(score.metric, {}).get(results.paper_network(score.label) or "", {}).get(score.stratum)
+def _record(results: Results, score: Score) -> dict[str, Any]:
+    published = _PAPER[score.metric].get(results.paper_network(score.label) or "", {}).get(score.stratum)
     printed = None if published is None else published / 100
     return {
-        "quantity": "value",
-        "metric": score.metric,
-        "model": score.label,
-        "stratum": score.stratum,
-        "value": score.value,
-        "low": score.low,
-        "high": score.high,
+        **score.record(),
         "paper": printed,
         "difference": None if printed is None or score.value is None else score.value - printed,
     }
-
-
-def _with_interval(score: Score | None) -> str:
-    if score is None or score.value is None:
-        return DASH
-    if score.low is None or score.high is None:
-        return f"{100 * score.value:.1f}"
-    return f"{100 * score.value:.1f} ({100 * score.low:.1f} to {100 * score.high:.1f})"
-
-
-def _beside(score: Score | None, published: float | None) -> str:
-    if published is None:
-        return DASH
-    if score is None or score.value is None:
-        return f"{published:.1f}"
-    return f"{published:.1f} (here {100 * score.value - published:+.1f})"
-
-
-def _difference(contrast: Contrast | None) -> str:
-    if contrast is None:
-        return DASH
-    low, high = contrast.low, contrast.high
-    interval = "" if low is None or high is None else f" ({100 * low:+.1f} to {100 * high:+.1f})"
-    tested = "" if contrast.p_t is None else f", p {p_text(contrast.p_t)}"
-    return f"{100 * contrast.value:+.1f}{interval}{tested}"

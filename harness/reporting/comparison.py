@@ -161,7 +161,9 @@ def comparison_table(comparison: Comparison) -> Table:
     title = f"{len(worse)} regression{'s' if len(worse) > 1 else ''}" if worse else "No regression"
     title = f"LEAKY - {title}" if comparison.leaky else title
     records = [_record(row, found) for row, found in comparison.rows]
-    return Table(None, title, columns, rows, [*worse, *comparison.notes], records)
+    return Table(
+        name="comparison", title=title, columns=columns, rows=rows, notes=comparison.notes, records=records, lead=worse
+    )
 
 
 def _compare_model(label: str, base: Results, new: Results, margins: Margins) -> list[ComparedRow]:

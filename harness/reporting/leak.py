@@ -49,7 +49,15 @@ def leak_table(runs: dict[str, Results]) -> Table:
         for name, interval in intervals.items()
     ]
     columns = ["metric", "model", "at", *runs, *(f"{name} minus {strict}" for name in loose)]
-    return Table(None, heading("Accuracy by protocol", runs), columns, rows, _notes(runs), records)
+    return Table(
+        name="leak",
+        title=heading("Accuracy by protocol", runs),
+        columns=columns,
+        rows=rows,
+        notes=_notes(runs),
+        records=records,
+        grouped=True,
+    )
 
 
 @dataclass(frozen=True)

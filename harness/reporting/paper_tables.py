@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from statistics import fmean, median
 from typing import Any
 
 from harness.data.manifest import count_table
 from harness.data.official import official_list
 from harness.reporting import paper
-from harness.reporting.accuracy import table_3
 from harness.reporting.cost import training_cost
 from harness.reporting.results import Results
 from harness.reporting.table import DASH, Table
@@ -34,7 +32,15 @@ def table_1(results: Results) -> Table:
         for column in held.columns
     ]
     notes = ["In brackets: the official counts. A case is a slide under one diagnosis.", *_state_notes(results)]
-    return Table(1, results.heading("Images"), ["", *held.columns], rows, notes, records)
+    return Table(
+        name="table1",
+        number=1,
+        title=results.heading("Images"),
+        columns=["", *held.columns],
+        rows=rows,
+        notes=notes,
+        records=records,
+    )
 
 
 def table_4(results: Results) -> Table:
@@ -64,7 +70,15 @@ def table_4(results: Results) -> Table:
         paper.DOUBTS[1],
         *_leaky_only(results),
     ]
-    return Table(4, results.heading("Parameters and size"), columns, rows, [*notes, *results.missing_notes()], records)
+    return Table(
+        name="table4",
+        number=4,
+        title=results.heading("Parameters and size"),
+        columns=columns,
+        rows=rows,
+        notes=[*notes, *results.missing_notes()],
+        records=records,
+    )
 
 
 def table_5(results: Results) -> Table:
@@ -108,10 +122,15 @@ def table_5(results: Results) -> Table:
         *results.paper_notes(),
         *results.notes(),
     ]
-    return Table(5, results.heading("Convergence"), columns, rows, [*notes, *results.missing_notes()], records)
-
-
-TABLES: dict[int, Callable[[Results], Table]] = {1: table_1, 3: table_3, 4: table_4, 5: table_5}
+    return Table(
+        name="table5",
+        number=5,
+        title=results.heading("Convergence"),
+        columns=columns,
+        rows=rows,
+        notes=[*notes, *results.missing_notes()],
+        records=records,
+    )
 
 
 def _convergence(cells: list[DoneRecord]) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 from harness.durable import write_json, write_text
 from harness.errors import DataError
-from harness.reporting.paper_tables import TABLES
+from harness.reporting.analysis import Analysis
 from harness.reporting.results import Results, read_results
-from harness.reporting.table import Format, Table, render
+from harness.reporting.run_tables import TABLES
+from harness.reporting.table import FORMATS, PREAMBLE, Table, render
 from harness.store.json_files import read_json
 from harness.store.keys import hash_of
 from harness.store.run_store import RunStore
@@ -22,21 +23,19 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _DRAWN = "drawn.json"
-KEPT_FORMATS: tuple[Format, ...] = ("md", "csv", "tex")
 
 
-def publish(store: RunStore) -> dict[int, Table]:
-    """Write ``tables/`` and ``figures/`` anew, and return the tables by number.
+def publish(store: RunStore) -> dict[str, Table]:
+    """Write ``tables/`` and ``figures/`` anew, and return the tables by name.
 
     Raises:
         DataError: No run, or no finished cell.
     """
     results = read_results(store)
     tables, figures = (own_folder(store.folder / name) for name in ("tables", "figures"))
-    made = {number: make(results) for number, make in TABLES.items()}
-    for number, table in made.items():
-        for how in KEPT_FORMATS:
-            write_text(tables / f"table{number}.{how}", render(table, how))
+    analysis = Analysis(results)
+    made = {name: make(analysis) for name, make in TABLES.items()}
+    write_tables(tables, made.values())
     draw_once(figures, _inputs_of(results), partial(_figures, results))
     return made
 
@@ -45,6 +44,14 @@ def _inputs_of(results: Results) -> str:
     """Hash what figures are drawn from: cells, their order and headings, and the version that draws."""
     checksums = [record.sha256 for record in results.cells.values()]
     return hash_of([version("breakhis-harness"), results.run.leaky, results.labels, checksums])
+
+
+def write_tables(folder: Path, tables: Iterable[Table]) -> None:
+    """Write tables in every format, and what LaTeX needs for them."""
+    for table in tables:
+        for how in FORMATS:
+            write_text(folder / f"{table.name}.{how}", render(table, how))
+    write_text(folder / "preamble.tex", PREAMBLE)
 
 
 def draw_once(folder: Path, inputs: str, draw: Callable[[], dict[str, Figure]]) -> None:

@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import pandas as pd
 
@@ -88,6 +89,17 @@ class Score:
     value: float | None
     low: float | None
     high: float | None
+
+    def record(self) -> dict[str, Any]:
+        """Return it for CSV and JSON."""
+        return {
+            "metric": self.metric,
+            "model": self.label,
+            "stratum": self.stratum,
+            "value": self.value,
+            "low": self.low,
+            "high": self.high,
+        }
 
 
 def tested_models(results: Results) -> dict[str, dict[str, Tested]]:

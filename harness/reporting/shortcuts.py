@@ -46,7 +46,8 @@ def summarise_shortcuts(shortcuts: dict[str, str], beaten: list[Contrast]) -> li
     """Say in plain sentences which models can be told from the best shortcut."""
     if not shortcuts:
         return ["No shortcut was run, so nothing tells whether these models see more than the colour of the light."]
-    named = ", ".join(f"{label} at {stratum}" for stratum, label in shortcuts.items())
+    strata = {label: [at for at, best in shortcuts.items() if best == label] for label in shortcuts.values()}
+    named = ", ".join(f"{label} at {', '.join(found)}" for label, found in strata.items())
     head = f"The best shortcut on validation is {named}."
     return [f"{head} {' '.join(_sentence(metric, beaten) for metric in METRICS)}"] if beaten else [head]
 

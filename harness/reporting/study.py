@@ -7,12 +7,11 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 from harness.config.run_config import StudyKind
-from harness.durable import write_text
 from harness.reporting.ablation import ablation_table
 from harness.reporting.leak import leak_table
-from harness.reporting.publish import KEPT_FORMATS, draw_once, own_folder, publish
+from harness.reporting.publish import draw_once, own_folder, publish, write_tables
 from harness.reporting.results import Results, read_results
-from harness.reporting.table import Table, render
+from harness.reporting.table import Table
 from harness.store.keys import hash_of
 from harness.store.run_store import RunStore
 from harness.store.study import Study
@@ -37,9 +36,7 @@ def publish_study(study: Study) -> tuple[str, Table]:
         publish(store)
     name, make = _TABLES[study.kind]
     table = make({run: read_results(store) for run, store in stores.items()})
-    tables = own_folder(study.folder / "tables")
-    for how in KEPT_FORMATS:
-        write_text(tables / f"{name}.{how}", render(table, how))
+    write_tables(own_folder(study.folder / "tables"), [table])
     if study.kind == "protocols":
         inputs = hash_of([version("breakhis-harness"), table.title, table.records])
         draw_once(own_folder(study.folder / "figures"), inputs, lambda: _leak_figures(table))

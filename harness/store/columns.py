@@ -136,7 +136,8 @@ def conform(table: pa.Table, schema: pa.Schema, where: Path) -> pa.Table:
 
 
 def _cast(column: pa.ChunkedArray, wanted: pa.DataType) -> pa.ChunkedArray:
-    return column if column.type == wanted else column.cast(wanted)
+    # a large integer as a number is rounded
+    return column if column.type == wanted else column.cast(wanted, safe=False)
 
 
 def table_frame(table: pa.Table) -> pd.DataFrame:

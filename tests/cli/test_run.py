@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 
 from harness.evaluation.cell_metrics import measure_pooled
+from harness.reporting.table import FORMATS
 
 
 def folder_bytes(folder):
@@ -43,11 +44,14 @@ def test_a_run_keeps_what_the_tables_need(done):
     assert (done / "cells/densenet-200x-fold0-seed0/model.safetensors").exists()
 
 
-def test_table_3_comes_from_the_predictions(done, harness):
-    records = json.loads(harness("tables", done, "--table", "3", "--format", "json")[1])["records"]
+def test_metrics_come_from_the_predictions(done, harness):
+    tables = [
+        harness("tables", done, "--table", name, "--format", "json")[1] for name in ("3", "metrics", "thresholds")
+    ]
+    records = [record for table in tables for record in json.loads(table)["records"]]
     for label, table in ((name.split("-")[0], t.query("side == 'test'")) for name, t in predictions(done).items()):
         expected = measure_pooled(table, cross_validated=False)
-        found = {r["metric"]: r["value"] for r in records if r["model"] == label and r["quantity"] == "value"}
+        found = {r["metric"]: r["value"] for r in records if r["model"] == label}
         assert {metric: found[metric] for metric in expected} == pytest.approx(expected, nan_ok=True)
 
 
@@ -57,7 +61,9 @@ def test_tables_and_figures_are_pure_functions_of_the_run(done, harness):
     shutil.rmtree(done / "figures")
     assert harness("tables", done)[0] == 0
     assert folder_bytes(done) == before
-    assert {"table3.md", "table3.csv", "table3.tex"} <= {path.name for path in (done / "tables").iterdir()}
+    written = {path.name for path in (done / "tables").iterdir()}
+    assert {f"{name}.{how}" for name in ("table3", "differences", "slides") for how in FORMATS} < written
+    assert "preamble.tex" in written
 
 
 def test_the_same_command_gives_the_same_predictions(done, harness, tiny, phantom, tmp_path, monkeypatch):

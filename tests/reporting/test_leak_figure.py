@@ -9,7 +9,7 @@ def record(protocol, value, low=None, high=None):
 
 
 def drawn(*records):
-    return leak_figure(Table(None, "Accuracy by protocol", [], [], [], list(records)))
+    return leak_figure(Table(name="leak", title="Accuracy", columns=[], rows=[], notes=[], records=list(records)))
 
 
 def test_protocols_are_told_apart_and_intervals_may_be_missing():

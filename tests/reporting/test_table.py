@@ -31,7 +31,20 @@ HOSTILE = [
 
 
 def table(evil):
-    return Table(None, f"by {evil}", ["model", evil], [[evil, "1.0"]], [evil], [{"model": evil, "value": -0.5}])
+    return Table(
+        name="table",
+        title=f"by {evil}",
+        columns=["model", evil],
+        rows=[[evil, "1.0"]],
+        lead=[evil],
+        notes=[evil],
+        records=[{"model": evil, "value": -0.5}],
+    )
+
+
+def of_rows(rows, *, grouped=False):
+    columns = ["model", "value"][: len(rows[0])]
+    return Table(name="table", title="t", columns=columns, rows=rows, notes=[], records=[], grouped=grouped)
 
 
 @pytest.mark.parametrize("how", FORMATS)
@@ -48,16 +61,20 @@ def test_html_holds_the_text_and_no_other_tag(evil):
     parser.handle_starttag = lambda tag, attributes: tags.append((tag, attributes))
     parser.handle_data = words.append
     parser.feed(render(table(evil), "html"))
-    own = ["section", "h2", "table", "thead", "tr", "th", "th", "tbody", "tr", "td", "td", "ul", "li"]
-    assert [tag for tag, _ in tags] == own
-    assert {attribute for _, attributes in tags for attribute in attributes} <= {("align", "right")}
+    head = ["html", "head", "meta", "title", "style", "body", "h1", "p"]
+    assert [tag for tag, _ in tags] == [
+        *head,
+        *("table", "thead", "tr", "th", "th", "tbody", "tr", "td", "td", "ul", "li"),
+    ]
+    attributes = {attribute for tag, several in tags if tag in {"th", "td"} for attribute in several}
+    assert attributes == {("class", "number"), ("class", "text")}
     assert printable(evil) in words
 
 
 @pytest.mark.parametrize("evil", HOSTILE)
 def test_markdown_keeps_a_row_a_line_and_a_cell_a_cell(evil):
     lines = render(table(evil), "md").rstrip("\n").split("\n")
-    assert [line[:1] for line in lines] == ["#", "", "|", "|", "|", "", "-"]
+    assert [line[:1] for line in [*lines[:2], *lines[3:]]] == ["#", "", "", "|", "|", "|", "", "-"]
     rows = [re.findall(r"(?<!\\)(?:\\\\)*\|", line) for line in lines if line.startswith("|")]
     assert {len(bars) for bars in rows} == {3}
 
@@ -78,11 +95,24 @@ def test_markdown_escapes_what_is_markup_only(text, shown):
 @pytest.mark.parametrize("evil", HOSTILE)
 def test_latex_has_no_command_but_its_own(evil):
     text = render(table(evil), "tex")
-    own = {"begin", "caption", "toprule", "midrule", "bottomrule", "end", "footnotesize"}
+    own = {
+        "begin",
+        "caption",
+        "label",
+        "toprule",
+        "midrule",
+        "bottomrule",
+        "end",
+        "centering",
+        "scriptsize",
+        "raggedright",
+    }
+    own |= {"resizebox", "ifdim", "width", "linewidth", "else", "fi", "setlength", "tabcolsep", "vspace", "star"}
     words = {"textbackslash", "textasciitilde", "ensuremath", "textbar"}
     assert set(re.findall(r"\\([A-Za-z]+)", text)) <= own | words
     assert not re.search(r"\\\\\s*[\[*]", text)
-    assert not re.search(r"(?<!\\)[%$#~^]", text.replace(r"\\", ""))
+    text = text.replace("{!}{%\n", "{!}{\n").replace("$-$", "").replace(r"\\", "")
+    assert not re.search(r"(?<!\\)[%$#~^]", text)
     body = text.replace(r"\{", "").replace(r"\}", "")
     assert body.count("{") == body.count("}")
 
@@ -90,10 +120,34 @@ def test_latex_has_no_command_but_its_own(evil):
 @pytest.mark.parametrize("how", ["tex", "html"])
 def test_numbers_stand_right_and_words_left(how):
     numbers = ["-", "85.1 (80.0 to 90.2)", "+3.5, p 0.010", "< 0.001"]
-    shown = render(Table(None, "t", ["model", "value"], [["densenet", value] for value in numbers], [], []), how)
-    assert ("{lr}" if how == "tex" else '<td>densenet</td><td align="right">') in shown
-    mixed = render(Table(None, "t", ["model", "value"], [["densenet", "1"], ["probe", "one"]], [], []), how)
-    assert ("{ll}" if how == "tex" else "<td>densenet</td><td>1</td>") in mixed
+    shown = render(of_rows([["densenet", value] for value in numbers]), how)
+    assert ("{lr}" if how == "tex" else '<td class="text">densenet</td><td class="number">') in shown
+    mixed = render(of_rows([["densenet", "1"], ["probe", "one"]]), how)
+    assert ("{ll}" if how == "tex" else '<td class="text">densenet</td><td class="text">1</td>') in mixed
+
+
+def test_what_a_group_shares_stands_once():
+    rows = [["AUC", "80.1"], ["AUC", "79.0"], ["P_img", "70.0"], ["", "(60.0 to 80.0)"], ["P_img", "71.0"]]
+    assert [row[0] for row in of_rows(rows, grouped=True).shown] == ["AUC", "", "P_img", "", ""]
+    assert of_rows(rows).shown == rows
+    assert render(of_rows(rows, grouped=True), "tex").count(r"\addlinespace") == 1
+
+
+def test_a_long_table_goes_over_several_pages_and_keeps_rows_together():
+    rows = [row for number in range(60) for row in ([f"m{number}", "1.0"], ["", ""])]
+    text = render(of_rows(rows), "tex")
+    assert text.count(r"\begin{table*}") == 3
+    assert text.count(r"\label{tab:table}") == 1
+    for page in text.split(r"\midrule")[1:]:
+        assert page.lstrip().startswith("m")
+
+
+def test_latex_has_minus_signs_and_math():
+    text = render(of_rows([["P_arp", "-1.5 (-3.0 to +2.0)"], ["densenet-se", "70.1★"]]), "tex")
+    assert r"$P_{\mathrm{arp}}$" in text
+    assert "$-$1.5 ($-$3.0 to +2.0)" in text
+    assert "densenet-se" in text
+    assert r"70.1$^{\star}$" in text
 
 
 @pytest.mark.parametrize("evil", HOSTILE)
