@@ -10,7 +10,7 @@ import pandas as pd
 from harness.evaluation.metric_names import title_of
 from harness.evaluation.metrics import cases
 from harness.reporting import paper
-from harness.reporting.analysis import Analysis
+from harness.reporting.analysis import RATES, Analysis
 from harness.reporting.contrasts import summarise
 from harness.reporting.numbers import interval_text, value_text
 from harness.reporting.results import Results
@@ -24,10 +24,10 @@ _PAPER: dict[str, dict[str, dict[str, float]]] = {"p_arp_slide": paper.P_ARP, "p
 def table_3(analysis: Analysis) -> Table:
     """P_arp and P_img by network and magnification, the interval under the value, the paper's value beside it."""
     results, missing = analysis.results, analysis.results.missing_notes()
-    rows = [row for metric in _PAPER for label in results.labels for row in _rows(analysis, metric, label)]
+    rows = [row for metric in RATES for label in results.labels for row in _rows(analysis, metric, label)]
     records = [
         _record(results, score)
-        for metric in _PAPER
+        for metric in RATES
         for label in results.labels
         for score in analysis.line(metric, label)
         if score is not None
@@ -54,7 +54,7 @@ def table_3(analysis: Analysis) -> Table:
 def lead_of(analysis: Analysis) -> list[str]:
     """Say in plain sentences what can be told from the reference, and from the best shortcut."""
     results = analysis.results
-    shown = [contrast for contrast in analysis.contrasts if contrast.metric in _PAPER]
+    shown = [contrast for contrast in analysis.contrasts if contrast.metric in RATES]
     return [
         *summarise(results.reference, shown),
         *summarise_shortcuts(analysis.shortcuts, analysis.beaten),

@@ -137,10 +137,16 @@ class Results:
 
     def fold_metrics(self, label: str, stratum: str, metric: str) -> pd.Series[float]:
         """One metric of a model by (seed, fold)."""
-        values = {
-            (cell.seed, cell.fold): cell.metrics[metric] for cell in self.cells_of(label) if cell.stratum == stratum
-        }
-        return pd.Series(values, dtype=float)
+        cells = self._by_place.get((label, stratum), {})
+        return pd.Series({place: metrics[metric] for place, metrics in cells.items()}, dtype=float)
+
+    @cached_property
+    def _by_place(self) -> dict[tuple[str, str], dict[tuple[int, int], dict[str, float | None]]]:
+        """Metrics of the test images by (model, stratum), and by (seed, fold)."""
+        found: dict[tuple[str, str], dict[tuple[int, int], dict[str, float | None]]] = {}
+        for cell in self.cells.values():
+            found.setdefault((cell.model, cell.stratum), {})[cell.seed, cell.fold] = cell.metrics
+        return found
 
     def test_per_train(self, stratum: str) -> float:
         """How many test images there are for a training image, over all folds."""
