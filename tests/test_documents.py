@@ -15,7 +15,7 @@ from harness.config.run_config import load_config
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *ROOT.glob("docs/*.md")])
 STAND_INS = {
-    "patient": {"protocol": "holdout"},
+    "patient": {"protocol": "holdout", "schedule": {"epochs": 1, "batch_size": 8}},
     "demo": {"protocol": "holdout"},
     "leak": {"protocols": ["paper-random", "holdout"], "allow_leak": True, "models": {"majority": {}}},
     "ablation": {"variants": {"balanced": {}, "none": {"pixels.stain": "none"}}, "models": {"majority": {}}},
@@ -70,6 +70,7 @@ def stand_in(whole, phantom, tmp_path, monkeypatch):
     return replaced
 
 
+@pytest.mark.usefixtures("without_shortcuts")
 @pytest.mark.parametrize("command", commands())
 def test_a_command_runs(harness, stand_in, command):
     program, *arguments = shlex.split(command)

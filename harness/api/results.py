@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from harness.planning.status import RunStatus, read_status
@@ -33,14 +34,23 @@ def tables(folder: Path | str) -> dict[str, Table]:
     return {name: make(analysis) for name, make in TABLES.items()}
 
 
-def compare(base: Path | str, new: Path | str, margins: Margins | None = None) -> Comparison:
+def compare(
+    base: Path | str, new: Path | str, margins: Margins | None = None, models: Sequence[str] | None = None
+) -> Comparison:
     """Say what got better or worse from one run to another of the same comparison.
+
+    Args:
+        base: Folder of the run to compare with.
+        new: Folder of the other.
+        margins: Changes that do not matter.
+        models: The only models to compare.
 
     Raises:
         ComparisonError: They are no runs of one comparison.
+        UsageError: The base has no such model.
         DataError: As :func:`read_run`.
     """
-    return compare_runs(read_run(base), read_run(new), margins or Margins())
+    return compare_runs(read_run(base), read_run(new), margins or Margins(), models)
 
 
 def status(folder: Path | str) -> RunStatus:

@@ -26,17 +26,20 @@ from harness.reporting.table import render
     show_default=True,
     help="Convergence cost that does not matter, relative.",
 )
+@click.option("--models", metavar="A,B", help="Only these models.")
+@click.option("--all", "whole", is_flag=True, help="Show what has not changed as well.")
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
 def command(
-    base: Path, new: Path, *, fail_on_regression: bool, margin: float, cost_margin: float, as_json: bool
+    base: Path, new: Path, models: str | None, *, fail_on_regression: bool, as_json: bool, whole: bool, **margins: float
 ) -> int:
     """Say what got better or worse from run folder BASE to run folder NEW, in Markdown.
 
     Both must be runs of one comparison: the same images, splits, pixels, schedule, device type.
     """
-    comparison = compare(base, new, Margins(margin, cost_margin))
+    wanted = [label.strip() for label in models.split(",")] if models else None
+    comparison = compare(base, new, Margins(margins["margin"], margins["cost_margin"]), wanted)
     if as_json:
         click.echo(json.dumps(comparison.to_json(), indent=1, allow_nan=False))
     else:
-        click.echo(render(comparison_table(comparison), "md"), nl=False)
+        click.echo(render(comparison_table(comparison, whole=whole), "md"), nl=False)
     return 1 if fail_on_regression and comparison.regressions else 0

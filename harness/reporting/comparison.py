@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
 
-from harness.errors import ComparisonError
+from harness.errors import ComparisonError, UsageError, did_you_mean
 from harness.evaluation.changes import (
     Change,
     Judgement,
@@ -117,22 +118,34 @@ class Comparison:
         }
 
 
-def compare_runs(base: Results, new: Results, margins: Margins) -> Comparison:
+def compare_runs(base: Results, new: Results, margins: Margins, models: Sequence[str] | None = None) -> Comparison:
     """Compare every model that the base has.
+
+    Args:
+        base: The run to compare with.
+        new: The other.
+        margins: Changes that do not matter.
+        models: The only models to compare; chance is judged over them alone.
 
     Raises:
         ComparisonError: The two runs are not of one comparison; the first difference is named.
+        UsageError: The base has no such model.
     """
+    wanted = base.labels if models is None else list(models)
+    for label in wanted:
+        if label not in base.labels:
+            raise UsageError(f"no model '{label}' in the base{did_you_mean(label, base.labels)}")
     if differs := first_difference(base.run.comparison.to_json(), new.run.comparison.to_json()):
         part, before, now = differs
         raise ComparisonError(
             f"the runs cannot be compared: {part} = {before} in the base, {now} in the new one - run both with the "
             "same config and images"
         )
-    labels = [label for label in base.labels if label in new.labels]
+    labels = [label for label in wanted if label in new.labels]
     rows = [row for label in labels for row in _compare_model(label, base, new, margins)]
     judged = judge([row.change for row in rows], [row.margin for row in rows])
-    missing = pd.Series([base.cells[name].model for name in base.cells if name not in new.cells], dtype=str)
+    lost = [cell.model for name, cell in base.cells.items() if name not in new.cells and cell.model in wanted]
+    missing = pd.Series(lost, dtype=str)
     return Comparison(
         list(zip(rows, judged, strict=True)),
         {str(label): int(number) for label, number in missing.value_counts().items()},
@@ -141,8 +154,14 @@ def compare_runs(base: Results, new: Results, margins: Margins) -> Comparison:
     )
 
 
-def comparison_table(comparison: Comparison) -> Table:
-    """Return it as a table, for Markdown and the rest."""
+def comparison_table(comparison: Comparison, *, whole: bool = False) -> Table:
+    """Return it as a table, for Markdown and the rest.
+
+    Args:
+        comparison: The answer.
+        whole: Show what has not changed row by row as well; otherwise one sentence counts it.
+    """
+    folded = [row for row, found in comparison.rows if found.verdict == "same" and not whole]
     rows = [
         [
             row.label,
@@ -155,6 +174,7 @@ def comparison_table(comparison: Comparison) -> Table:
             _why(row, found),
         ]
         for row, found in comparison.rows
+        if whole or found.verdict != "same"
     ]
     columns = ["model", "quantity", "at", "base", "new", "change (95 %)", "p", "verdict", "because"]
     worse = comparison.regressions
@@ -162,8 +182,23 @@ def comparison_table(comparison: Comparison) -> Table:
     title = f"LEAKY - {title}" if comparison.leaky else title
     records = [_record(row, found) for row, found in comparison.rows]
     return Table(
-        name="comparison", title=title, columns=columns, rows=rows, notes=comparison.notes, records=records, lead=worse
+        name="comparison",
+        title=title,
+        columns=columns,
+        rows=rows,
+        lead=[*worse, *_fold(folded)],
+        notes=comparison.notes,
+        records=records,
     )
+
+
+def _fold(rows: list[ComparedRow]) -> list[str]:
+    """Say in a sentence what is the same, by model."""
+    if not rows:
+        return []
+    counted = {label: sum(row.label == label for row in rows) for label in dict.fromkeys(row.label for row in rows)}
+    named = ", ".join(f"{number} of {label}" for label, number in counted.items())
+    return [f"The same, within the margin: {named} (--all shows them)."]
 
 
 def _compare_model(label: str, base: Results, new: Results, margins: Margins) -> list[ComparedRow]:

@@ -25,7 +25,13 @@ STYLE: dict[Any, Any] = {
     "svg.hashsalt": "harness",
 }
 # Dates and program versions would make equal figures differ
-_METADATA = {"png": {"Software": None}, "svg": {"Date": None, "Creator": None}}
+_METADATA = {
+    "png": {"Software": None},
+    "svg": {"Date": None, "Creator": None},
+    "pdf": {"CreationDate": None, "Creator": None, "Producer": None},
+}
+ENDINGS = tuple(_METADATA)
+"""The formats in which figures are kept."""
 
 
 def figure_7(results: Results) -> Figure | None:
@@ -34,17 +40,12 @@ def figure_7(results: Results) -> Figure | None:
     if history.empty:
         return None
     with mpl.rc_context(STYLE):
-        figure, axes = _axes("Accuracy on training and validation images", results)
+        figure, axes = _axes("Accuracy on training and validation images", results, history)
         for colour, label in enumerate(_trained(results, history)):
-            means = (
-                history[history["model"] == label].groupby("epoch")[["train_accuracy", "validation_accuracy"]].mean()
-            )
-            axes.plot(
-                means.index, 100 * means["train_accuracy"], f"C{colour}--", lw=1, label=f"{plain(label)}, training"
-            )
-            axes.plot(
-                means.index, 100 * means["validation_accuracy"], f"C{colour}-", label=f"{plain(label)}, validation"
-            )
+            own = history[history["model"] == label]
+            _draw_curve(axes, own, "train_accuracy", f"C{colour}--", f"{plain(label)}, training")
+            _draw_curve(axes, own, "validation_accuracy", f"C{colour}-", f"{plain(label)}, validation")
+            _draw_band(axes, own, "validation_accuracy", f"C{colour}")
         axes.legend(fontsize=8)
     return figure
 
@@ -57,10 +58,11 @@ def figure_8(results: Results) -> Figure | None:
     stratum = natural_order(history["stratum"].unique())[-1]
     history = history[history["stratum"] == stratum]
     with mpl.rc_context(STYLE):
-        figure, axes = _axes(f"Accuracy on validation images at {stratum}", results)
+        figure, axes = _axes(f"Accuracy on validation images at {stratum}", results, history)
         for colour, label in enumerate(_trained(results, history)):
-            means = history[history["model"] == label].groupby("epoch")["validation_accuracy"].mean()
-            axes.plot(means.index, 100 * means, f"C{colour}-", label=plain(label))
+            own = history[history["model"] == label]
+            _draw_curve(axes, own, "validation_accuracy", f"C{colour}-", plain(label))
+            _draw_band(axes, own, "validation_accuracy", f"C{colour}")
         axes.legend(fontsize=8)
     return figure
 
@@ -69,10 +71,10 @@ FIGURES = {7: figure_7, 8: figure_8}
 
 
 def image_bytes(figure: Figure, ending: str) -> bytes:
-    """Return a figure as ``png`` or ``svg``; the same figure gives the same bytes."""
+    """Return a figure as ``png``, ``svg`` or ``pdf``; the same figure gives the same bytes."""
     buffer = io.BytesIO()
     with mpl.rc_context(STYLE):
-        figure.savefig(buffer, format=ending, metadata=_METADATA[ending])
+        figure.savefig(buffer, format=ending, metadata=_METADATA[ending], bbox_inches="tight")
     return buffer.getvalue()
 
 
@@ -90,9 +92,25 @@ def plain(label: str) -> str:
     return printable(label).replace("$", r"\$")
 
 
-def _axes(title: str, results: Results) -> tuple[Figure, Axes]:
+def _draw_curve(axes: Axes, history: pd.DataFrame, column: str, style: str, label: str) -> None:
+    """Draw the mean over cells by epoch, in %."""
+    mean = 100 * history.groupby("epoch")[column].mean()
+    axes.plot(mean.index, mean, style, lw=1.3, label=label)
+
+
+def _draw_band(axes: Axes, history: pd.DataFrame, column: str, colour: str) -> None:
+    """Draw one standard deviation over cells on either side of their mean, in %."""
+    found = 100 * history.groupby("epoch")[column].agg(["mean", "std"]).fillna(0)
+    low, high = found["mean"] - found["std"], (found["mean"] + found["std"]).clip(upper=100)
+    axes.fill_between(found.index, low, high, color=colour, alpha=0.12, lw=0)
+
+
+def _axes(title: str, results: Results, history: pd.DataFrame) -> tuple[Figure, Axes]:
     figure = Figure(layout="constrained")
     axes = figure.add_subplot()
-    axes.set(xlabel="epoch", ylabel="accuracy (%)", ylim=(0, 101))
+    axes.set(xlabel="epoch", ylabel="accuracy (%)")
     axes.set_title(f"LEAKY - {title}" if results.run.leaky else title, fontsize=11)
+    cells = history["cell"].nunique()
+    averaged = f"Means over the cells of a model ({cells} in all); bands on validation: one standard deviation of them."
+    figure.text(0.5, -0.02, averaged, ha="center", va="top", fontsize=7, color="0.4")
     return figure, axes

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterable
 from functools import partial
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +22,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _DRAWN = "drawn.json"
+_DRAWING_CODE = tuple(Path(__file__).with_name(name) for name in ("figures.py", "leak_figure.py"))
 
 
 def publish(store: RunStore) -> dict[str, Table]:
@@ -41,9 +41,8 @@ def publish(store: RunStore) -> dict[str, Table]:
 
 
 def _inputs_of(results: Results) -> str:
-    """Hash what figures are drawn from: cells, their order and headings, and the version that draws."""
-    checksums = [record.sha256 for record in results.cells.values()]
-    return hash_of([version("breakhis-harness"), results.run.leaky, results.labels, checksums])
+    """Hash what figures are drawn from: cells, their order, and whether they are headed LEAKY."""
+    return hash_of([results.run.leaky, results.labels, [record.sha256 for record in results.cells.values()]])
 
 
 def write_tables(folder: Path, tables: Iterable[Table]) -> None:
@@ -58,22 +57,22 @@ def draw_once(folder: Path, inputs: str, draw: Callable[[], dict[str, Figure]]) 
     """Draw figures, unless they are there as they were drawn from the same inputs: drawing takes seconds.
 
     Args:
-        folder: For ``NAME.png`` and ``NAME.svg``.
+        folder: For ``NAME.png``, ``NAME.svg`` and ``NAME.pdf``.
         inputs: A hash of what they are drawn from.
         draw: Makes the figures, by name.
     """
-    record = folder / _DRAWN
-    if _known(record) == {"inputs": inputs, "files": _checksums(folder)}:
+    record, code = folder / _DRAWN, hash_of([file.read_text(encoding="utf-8") for file in _DRAWING_CODE])
+    if _known(record) == {"inputs": inputs, "code": code, "files": _checksums(folder)}:
         return
-    from harness.reporting.figures import image_bytes  # noqa: PLC0415 - matplotlib, for whoever draws
+    from harness.reporting.figures import ENDINGS, image_bytes  # noqa: PLC0415 - matplotlib, for whoever draws
 
     for name, figure in draw().items():
-        for ending in ("png", "svg"):
+        for ending in ENDINGS:
             file = folder / f"{name}.{ending}"
             file.unlink(missing_ok=True)  # a folder from elsewhere may hold a link in its place
             file.write_bytes(image_bytes(figure, ending))
     record.unlink(missing_ok=True)
-    write_json(record, {"inputs": inputs, "files": _checksums(folder)})
+    write_json(record, {"inputs": inputs, "code": code, "files": _checksums(folder)})
 
 
 def _figures(results: Results) -> dict[str, Figure]:
@@ -91,8 +90,8 @@ def _known(record: Path) -> dict[str, Any] | None:
 
 
 def _checksums(folder: Path) -> dict[str, str]:
-    drawn = sorted(path for path in folder.glob("*.[ps][nv]g") if path.is_file() and not path.is_symlink())
-    return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in drawn}
+    drawn = sorted(path for path in folder.glob("*.*") if path.is_file() and path.name != _DRAWN)
+    return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in drawn if not path.is_symlink()}
 
 
 def own_folder(folder: Path) -> Path:

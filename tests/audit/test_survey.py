@@ -9,13 +9,12 @@ import torch
 from places import SHARED
 from torchvision.io import encode_jpeg, encode_png
 
-from harness.audit import survey
 from harness.audit.render import render_audit
 from harness.audit.survey import audit_folder
 from harness.data.decode import decode_full_size
 from harness.data.manifest import image_files
 from harness.data.near_duplicates import SYMMETRIES, turn
-from harness.errors import DataError, SplitError
+from harness.errors import DataError
 from harness.protocol.protocols import PROTOCOLS
 from harness.synthetic.sources import write_synthetic_lung
 
@@ -26,12 +25,9 @@ def with_shortcuts():
 
 
 @pytest.fixture(autouse=True)
-def without_shortcuts(request, monkeypatch):
-    def leave_out(*_arguments):
-        raise SplitError("left out")
-
+def copies_alone(request):
     if "with_shortcuts" not in request.fixturenames:
-        monkeypatch.setattr(survey, "measure_shortcuts", leave_out)
+        request.getfixturevalue("without_shortcuts")
 
 
 @pytest.fixture
@@ -209,7 +205,6 @@ def test_the_report_for_programs(phantom, harness):
     assert [split["name"] for split in report["divisions"]] == list(PROTOCOLS)
 
 
-@pytest.mark.usefixtures("with_shortcuts")
 def test_the_report_for_people_starts_with_a_summary(phantom, harness):
     code, out, _ = harness("data", "audit", phantom)
     assert code == 0

@@ -57,6 +57,26 @@ def test_a_spoilt_model_is_named(harness, base, spoilt):
     assert {row["model"] for row in back["rows"] if row["verdict"] == "better"} == {"densenet"}
 
 
+def test_what_is_the_same_is_counted_unless_it_is_asked_for(harness, base, spoilt):
+    out = harness("compare", base, spoilt)[1]
+    assert "The same, within the margin: " in out
+    assert "| majority " not in out
+    assert "| majority " in harness("compare", base, spoilt, "--all")[1]
+
+
+def test_only_some_models(harness, base, spoilt):
+    assert harness("compare", base, spoilt, "--models", "majority", "--fail-on-regression")[0] == 0
+    for folder in spoilt.glob("cells/majority-*"):
+        shutil.rmtree(folder)
+    assert harness("compare", base, spoilt, "--models", "majority", "--fail-on-regression")[0] == 1
+    code, out, _ = harness("compare", base, spoilt, "--models", "densenet", "--fail-on-regression")
+    assert code == 1
+    assert "majority" not in out
+    code, _, err = harness("compare", base, spoilt, "--models", "densnet")
+    assert code == 2
+    assert "did you mean 'densenet'" in err
+
+
 def test_a_failed_cell_is_a_regression(harness, base, tmp_path):
     new = shutil.copytree(base, tmp_path / "new")
     shutil.rmtree(new / "cells/densenet-200x-fold2-seed0")

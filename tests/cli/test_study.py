@@ -33,7 +33,7 @@ def test_the_table_is_a_pure_function_of_the_study(study, harness):
     before = {path.name: path.read_bytes() for path in (study / "tables").iterdir()}
     assert sorted(before) == [*(f"leak.{how}" for how in ("csv", "html", "json", "md", "tex")), "preamble.tex"]
     drawn = {path.name for path in (study / "figures").iterdir()}
-    assert drawn == {"leak.png", "leak.svg", "drawn.json"}
+    assert drawn == {"leak.pdf", "leak.png", "leak.svg", "drawn.json"}
     assert harness("tables", study)[0] == 0
     assert {path.name: path.read_bytes() for path in (study / "tables").iterdir()} == before
 

@@ -181,3 +181,10 @@ def test_a_hostile_config_ends_with_exit_code_2_and_one_line(harness, tmp_path):
     assert (code, out) == (2, "")
     assert len(err.splitlines()) == 1
     assert err.rstrip("\n").isprintable()
+
+
+@pytest.mark.parametrize("text", ["!{} x", "&{} [*{}]"])
+def test_a_message_is_no_longer_than_a_person_reads(text):
+    with pytest.raises(ConfigError) as refused:
+        load_config("patient", (f"seeds={text.replace('{}', '9' * 5000)}",))
+    assert len(str(refused.value)) < 1000

@@ -58,6 +58,7 @@ def untidy(phantom: Path, tmp_path: Path) -> Path:
     return folder
 
 
+@pytest.mark.usefixtures("without_shortcuts")
 @pytest.mark.parametrize("command", ["run", "splits", "verify", "audit"])
 def test_every_command_that_looks_at_a_folder_says_so(
     harness, untidy: Path, tiny: Path, tmp_path: Path, command: str

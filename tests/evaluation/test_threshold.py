@@ -1,6 +1,6 @@
 import numpy as np
 import pandas as pd
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import balanced_accuracy_score
 
@@ -9,6 +9,7 @@ from harness.evaluation.threshold import choose_threshold, with_chosen_threshold
 IMAGES = st.lists(st.tuples(st.integers(0, 1), st.integers(0, 20)), min_size=2, max_size=30)
 
 
+@settings(max_examples=30)
 @given(IMAGES.filter(lambda rows: len({label for label, _ in rows}) == 2))
 def test_no_threshold_does_better(rows):
     labels, scores = (np.array(column) for column in zip(*rows, strict=True))

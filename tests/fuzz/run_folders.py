@@ -16,9 +16,10 @@ from mutate import spoil_bytes, spoil_tree
 from places_in_memory import scratch
 
 from harness.planning.status import read_status
+from harness.reporting.analysis import Analysis
 from harness.reporting.comparison import Margins, compare_runs, comparison_table
-from harness.reporting.paper_tables import TABLES
 from harness.reporting.results import read_results
+from harness.reporting.run_tables import TABLES
 from harness.reporting.table import FORMATS, render
 from harness.store.columns import HISTORY, MANIFEST, PREDICTIONS, SPLITS, parse_table, table_frame
 from harness.store.json_files import parse_json
@@ -129,8 +130,9 @@ def read_run(files: dict[str, bytes]) -> object:
     sound = _sound_folder()
     read_status(RunStore(folder)).to_json()
     results = read_results(RunStore(folder))
+    analysis = Analysis(results)
     for make in TABLES.values():
-        table = make(results)
+        table = make(analysis)
         for how in FORMATS:
             render(table, how)
     for pair in ((sound, results), (results, sound)):

@@ -228,4 +228,4 @@ def test_a_hostile_label_is_drawn_and_printed(harness, run):
     code, out, err = harness("tables", run)
     assert (code, err) == (0, "")
     assert "\x1b" not in out
-    assert len(list((run / "figures").glob("figure*"))) == 4
+    assert len(list((run / "figures").glob("figure*"))) == 6
