@@ -84,7 +84,7 @@ class _Loader(yaml.SafeLoader):
             return None
         if isinstance(event, yaml.AliasEvent):
             if id(node) not in self._sizes:
-                raise _RefusedError(f"the anchor '{event.anchor[:60]}' contains itself {_place(event)}")
+                raise _RefusedError(f"the anchor '{str(event.anchor)[:60]}' contains itself {_place(event)}")
         else:
             _refuse(node)
             self._sizes[id(node)] = self._size(node)
@@ -100,10 +100,11 @@ class _Loader(yaml.SafeLoader):
 
 
 def _refuse(node: Node) -> None:
+    tag = repr(node.tag[:100])
     if not _PLAIN.fullmatch(node.tag):
-        raise _RefusedError(f"the tag {node.tag[:100]!r} makes an object {_place(node)}; a config holds plain values only")
+        raise _RefusedError(f"the tag {tag} makes an object {_place(node)}; a config holds plain values only")
     if not isinstance(node, _NODES.get(node.tag, ScalarNode)):
-        raise _RefusedError(f"the tag {node.tag[:100]!r} does not fit what follows {_place(node)}")
+        raise _RefusedError(f"the tag {tag} does not fit what follows {_place(node)}")
     if isinstance(node, ScalarNode) and _HALF.search(node.value):
         raise _RefusedError(f"a text holds half a character {_place(node)}")
     if isinstance(node, MappingNode):
