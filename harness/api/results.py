@@ -6,10 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from harness.planning.status import RunStatus, read_status
-from harness.reporting.analysis import Analysis
 from harness.reporting.comparison import Comparison, Margins, compare_runs
 from harness.reporting.results import Results, read_results
-from harness.reporting.run_tables import TABLES
+from harness.reporting.run_tables import run_tables
 from harness.reporting.table import Table
 from harness.store.run_folder import RunFolder
 from harness.store.run_store import RunStore
@@ -30,8 +29,7 @@ def tables(folder: Path | str) -> dict[str, Table]:
     Raises:
         DataError: As :func:`read_run`.
     """
-    analysis = Analysis(read_run(folder))
-    return {name: make(analysis) for name, make in TABLES.items()}
+    return run_tables(read_run(folder))
 
 
 def compare(

@@ -99,9 +99,9 @@ def run(config: str | Path, observer: Observer | None = None, **options: Unpack[
     if not all(outcome.computed or outcome.kept for outcome in outcomes.values()):
         return RunResult(request.folder, outcomes)
     if study is not None:
-        name, table = publish_study(study)
+        name, table = publish_study(study, request.cache)
         return RunResult(request.folder, outcomes, {name: table})
-    written = publish(RunStore(request.folder))
+    written = publish(RunStore(request.folder), request.cache)
     return RunResult(request.folder, outcomes, written)
 
 

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from harness.cache import Cache
 from harness.durable import write_json, write_text
 from harness.errors import DataError
-from harness.reporting.analysis import Analysis
+from harness.reporting.kept_tables import kept_tables
 from harness.reporting.results import Results, read_results
-from harness.reporting.run_tables import TABLES
+from harness.reporting.run_tables import run_tables
 from harness.reporting.table import FORMATS, PREAMBLE, Table, render
 from harness.store.json_files import read_json
 from harness.store.keys import hash_of
@@ -25,24 +25,24 @@ _DRAWN = "drawn.json"
 _DRAWING_CODE = tuple(Path(__file__).with_name(name) for name in ("figures.py", "leak_figure.py"))
 
 
-def publish(store: RunStore) -> dict[str, Table]:
+def publish(store: RunStore, kept: Cache) -> dict[str, Table]:
     """Write ``tables/`` and ``figures/`` anew, and return the tables by name.
+
+    Args:
+        store: The run's folder.
+        kept: The cache, which has the tables if they were computed before from the same cells by the same code.
 
     Raises:
         DataError: No run, or no finished cell.
     """
-    results = read_results(store)
+    run = store.require_run()
+    store.refuse_damage()
+    made = kept_tables(store, kept, lambda: run_tables(read_results(store)))
     tables, figures = (own_folder(store.folder / name) for name in ("tables", "figures"))
-    analysis = Analysis(results)
-    made = {name: make(analysis) for name, make in TABLES.items()}
     write_tables(tables, made.values())
-    draw_once(figures, _inputs_of(results), partial(_figures, results))
+    inputs = [run.leaky, list(run.config.models), {name: record.sha256 for name, record in store.read_done().items()}]
+    draw_once(figures, hash_of(inputs), lambda: _figures(read_results(store)))
     return made
-
-
-def _inputs_of(results: Results) -> str:
-    """Hash what figures are drawn from: cells, their order, and whether they are headed LEAKY."""
-    return hash_of([results.run.leaky, results.labels, [record.sha256 for record in results.cells.values()]])
 
 
 def write_tables(folder: Path, tables: Iterable[Table]) -> None:

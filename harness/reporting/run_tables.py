@@ -9,6 +9,7 @@ from harness.reporting.analysis import Analysis
 from harness.reporting.detail_tables import differences_table, metrics_table, shortcuts_table, thresholds_table
 from harness.reporting.paper_tables import table_1, table_4, table_5
 from harness.reporting.patient_tables import accessions_table, slides_table
+from harness.reporting.results import Results
 from harness.reporting.table import Table
 
 TABLES: Mapping[str, Callable[[Analysis], Table]] = {
@@ -30,3 +31,9 @@ PAPERS = ("1", "3", "4", "5")
 
 PRINTED = ("3", "4", "5")
 """What a run prints when it has ended."""
+
+
+def run_tables(results: Results) -> dict[str, Table]:
+    """Compute all of them."""
+    analysis = Analysis(results)
+    return {name: make(analysis) for name, make in TABLES.items()}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from harness.cache import Cache
 from harness.config.run_config import StudyKind
 from harness.reporting.ablation import ablation_table
 from harness.reporting.leak import leak_table
@@ -24,15 +25,19 @@ _TABLES: dict[StudyKind, tuple[str, Callable[[dict[str, Results]], Table]]] = {
 }
 
 
-def publish_study(study: Study) -> tuple[str, Table]:
+def publish_study(study: Study, kept: Cache) -> tuple[str, Table]:
     """Write the tables of every run and the table across them, and return the latter with its name.
+
+    Args:
+        study: Its folders.
+        kept: The cache.
 
     Raises:
         DataError: A run is missing or has no finished cell.
     """
     stores = {run: RunStore(folder) for run, folder in study.runs.items()}
     for store in stores.values():
-        publish(store)
+        publish(store, kept)
     name, make = _TABLES[study.kind]
     table = make({run: read_results(store) for run, store in stores.items()})
     write_tables(own_folder(study.folder / "tables"), [table])

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from harness.cache import Cache
 from harness.reporting.publish import publish
 from harness.reporting.run_tables import TABLES
 from harness.store.run_store import RunStore
@@ -19,7 +20,7 @@ def tables(tmp_path_factory):
     if shutil.which("pdflatex") is None:
         pytest.skip("no pdflatex here (Debian: texlive-latex-recommended)")
     run = shutil.copytree(REFERENCE, tmp_path_factory.mktemp("latex") / "run")
-    publish(RunStore(run))
+    publish(RunStore(run), Cache(tmp_path_factory.mktemp("cache"), print))
     return run / "tables"
 
 

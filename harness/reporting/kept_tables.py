@@ -1,0 +1,73 @@
+"""Tables of a run, kept in the cache under a hash of everything that they are computed from."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from functools import cache
+from importlib.metadata import version
+from pathlib import Path
+
+from harness.cache import Cache
+from harness.errors import DataError, EnvironmentMissingError
+from harness.reporting.table import Table
+from harness.store.checksums import RECORD
+from harness.store.run_store import RunStore
+
+_FILE = "tables.json"
+_INPUTS = ("run.json", "manifest.parquet", "splits.parquet")
+_LIBRARIES = ("numpy", "pandas", "pyarrow", "scipy")
+
+
+def kept_tables(store: RunStore, kept: Cache, compute: Callable[[], Mapping[str, Table]]) -> dict[str, Table]:
+    """Return the tables of a run; they are computed where the cache has not those of these very inputs.
+
+    Inputs are the run's files, its cells' records with the checksums of their tables, the harness's own source and the
+    libraries that compute. The cells must have been held against their checksums before.
+
+    Args:
+        store: The run's folder.
+        kept: The cache.
+        compute: Computes them.
+
+    Raises:
+        DataError: A file of the run cannot be read.
+    """
+    key = _key(store)
+    if key is None:
+        return dict(compute())
+    try:
+        folder = kept.get("tables", key, lambda folder: _write(folder / _FILE, compute()))
+        content = json.loads(folder.joinpath(_FILE).read_text(encoding="utf-8"))
+    except (DataError, EnvironmentMissingError):
+        return dict(compute())  # the cache cannot be used; or the run is at fault, and says so again
+    return {name: Table(**table) for name, table in content.items()}
+
+
+def _write(file: Path, tables: Mapping[str, Table]) -> None:
+    content = {name: asdict(table) for name, table in tables.items()}
+    file.write_text(json.dumps(content, allow_nan=False), encoding="utf-8")
+
+
+def _key(store: RunStore) -> str | None:
+    """Hash the inputs; None where a cell's record has no checksums, so that its tables might be anything."""
+    digest = hashlib.sha256(_code().encode())
+    for name in _INPUTS:
+        digest.update(store.folder.joinpath(name).read_bytes())
+    for name, record in sorted(store.read_cells().items()):
+        if record.sha256 is None:
+            return None
+        digest.update(name.encode() + store.folder.joinpath("cells", name, RECORD).read_bytes())
+    return digest.hexdigest()
+
+
+@cache
+def _code() -> str:
+    """Hash the harness's source, and name the libraries that compute."""
+    package = Path(__file__).parents[1]
+    digest = hashlib.sha256()
+    for file in sorted(package.rglob("*.py")):
+        digest.update(file.read_bytes())
+    return " ".join([digest.hexdigest(), *(f"{name} {version(name)}" for name in _LIBRARIES)])
