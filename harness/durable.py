@@ -28,6 +28,23 @@ def write_text(path: Path, text: str) -> None:
         beside.write_text(text, encoding="utf-8")
 
 
+def replace_text(path: Path, text: str) -> None:
+    """Write a text file whole or not at all, without waiting for the disk: for what can be made again.
+
+    Raises:
+        EnvironmentMissingError: There is no room for it, or it may not be written.
+    """
+    beside = _beside(path)
+    try:
+        beside.write_text(text, encoding="utf-8")
+        beside.replace(path)
+    except OSError as error:
+        raise cannot_write(path, error) from error
+    finally:
+        with contextlib.suppress(OSError):
+            beside.unlink(missing_ok=True)
+
+
 def write_json(path: Path, value: dict[str, Any]) -> None:
     """Write a JSON file.
 
@@ -69,6 +86,11 @@ def whole_folder(folder: Path) -> Iterator[Path]:
         raise
 
 
+def _beside(path: Path) -> Path:
+    """Return a name for what is to take a file's place."""
+    return path.with_name(f".{path.name}.{os.getpid()}")
+
+
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """Give a name beside the file to write to; afterwards it takes the file's place.
@@ -76,7 +98,7 @@ def replacing(path: Path) -> Iterator[Path]:
     Raises:
         EnvironmentMissingError: There is no room for it, or it may not be written.
     """
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    beside = _beside(path)
     try:
         yield beside
         flush(beside)

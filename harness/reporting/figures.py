@@ -74,7 +74,7 @@ def image_bytes(figure: Figure, ending: str) -> bytes:
     """Return a figure as ``png``, ``svg`` or ``pdf``; the same figure gives the same bytes."""
     buffer = io.BytesIO()
     with mpl.rc_context(STYLE):
-        figure.savefig(buffer, format=ending, metadata=_METADATA[ending], bbox_inches="tight")
+        figure.savefig(buffer, format=ending, metadata=_METADATA[ending])
     return buffer.getvalue()
 
 
@@ -112,5 +112,5 @@ def _axes(title: str, results: Results, history: pd.DataFrame) -> tuple[Figure, 
     axes.set_title(f"LEAKY - {title}" if results.run.leaky else title, fontsize=11)
     cells = history["cell"].nunique()
     averaged = f"Means over the cells of a model ({cells} in all); bands on validation: one standard deviation of them."
-    figure.text(0.5, -0.02, averaged, ha="center", va="top", fontsize=7, color="0.4")
+    figure.supxlabel(averaged, fontsize=7, color="0.4")
     return figure, axes

@@ -14,6 +14,8 @@ from harness.cache import Cache
 from harness.errors import DataError, EnvironmentMissingError
 from harness.reporting.table import Table
 from harness.store.checksums import RECORD
+from harness.store.columns import MAX_TABLE_BYTES
+from harness.store.json_files import read_file
 from harness.store.run_store import RunStore
 
 _FILE = "tables.json"
@@ -55,12 +57,17 @@ def _key(store: RunStore) -> str | None:
     """Hash the inputs; None where a cell's record has no checksums, so that its tables might be anything."""
     digest = hashlib.sha256(_code().encode())
     for name in _INPUTS:
-        digest.update(store.folder.joinpath(name).read_bytes())
+        digest.update(_content(store.folder / name))
     for name, record in sorted(store.read_cells().items()):
         if record.sha256 is None:
             return None
-        digest.update(name.encode() + store.folder.joinpath("cells", name, RECORD).read_bytes())
+        digest.update(name.encode() + _content(store.folder / "cells" / name / RECORD))
     return digest.hexdigest()
+
+
+def _content(file: Path) -> bytes:
+    """Return a file's bytes; none where it is missing, which whoever reads it will say."""
+    return read_file(file, MAX_TABLE_BYTES) or b""
 
 
 @cache

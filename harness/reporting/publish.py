@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.cache import Cache
-from harness.durable import write_json, write_text
+from harness.durable import replace_text, write_json
 from harness.errors import DataError
 from harness.reporting.kept_tables import kept_tables
 from harness.reporting.results import Results, read_results
@@ -49,8 +49,8 @@ def write_tables(folder: Path, tables: Iterable[Table]) -> None:
     """Write tables in every format, and what LaTeX needs for them."""
     for table in tables:
         for how in FORMATS:
-            write_text(folder / f"{table.name}.{how}", render(table, how))
-    write_text(folder / "preamble.tex", PREAMBLE)
+            replace_text(folder / f"{table.name}.{how}", render(table, how))
+    replace_text(folder / "preamble.tex", PREAMBLE)
 
 
 def draw_once(folder: Path, inputs: str, draw: Callable[[], dict[str, Figure]]) -> None:
