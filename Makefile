@@ -40,7 +40,7 @@ reference: $(INSTALLED)  ## accept what the models do now as the reference that 
 	HARNESS_CACHE=.demo/reference/cache $(REGRESSION) --out .demo/reference/run
 	mkdir -p results/reference
 	rm -rf results/reference/demo
-	rm -rf .demo/reference/run/*/*/model.* .demo/reference/run/logs .demo/reference/run/active .demo/reference/run/checkpoints .demo/reference/run/.lock*
+	rm -rf .demo/reference/run/tables/*.html .demo/reference/run/tables/*.json .demo/reference/run/*/*/model.* .demo/reference/run/logs .demo/reference/run/active .demo/reference/run/checkpoints .demo/reference/run/.lock*
 	mv .demo/reference/run results/reference/demo
 
 # Every result on real images, in turn: DATA is BreakHis, LUNG is LC25000 with its groups.csv, WEIGHTS a file of DenseNet-121's.

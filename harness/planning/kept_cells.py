@@ -51,22 +51,24 @@ def kept_cells(config: RunConfig, store: RunStore, cache: Cache, observer: Obser
 def _are_as_planned(
     cells: list[Cell], config: RunConfig, run: RunRecord, store: RunStore, cache: Cache, observer: Observer
 ) -> bool:
-    """Whether the run folder is what this config would make of the images, plugins, weights and source sets of now."""
-    device_type = device_type_of(config.device)
-    if device_type is None or store.find_damage(thorough=True):
+    """Whether the run folder is what this config would make of the images, plugins, weights and source sets of now.
+
+    What costs least is looked at first: the images are read whole at the end.
+    """
+    done, plugins, device_type = store.read_done(), PluginFiles(), device_type_of(config.device)
+    records = {cell.label: done[cell.name] for cell in cells}
+    identities = {label: _identity(config, record, plugins) for label, record in records.items()}
+    if device_type is None or None in identities.values() or store.find_damage(thorough=True):
         return False
-    before, done, found = store.read_manifest(), store.read_done(), resolved(config, device_type)
+    if not _are_sources_the_same(records, config, cache):
+        return False
+    before, found = store.read_manifest(), resolved(config, device_type)
     images = scan_images(config, cache, observer.progress)
     division = divide(config, mark_damaged(images, before.loc[before["state"] == DAMAGED, "sha256"]))
     if comparison_parts(config, division, found) != run.comparison:
         return False
     if not store.holds(division.manifest, division.splits):
         return False
-    records = {cell.label: done[cell.name] for cell in cells}
-    askers = {name: label for label, record in records.items() for name in _sources_of(record)}
-    fingerprints = {name: scan_source_set(name, label, config, cache).fingerprint for name, label in askers.items()}
-    plugins = PluginFiles()
-    identities = {label: _identity(config, record, plugins, fingerprints) for label, record in records.items()}
     return not any(
         (identity := identities[cell.label]) is None
         or what_changed(done[cell.name].key_parts, key_parts(identity, cell, cell_rows(division, cell), config, found))
@@ -74,30 +76,29 @@ def _are_as_planned(
     )
 
 
-def _sources_of(record: DoneRecord) -> dict[str, str]:
-    return {} if record.starts_from is None else record.starts_from.sources
-
-
-def _identity(
-    config: RunConfig, record: DoneRecord, plugins: PluginFiles, fingerprints: dict[str, str]
-) -> ModelIdentity | None:
+def _identity(config: RunConfig, record: DoneRecord, plugins: PluginFiles) -> ModelIdentity | None:
     """Return what a model adds to the keys of its cells; None where its record and its files do not tell.
 
     Args:
         config: As asked for.
         record: Of one of the model's cells.
         plugins: The files of plugins.
-        fingerprints: Of source sets, as they are now.
     """
     given, starts_from, parts = given_settings(config, record.model), record.starts_from, record.key_parts
     if record.given is None or given.plugin != record.given.plugin or starts_from is None:
         return None
     if changes_since(config, record, plugins):
         return None
-    if any(fingerprints[name] != fingerprint for name, fingerprint in starts_from.sources.items()):
-        return None
     for file, digest in starts_from.files.items():
         # a file that no option names is found by the plugin, perhaps elsewhere today
         if file not in given.options.values() or sha256_of_file(Path(file)) != digest:
             return None
     return ModelIdentity(parts["plugin"], parts["options"], parts["starts from"])
+
+
+def _are_sources_the_same(records: dict[str, DoneRecord], config: RunConfig, cache: Cache) -> bool:
+    """Whether the source sets that models start from have the fingerprints of then; each set is read once."""
+    starts = {label: record.starts_from.sources for label, record in records.items() if record.starts_from is not None}
+    askers = {name: label for label, sources in starts.items() for name in sources}
+    now = {name: scan_source_set(name, label, config, cache).fingerprint for name, label in askers.items()}
+    return all(now[name] == then for sources in starts.values() for name, then in sources.items())

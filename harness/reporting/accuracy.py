@@ -12,7 +12,7 @@ from harness.evaluation.metrics import cases
 from harness.reporting import paper
 from harness.reporting.analysis import RATES, Analysis
 from harness.reporting.contrasts import summarise
-from harness.reporting.numbers import interval_text, value_text
+from harness.reporting.numbers import below_value, value_text
 from harness.reporting.results import Results
 from harness.reporting.scores import Score
 from harness.reporting.shortcuts import summarise_shortcuts
@@ -72,7 +72,7 @@ def _rows(analysis: Analysis, metric: str, label: str) -> list[list[str]]:
         + (f" [{published[stratum]:.1f}]" if stratum in published else "")
         for score, stratum in zip(line, results.strata, strict=True)
     ]
-    return [[title_of(metric), label, *values], ["", "", *map(interval_text, line)]]
+    return [[title_of(metric), label, *values], ["", "", *map(below_value, line)]]
 
 
 def _explanations(analysis: Analysis) -> list[str]:

@@ -56,21 +56,30 @@ class Analysis:
 
     @cached_property
     def best(self) -> dict[tuple[str, str], str]:
-        """The model of the highest recognition rate by (metric, stratum), where it can be told from every other one."""
-        found = {(metric, stratum): self._best(metric, stratum) for metric in RATES for stratum in self.tested}
-        return {place: label for place, label in found.items() if label is not None}
+        """The model of the highest recognition rate by (metric, stratum), where it can be told from every other one.
+
+        p-values are adjusted by Holm over all strata, each metric by itself, as everywhere.
+        """
+        return {(metric, stratum): label for metric in RATES for stratum, label in self._best(metric).items()}
 
     def line(self, metric: str, label: str) -> list[Score | None]:
         """Return a metric of a model at every stratum."""
         return [self.scores.get((metric, label, stratum)) for stratum in self.results.strata]
 
-    def _best(self, metric: str, stratum: str) -> str | None:
-        models = self.tested[stratum]
-        values = {label: score.value for label in models if (score := self.scores[metric, label, stratum]).value}
-        if len(values) < 2:
-            return None
-        label = max(values, key=lambda name: values[name])
-        pairs = [(models[label], other) for name, other in models.items() if name != label]
-        against = adjusted_contrasts(self.results, pairs, (metric,))
-        is_told = len(against) == len(pairs) and all(contrast.sure and contrast.value > 0 for contrast in against)
-        return label if is_told else None
+    def _best(self, metric: str) -> dict[str, str]:
+        highest = {stratum: self._highest(metric, stratum) for stratum in self.tested}
+        pairs = [
+            (models[highest[stratum]], other)
+            for stratum, models in self.tested.items()
+            for label, other in models.items()
+            if label != highest[stratum]
+        ]
+        told = [one.stratum for one in adjusted_contrasts(self.results, pairs, (metric,)) if one.sure and one.value > 0]
+        return {
+            stratum: highest[stratum]
+            for stratum, models in self.tested.items()
+            if told.count(stratum) == len(models) - 1 > 0
+        }
+
+    def _highest(self, metric: str, stratum: str) -> str:
+        return max(self.tested[stratum], key=lambda label: self.scores[metric, label, stratum].value or 0.0)

@@ -20,13 +20,11 @@ from harness.evaluation.changes import (
     pair_images,
     right_class,
 )
-from harness.evaluation.convergence import CHANCE, NO_BETTER_THAN_CHANCE, area_over_curve, plateau
 from harness.evaluation.metrics import balanced_accuracy
-from harness.reporting.cost import training_cost
+from harness.reporting.learning_cost import learning_costs
 from harness.reporting.results import Results
 from harness.reporting.table import DASH, Table, p_text
 from harness.store.keys import first_difference
-from harness.store.schema import DoneRecord
 from harness.text import natural_order
 
 ACCURACY, CONFIDENCE, IMAGES, COST = (
@@ -38,8 +36,6 @@ ACCURACY, CONFIDENCE, IMAGES, COST = (
 SCHEMA_VERSION = 3
 TIMING_DEVIATION = 0.1
 """Of the logarithm of a calibrated speed, which is measured once a run; on a busy machine of two cores it was 0.07."""
-
-_COST = ["images", "calibrated", "converged"]
 
 
 @dataclass(frozen=True)
@@ -211,7 +207,7 @@ def _compare_model(label: str, base: Results, new: Results, margins: Margins) ->
     # balanced accuracy needs both classes
     rows = [_accuracy_row(label, m, table, margins) for m, table in places if len(table["label"].unique()) > 1]
     rows.append(_confidence_row(label, paired, margins))
-    costs = _costs(label, base, new)
+    costs = learning_costs(label, base, new)
     return rows + (_cost_rows(label, costs, margins) if len(costs) else [])
 
 
@@ -225,55 +221,6 @@ def _confidence_row(label: str, paired: pd.DataFrame, margins: Margins) -> Compa
     columns = ("p_malignant", "p_malignant_new")
     base, new = (float(right_class(paired, name).groupby(paired["label"]).mean().mean()) for name in columns)
     return ComparedRow(label, CONFIDENCE, None, base, new, confidence_change(paired), margins.accuracy)
-
-
-def _costs(label: str, base: Results, new: Results) -> pd.DataFrame:
-    """What learning cost in each cell of a model with epochs that both runs have, ``_new`` in the new run.
-
-    Both runs' training curves are held against the plateau of the base's. A run that has learned nothing costs its
-    whole budget.
-    """
-    rows = {}
-    for name, cell in base.cells.items():
-        other = new.cells.get(name)
-        if cell.model != label or other is None or not (cell.epochs and other.epochs):
-            continue
-        curves = [(results.final_history(name), results.cells[name]) for results in (base, new)]
-        budget = max(float(history["images_seen"].iloc[-1]) for history, _ in curves)
-        levels = [_level(*curve) for curve in curves]
-        level = levels[0] or levels[1]
-        rows[name] = [
-            number
-            for curve, own in zip(curves, levels, strict=True)
-            for number in _cost_of(*curve, None if own is None else level, budget)
-        ]
-    return pd.DataFrame.from_dict(rows, orient="index", columns=[*_COST, *(f"{name}_new" for name in _COST)])
-
-
-def _level(history: pd.DataFrame, cell: DoneRecord) -> float | None:
-    """Return the plateau of a training curve; None where it is chance, or the network calls every image the same."""
-    level = plateau(history["train_balanced_accuracy"].to_numpy(float))
-    return level if level >= NO_BETTER_THAN_CHANCE and not cell.single_class else None
-
-
-def _cost_of(history: pd.DataFrame, cell: DoneRecord, level: float | None, budget: float) -> tuple[float, float, bool]:
-    """Return area over the training curve and images of features, their calibrated cost, and whether it converged.
-
-    Args:
-        history: Of the last stage.
-        cell: The cell's record.
-        level: That the curve is held against; None where the whole budget is the cost.
-        budget: Images that the longer of the two runs has seen; one that stopped early stays at its plateau.
-    """
-    cost = training_cost(cell, budget if level is None else _images_to_learn(history, level, budget))
-    return cost.images, math.nan if cost.calibrated is None else cost.calibrated, bool(cell.convergence)
-
-
-def _images_to_learn(history: pd.DataFrame, level: float, budget: float) -> float:
-    """Return the area over the training curve to the end of the budget, an epoch's images at least."""
-    seen = float(history["images_seen"].iloc[-1])
-    short = max(0.0, level - plateau(history["train_balanced_accuracy"].to_numpy(float))) / (level - CHANCE)
-    return max(seen / len(history), area_over_curve(history, level) + short * (budget - seen))
 
 
 def _cost_rows(label: str, costs: pd.DataFrame, margins: Margins) -> list[ComparedRow]:

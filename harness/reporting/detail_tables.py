@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from statistics import fmean
 from typing import Any
 
 from harness.evaluation.metric_names import METRIC_NAMES, title_of
 from harness.reporting.analysis import Analysis
 from harness.reporting.contrasts import Contrast, Decisions, summarise
-from harness.reporting.numbers import difference_interval_text, difference_text, value_with_interval
+from harness.reporting.numbers import below_difference, difference_text, value_with_interval
 from harness.reporting.scores import AT_CHOSEN, CHOSEN
 from harness.reporting.shortcuts import METRICS as SHORTCUT_METRICS
 from harness.reporting.shortcuts import summarise_shortcuts
@@ -51,7 +52,8 @@ def thresholds_table(analysis: Analysis) -> Table:
     ]
     table = _table_of_scores(analysis, "thresholds", "Chosen thresholds and calibration", titles, notes)
     found = [_threshold_row(analysis, label) for label in analysis.results.labels]
-    return _with(table, [row for row, _ in found], [record for _, records in found for record in records])
+    rows, records = [row for row, _ in found], [record for _, several in found for record in several]
+    return replace(table, rows=[*table.rows, *rows], records=[*table.records, *records])
 
 
 def differences_table(analysis: Analysis) -> Table:
@@ -115,12 +117,6 @@ def _table_of_scores(analysis: Analysis, name: str, title: str, titles: dict[str
     )
 
 
-def _with(table: Table, rows: list[list[str]], records: list[dict[str, Any]]) -> Table:
-    """Return a table with more rows at its end."""
-    keys = {**vars(table), "rows": [*table.rows, *rows], "records": [*table.records, *records]}
-    return Table(**keys)
-
-
 def _threshold_row(analysis: Analysis, label: str) -> tuple[list[str], list[dict[str, Any]]]:
     """Return a model's thresholds by stratum: the mean over cells, the lowest and the highest."""
     cells, records = [], []
@@ -146,7 +142,7 @@ def _contrast_rows(analysis: Analysis, against: list[Contrast]) -> list[list[str
         for label in dict.fromkeys(label for label, _ in found):
             line = [found.get((label, stratum)) for stratum in strata]
             rows.append([title_of(metric), label, *map(difference_text, line)])
-            rows.append(["", "", *map(difference_interval_text, line)])
+            rows.append(["", "", *map(below_difference, line)])
     return rows
 
 

@@ -17,13 +17,16 @@ from harness.store.checksums import RECORD
 from harness.store.columns import MAX_TABLE_BYTES
 from harness.store.json_files import read_file
 from harness.store.run_store import RunStore
+from harness.store.schema import CellRecord
 
 _FILE = "tables.json"
 _INPUTS = ("run.json", "manifest.parquet", "splits.parquet")
 _LIBRARIES = ("numpy", "pandas", "pyarrow", "scipy")
 
 
-def kept_tables(store: RunStore, kept: Cache, compute: Callable[[], Mapping[str, Table]]) -> dict[str, Table]:
+def kept_tables(
+    store: RunStore, cells: Mapping[str, CellRecord], kept: Cache, compute: Callable[[], Mapping[str, Table]]
+) -> dict[str, Table]:
     """Return the tables of a run; they are computed where the cache has not those of these very inputs.
 
     Inputs are the run's files, its cells' records with the checksums of their tables, the harness's own source and the
@@ -31,13 +34,14 @@ def kept_tables(store: RunStore, kept: Cache, compute: Callable[[], Mapping[str,
 
     Args:
         store: The run's folder.
+        cells: The records of its cells.
         kept: The cache.
         compute: Computes them.
 
     Raises:
         DataError: A file of the run cannot be read.
     """
-    key = _key(store)
+    key = _key(store, cells)
     if key is None:
         return dict(compute())
     try:
@@ -53,12 +57,12 @@ def _write(file: Path, tables: Mapping[str, Table]) -> None:
     file.write_text(json.dumps(content, allow_nan=False), encoding="utf-8")
 
 
-def _key(store: RunStore) -> str | None:
+def _key(store: RunStore, cells: Mapping[str, CellRecord]) -> str | None:
     """Hash the inputs; None where a cell's record has no checksums, so that its tables might be anything."""
     digest = hashlib.sha256(_code().encode())
     for name in _INPUTS:
         digest.update(_content(store.folder / name))
-    for name, record in sorted(store.read_cells().items()):
+    for name, record in sorted(cells.items()):
         if record.sha256 is None:
             return None
         digest.update(name.encode() + _content(store.folder / "cells" / name / RECORD))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -37,11 +38,12 @@ def publish(store: RunStore, kept: Cache) -> dict[str, Table]:
     """
     run = store.require_run()
     store.refuse_damage()
-    made = kept_tables(store, kept, lambda: run_tables(read_results(store)))
+    cells, results = store.read_cells(), cache(lambda: read_results(store))
+    made = kept_tables(store, cells, kept, lambda: run_tables(results()))
     tables, figures = (own_folder(store.folder / name) for name in ("tables", "figures"))
     write_tables(tables, made.values())
-    inputs = [run.leaky, list(run.config.models), {name: record.sha256 for name, record in store.read_done().items()}]
-    draw_once(figures, hash_of(inputs), lambda: _figures(read_results(store)))
+    inputs = [run.leaky, list(run.config.models), {name: record.sha256 for name, record in cells.items()}]
+    draw_once(figures, hash_of(inputs), lambda: _figures(results()))
     return made
 
 

@@ -12,6 +12,7 @@ import pandas as pd
 from harness.evaluation.bootstrap import Interval, Patients, draw_patients
 from harness.evaluation.changes import common_images
 from harness.evaluation.metric_intervals import Resampled
+from harness.reporting.numbers import bounds_text
 from harness.reporting.results import Results
 from harness.reporting.table import DASH
 
@@ -90,8 +91,8 @@ def interval_text(interval: Interval | None, sign: str = "") -> str:
     """Return an interval in %; ``sign`` is ``+`` for differences."""
     if interval is None or math.isnan(interval.value):
         return DASH
-    value, low, high = (f"{100 * bound:{sign}.1f}" for bound in (interval.value, interval.low, interval.high))
-    return value if math.isnan(interval.low) else f"{value} ({low} to {high})"
+    value = f"{100 * interval.value:{sign}.1f}"
+    return value if math.isnan(interval.low) else f"{value} {bounds_text(interval.low, interval.high, sign)}"
 
 
 def interval_record(interval: Interval) -> dict[str, float | None]:

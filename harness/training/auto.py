@@ -11,6 +11,7 @@ from harness.plugin_api.schedule import ExecutionMode, Precision
 EAGER: Literal["eager"] = "eager"
 CAPTURED: Literal["captured"] = "captured"
 COMPILED: Literal["compiled"] = "compiled"
+_DEVICES = Path("/dev")
 _GPU_DEVICES = ("nvidia[0-9]*", "nvidiactl", "dxg", "nvhost-*", "nvmap", "kfd")
 
 
@@ -38,6 +39,6 @@ def device_type_of(wish: str) -> str | None:
     """
     if wish != "auto":
         return wish.partition(":")[0]
-    if sys.platform.startswith("linux") and not any(any(Path("/dev").glob(name)) for name in _GPU_DEVICES):
+    if sys.platform.startswith("linux") and not any(any(_DEVICES.glob(name)) for name in _GPU_DEVICES):
         return "cpu"
     return None

@@ -1,3 +1,5 @@
+import sys
+
 import pytest
 import torch
 
@@ -18,6 +20,15 @@ def test_precision_by_device():
 @pytest.mark.parametrize(("wish", "device_type"), [("cpu", "cpu"), ("cuda", "cuda"), ("cuda:1", "cuda")])
 def test_a_device_that_is_named_needs_no_torch(wish, device_type):
     assert device_type_of(wish) == device_type
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="other systems are left to torch")
+def test_auto_is_the_cpu_only_where_no_device_could_be_another(monkeypatch, tmp_path):
+    monkeypatch.setattr("harness.training.auto._DEVICES", tmp_path)
+    (tmp_path / "null").touch()
+    assert device_type_of("auto") == "cpu"
+    (tmp_path / "nvidia0").touch()
+    assert device_type_of("auto") is None
 
 
 def test_auto_is_what_torch_says_or_left_to_it():
