@@ -9,7 +9,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from harness.api.explain import explain
+    from harness.api.export import export_run
     from harness.api.images import audit_folder, splits
+    from harness.api.report import report
     from harness.api.results import compare, read_run, status, tables
     from harness.api.runs import estimate, run
     from harness.data.properties import mean_colour, sharpness, white_point
@@ -30,6 +33,9 @@ if TYPE_CHECKING:
     from harness.training.torch_model import TorchModel
 
 _HOME = {
+    "explain": "harness.api.explain",
+    "export_run": "harness.api.export",
+    "report": "harness.api.report",
     **dict.fromkeys(("audit_folder", "splits"), "harness.api.images"),
     **dict.fromkeys(("compare", "read_run", "status", "tables"), "harness.api.results"),
     **dict.fromkeys(("estimate", "run"), "harness.api.runs"),
@@ -61,9 +67,12 @@ __all__ = [
     "audit_folder",
     "compare",
     "estimate",
+    "explain",
+    "export_run",
     "hookimpl",
     "mean_colour",
     "read_run",
+    "report",
     "run",
     "sharpness",
     "splits",

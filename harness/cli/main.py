@@ -37,6 +37,24 @@ def _tables() -> click.Command:
     return command
 
 
+def _explain() -> click.Command:
+    from harness.cli.explain import command  # noqa: PLC0415
+
+    return command
+
+
+def _report() -> click.Command:
+    from harness.cli.report import command  # noqa: PLC0415
+
+    return command
+
+
+def _export() -> click.Command:
+    from harness.cli.export import command  # noqa: PLC0415
+
+    return command
+
+
 def _compare() -> click.Command:
     from harness.cli.compare import command  # noqa: PLC0415
 
@@ -77,6 +95,9 @@ _COMMANDS: dict[str, tuple[str, Callable[[], click.Command]]] = {
     "run": ("Train and evaluate models under one protocol, and keep every prediction.", _run),
     "status": ("Say what of a run is done, running, failed or stale.", _status),
     "tables": ("Print the paper's tables from a run.", _tables),
+    "explain": ("Compute what the networks of a run look at, for its report.", _explain),
+    "report": ("Write one HTML page of a run: tables, charts, images, how it was made.", _report),
+    "export": ("Write a run for Hugging Face, Every Eval Ever or as Croissant.", _export),
     "compare": ("Say what got better or worse from one run to another.", _compare),
     "splits": ("Say who is where, and the fingerprint of it.", _splits),
     "data": ("Fetch, verify, audit or generate images.", _data),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import asdict
 from typing import Any
 
@@ -19,7 +20,7 @@ from harness.plugin_api.model import EpochReport
 from harness.plugin_api.schedule import FINAL_STAGE
 from harness.protocol.names import TEST, VALIDATION
 from harness.store.cells import Cell
-from harness.store.schema import DoneRecord, Record, make_record
+from harness.store.schema import DoneRecord, EpochRecord, Record, make_record
 from harness.workers.messages import Fitted
 
 _TOLERANCE = 1e-3
@@ -52,6 +53,13 @@ def prediction_table(cell: Cell, validation: pd.DataFrame, test: pd.DataFrame, f
 def history_table(epochs: list[EpochReport]) -> pd.DataFrame:
     """Return one row an epoch, in order."""
     return pd.DataFrame([asdict(epoch) for epoch in epochs], columns=list(HISTORY_COLUMNS))
+
+
+def epoch_record(epoch: EpochReport) -> EpochRecord:
+    """Return an epoch for the note of a cell at work."""
+    values = {name: value for name, value in asdict(epoch).items() if name in EpochRecord.model_fields}
+    finite = {name: value for name, value in values.items() if not isinstance(value, float) or math.isfinite(value)}
+    return EpochRecord(**{**dict.fromkeys(values), **finite})
 
 
 def findings(entry: ModelEntry, fitted: Fitted, predictions: pd.DataFrame, history: pd.DataFrame) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from collections.abc import Container, Mapping
 from typing import Any
 
 from harness.errors import CellError
-from harness.execution.cell_results import done_record, findings, history_table, prediction_table
+from harness.execution.cell_results import done_record, epoch_record, findings, history_table, prediction_table
 from harness.execution.executor import Ended, EpochEnded, Event, Noticed, Stalled, Started
 from harness.execution.outcome import Outcome
 from harness.execution.tasks import HeldBack, Tasks
@@ -23,6 +23,8 @@ from harness.text import duration
 from harness.training.calibration import CALIBRATION_VERSION
 from harness.training.devices import describe_device, versions
 from harness.workers.messages import Failure, FitTask, Fitted, Measured
+
+_SHOWN_EPOCHS = 1_000  # of a cell at work: its note is written anew at every epoch
 
 
 class Collector:
@@ -67,11 +69,11 @@ class Collector:
         match event:
             case Started(cell):
                 self._started[cell] = event
-                self._write_active(cell, 0)
+                self._write_active(cell)
                 self._observer.started(cell)
             case EpochEnded(cell, report):
                 self._epochs[cell].append(report)
-                self._write_active(cell, report.epoch)
+                self._write_active(cell)
                 self._observer.epoch(cell, report)
             case Noticed(cell, text):
                 self._pass_on(cell, text)
@@ -104,9 +106,15 @@ class Collector:
             f"{cells[0].label} cannot be trained, and none of its {len(cells)} cells is begun: {failure.reason}"
         )
 
-    def _write_active(self, cell: Cell, epoch: int) -> None:
-        by = self._started[cell]
-        note = ActiveRecord(pid=by.pid, host=by.host, epoch=epoch, harness_pid=os.getpid())
+    def _write_active(self, cell: Cell) -> None:
+        by, epochs = self._started[cell], self._epochs[cell]
+        note = ActiveRecord(
+            pid=by.pid,
+            host=by.host,
+            epoch=epochs[-1].epoch if epochs else 0,
+            harness_pid=os.getpid(),
+            history=[epoch_record(epoch) for epoch in epochs[-_SHOWN_EPOCHS:]],
+        )
         self._store.set_active(cell.name, note)
 
     def _pass_on(self, cell: Cell, text: str) -> None:

@@ -258,6 +258,22 @@ class Model(ABC):
     def load(self, folder: Path, device: torch.device, n_classes: int) -> None:
         """Become the model that :meth:`save` wrote; it predicts as that one did."""
 
+    def explain(self, images: torch.Tensor) -> NDArray[np.floating[Any]] | None:
+        """Show where in images the evidence for their predicted class lies; called after :meth:`load`.
+
+        Args:
+            images: As :meth:`predict_proba` takes them.
+
+        Returns:
+            (N, S, S): 0 where there is no evidence, 1 where there is the most; None if the model cannot tell.
+        """
+        del images
+        return None
+
+    def how_explained(self) -> Mapping[str, str]:
+        """Say how :meth:`explain` has made its maps, in words that are kept beside them, such as ``method``."""
+        return {}
+
     def measure_throughput(self, sample: LabeledImages, context: FitContext) -> Throughput | None:
         """Train a few steps on a sample, alone on the device, and throw the result away.
 

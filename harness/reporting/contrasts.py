@@ -140,16 +140,22 @@ def _mcnemar(one: pd.Series[bool], other: pd.Series[bool]) -> float:
 
 def _contrasts(model: Tested, reference: Tested, results: Results, metrics: tuple[str, ...]) -> Iterator[Contrast]:
     """Compare on the images and cells that both have, in the metrics that these give."""
-    one, other = common_images(model.at_half, reference.at_half)
-    if one.empty:
+    pair = paired(model, reference)
+    if pair is None:
         return
-    ours, theirs = _resampled(model, one), _resampled(reference, other)
+    ours, theirs = pair
     for metric in metrics:
         interval = ours.minus(theirs, metric)
         if not math.isnan(interval.value):
             low, high = (None if math.isnan(bound) else bound for bound in (interval.low, interval.high))
             p_t = _over_folds(metric, model, reference, results)
             yield Contrast(metric, model.label, model.stratum, interval.value, low, high, p_t)
+
+
+def paired(model: Tested, other: Tested) -> tuple[Resampled, Resampled] | None:
+    """Return the metrics of two models on the images and cells that both tested; None where there are none."""
+    one, two = common_images(model.at_half, other.at_half)
+    return None if one.empty else (_resampled(model, one), _resampled(other, two))
 
 
 def _resampled(model: Tested, common: pd.DataFrame) -> Resampled:

@@ -38,13 +38,18 @@ def publish_study(study: Study, kept: Cache) -> tuple[str, Table]:
     stores = {run: RunStore(folder) for run, folder in study.runs.items()}
     for store in stores.values():
         publish(store, kept)
-    name, make = _TABLES[study.kind]
-    table = make({run: read_results(store) for run, store in stores.items()})
+    name, table = study_table(study, {run: read_results(store) for run, store in stores.items()})
     write_tables(own_folder(study.folder / "tables"), [table])
     if study.kind == "protocols":
         inputs = hash_of([table.title, table.records])
         draw_once(own_folder(study.folder / "figures"), inputs, lambda: _leak_figures(table))
     return name, table
+
+
+def study_table(study: Study, results: dict[str, Results]) -> tuple[str, Table]:
+    """Compute the table across the runs of a study, and return it with its name."""
+    name, make = _TABLES[study.kind]
+    return name, make(results)
 
 
 def _leak_figures(table: Table) -> dict[str, Figure]:

@@ -232,11 +232,11 @@ def _with_math(text: str) -> str:
 
 def _alignment(table: Table) -> list[str]:
     """Say of each column whether it holds numbers, which stand right."""
-    numeric = _numeric(table)
+    numeric = numeric_columns(table)
     return ["right" if place in numeric else "left" for place in range(len(table.columns))]
 
 
-def _numeric(table: Table) -> set[int]:
+def numeric_columns(table: Table) -> set[int]:
     """Number the columns whose every cell is a number, or nothing."""
     columns = enumerate(zip(*table.rows, strict=True))
     return {place for place, cells in columns if any(cells) and all(map(_NUMBER.fullmatch, cells))}
@@ -251,7 +251,7 @@ def _html(table: Table) -> str:
         lead=[printable(sentence) for sentence in table.lead],
         notes=[printable(note) for note in table.notes],
     )
-    numeric = _numeric(table)
+    numeric = numeric_columns(table)
     classes = ["number" if place in numeric else "text" for place in range(len(table.columns))]
     return _html_template().render(table=shown, classes=classes) + "\n"
 

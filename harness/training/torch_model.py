@@ -20,6 +20,7 @@ from harness.training.architecture import describe_network
 from harness.training.checkpoint import checkpoints_of
 from harness.training.feed import PixelFeed
 from harness.training.frozen import refuse_fresh_frozen
+from harness.training.grad_cam import captum_version, grad_cam, last_map_layer, name_of_layer
 from harness.training.loop import Trainer, TrainingPlan
 from harness.training.normalisation import Normalisation
 from harness.training.predict import Prediction, predict_probabilities
@@ -50,6 +51,7 @@ class TorchModel(Model):
     _network: nn.Module
     _card: ModelCard
     _prediction: Prediction
+    _explanation: Mapping[str, str] | None = None
 
     @abstractmethod
     def build(self, n_classes: int) -> nn.Module:
@@ -99,6 +101,11 @@ class TorchModel(Model):
         """
         options: dict[str, Any] = self.options.model_dump(mode="json")
         return options
+
+    def explained_layer(self, network: nn.Module) -> nn.Module | None:
+        """Return the module whose maps (N, C, H, W) :meth:`explain` looks at; None for the last that gives any."""
+        del network
+        return None
 
     def allows_fresh_frozen(self) -> bool:
         """Say whether frozen layers may stay at random: where the options have ``fresh: allowed``."""
@@ -163,6 +170,19 @@ class TorchModel(Model):
     def predict_proba(self, images: torch.Tensor) -> NDArray[np.floating[Any]]:
         """Return the network's softmax; its mean over eight views if the schedule says so."""
         return predict_probabilities(PixelFeed(self._network, images, self.normalisation), self._prediction)
+
+    def explain(self, images: torch.Tensor) -> NDArray[np.floating[Any]] | None:
+        """Compute Grad-CAM of the predicted class on :meth:`explained_layer`."""
+        feed = PixelFeed(self._network, images, self.normalisation)
+        chosen = self.explained_layer(self._network)
+        layer = last_map_layer(feed) if chosen is None else chosen
+        name = name_of_layer(self._network, layer)
+        self._explanation = {"method": "Grad-CAM", "layer": name, "captum": captum_version()}
+        return grad_cam(feed, self.predict_proba(images).argmax(1), layer)
+
+    def how_explained(self) -> Mapping[str, str]:
+        """Name the layer and the library; nothing where a subclass explains in a way of its own."""
+        return self._explanation or {}
 
     def describe(self) -> ModelCard:
         """Describe the network of the last stage."""

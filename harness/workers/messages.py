@@ -123,6 +123,21 @@ class MeasureTask:
 
 
 @dataclass(frozen=True)
+class ExplainTask:
+    """Show where in images a fitted model finds the evidence for what it predicts.
+
+    Attributes:
+        setting: What its cell shares with the model's others.
+        folder: A copy of what the model has saved; whatever becomes of it is nobody's loss.
+        images: Images to explain, without names or labels.
+    """
+
+    setting: ModelJob
+    folder: Path
+    images: ImageRows
+
+
+@dataclass(frozen=True)
 class Fitted:
     """What a worker returns for a :class:`FitTask`.
 
@@ -162,6 +177,26 @@ class Measured:
 
 
 @dataclass(frozen=True)
+class Explained:
+    """What a worker returns for an :class:`ExplainTask`.
+
+    Attributes:
+        maps: uint8 (n, S, S), in the order of the task's rows; 255 where there is the most evidence.
+        how: How they were made, by what it is: ``method``, ``layer``.
+    """
+
+    maps: NDArray[np.uint8]
+    how: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class NotExplained:
+    """Why an :class:`ExplainTask` cannot be done with such a model, in one line; nothing has failed."""
+
+    reason: str
+
+
+@dataclass(frozen=True)
 class Notice:
     """What a worker tells whoever watches the run, in one line, before it answers."""
 
@@ -184,6 +219,6 @@ class Failure:
     cause: Literal["plugin", "memory", "disk", "certain"] = "plugin"
 
 
-Task = FitTask | MeasureTask
-Answer = EpochReport | Notice | Fitted | Measured | Failure
+Task = FitTask | MeasureTask | ExplainTask
+Answer = EpochReport | Notice | Fitted | Measured | Explained | NotExplained | Failure
 Report = Callable[[EpochReport], None]

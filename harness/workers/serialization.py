@@ -18,7 +18,7 @@ from pydantic import Field, TypeAdapter, ValidationError
 from harness.errors import CellError
 from harness.plugin_api.model import EpochReport, ModelCard, Throughput
 from harness.text import printable
-from harness.workers.messages import Answer, Failure, Fitted, Measured, Notice
+from harness.workers.messages import Answer, Explained, Failure, Fitted, Measured, NotExplained, Notice
 
 FRAME_BYTES = 64 << 20
 """More than any answer needs; a longer one is refused before it fills the host's memory."""
@@ -44,14 +44,32 @@ class _FittedHeader:
     peak_memory_bytes: int
 
 
+@dataclass(frozen=True)
+class _ExplainedHeader:
+    """An :class:`Explained` with a shape in place of its maps, whose bytes follow."""
+
+    maps: tuple[Size, Size, Size]
+    how: Annotated[dict[str, str], Field(max_length=20)]
+
+
 _KINDS: dict[str, TypeAdapter[Any]] = {
     "epoch": TypeAdapter(EpochReport),
     "notice": TypeAdapter(Notice),
     "fitted": TypeAdapter(_FittedHeader),
     "measured": TypeAdapter(Measured),
+    "explained": TypeAdapter(_ExplainedHeader),
+    "not explained": TypeAdapter(NotExplained),
     "failure": TypeAdapter(Failure),
 }
-_NAMES = {EpochReport: "epoch", Notice: "notice", Fitted: "fitted", Measured: "measured", Failure: "failure"}
+_NAMES: dict[type[Answer], str] = {
+    EpochReport: "epoch",
+    Notice: "notice",
+    Fitted: "fitted",
+    Measured: "measured",
+    Explained: "explained",
+    NotExplained: "not explained",
+    Failure: "failure",
+}
 
 
 def encode(answer: Answer) -> bytes:
@@ -69,6 +87,9 @@ def encode(answer: Answer) -> bytes:
             values[name] = array.shape
             numbers += array.astype("<f8").tobytes()
         values["card"] = _values(answer.card)
+    if isinstance(answer, Explained):
+        values |= {"maps": answer.maps.shape, "how": dict(answer.how)}
+        numbers = answer.maps.astype(np.uint8).tobytes()
     return b"\n".join([_NAMES[type(answer)].encode(), json.dumps(values, default=_plain).encode(), numbers])
 
 
@@ -90,13 +111,7 @@ def decode(message: bytes) -> Answer:
         place = ".".join(map(str, fault["loc"]))
         raise CellError(f"the worker process sent a faulty '{kind.decode()}': {place}: {fault['msg']}") from None
     _refuse_vast_numbers(asdict(answer))
-    if isinstance(answer, _FittedHeader):
-        return _with_arrays(answer, numbers)
-    if isinstance(answer, Measured) and answer.throughput is not None:
-        _refuse_impossible_speeds(answer.throughput)
-    if isinstance(answer, Notice):
-        return Notice(_one_line(answer.text))
-    return _short(answer) if isinstance(answer, Failure) else answer
+    return _built(answer, numbers)
 
 
 def ends_task(message: bytes) -> bool:
@@ -140,6 +155,25 @@ def _values(record: Answer | ModelCard | Throughput) -> dict[str, Any]:
     return {field.name: getattr(record, field.name) for field in fields(record)}
 
 
+def _built(answer: Any, numbers: bytes) -> Answer:
+    """Put arrays in the place of their shapes, refuse impossible numbers, and cut what is for a person to one line."""
+    match answer:
+        case _FittedHeader():
+            return _with_arrays(answer, numbers)
+        case _ExplainedHeader():
+            return _with_maps(answer, numbers)
+        case Measured(throughput=Throughput() as speed):
+            _refuse_impossible_speeds(speed)
+        case Notice(text):
+            return Notice(_one_line(text))
+        case NotExplained(reason):
+            return NotExplained(_one_line(reason))
+        case Failure():
+            return _short(answer)
+    built: Answer = answer
+    return built
+
+
 def _with_arrays(header: _FittedHeader, numbers: bytes) -> Fitted:
     if len(numbers) != 8 * (prod(header.validation) + prod(header.test)):
         raise CellError("the worker process sent fewer or more probabilities than it announced")
@@ -153,6 +187,13 @@ def _with_arrays(header: _FittedHeader, numbers: bytes) -> Fitted:
         header.predict_seconds,
         header.peak_memory_bytes,
     )
+
+
+def _with_maps(header: _ExplainedHeader, numbers: bytes) -> Explained:
+    if len(numbers) != prod(header.maps):
+        raise CellError("the worker process sent fewer or more pixels of maps than it announced")
+    how = {_one_line(name): _one_line(words) for name, words in header.how.items()}
+    return Explained(np.frombuffer(numbers, np.uint8).reshape(header.maps).copy(), how)
 
 
 def _refuse_vast_numbers(values: dict[str, Any]) -> None:

@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 
 from harness.cache import Cache, Note
 from harness.data.pixels import open_array
+from harness.errors import UsageError
 from harness.plugin_api.discovery import PluginReference, load_plugin
 from harness.plugin_api.model import EpochReport, FitContext, LabeledImages, Model, ModelCard, Source, Throughput
 from harness.training.calibration import calibration_seconds
@@ -32,6 +33,8 @@ from harness.training.placement import place_on_device
 from harness.workers.failures import explain
 from harness.workers.messages import (
     Answer,
+    Explained,
+    ExplainTask,
     FitTask,
     Fitted,
     ImageRows,
@@ -39,6 +42,7 @@ from harness.workers.messages import (
     Measured,
     MeasureTask,
     ModelJob,
+    NotExplained,
     Notice,
     SourceRows,
     Task,
@@ -86,7 +90,7 @@ def _answer(plugin: PluginReference, model_name: str, task: Task, send: Callable
     stage = _Stage()
     try:
         kind = load_plugin(plugin).refuse_other_source(task.setting.code).models[model_name]
-        answer = _fit(kind, task, send, stage) if isinstance(task, FitTask) else _measure(kind, task, send, stage)
+        answer = _done(kind, task, send, stage)
         encode(answer)  # a plugin's card or array that is none must fail here, by name
     except BaseException as error:  # noqa: BLE001 - whatever a plugin raises is the plugin's failure
         failure = explain(error, task.setting.schedule.batch_size, torch.device(task.setting.device))
@@ -100,6 +104,16 @@ class _Stage:
     """How far a task is: what fails while it ``begins`` fails in every cell of the model."""
 
     begins: bool = True
+
+
+def _done(kind: type[Model], task: Task, send: Callable[[Answer], None], stage: _Stage) -> Answer:
+    match task:
+        case FitTask():
+            return _fit(kind, task, send, stage)
+        case MeasureTask():
+            return _measure(kind, task, send, stage)
+        case ExplainTask():
+            return _explain(kind, task, send, stage)
 
 
 def _fit(kind: type[Model], task: FitTask, send: Callable[[Answer], None], stage: _Stage) -> Fitted:
@@ -159,6 +173,35 @@ def _measure(kind: type[Model], task: MeasureTask, send: Callable[[Answer], None
     if speed is not None and type(speed) is not Throughput:
         raise TypeError(f"measure_throughput() must return a harness.Throughput, not {type(speed).__name__}")
     return Measured(speed, (before + after) / 2, _peak_memory(context.device), ahead)
+
+
+def _explain(
+    kind: type[Model], task: ExplainTask, send: Callable[[Answer], None], stage: _Stage
+) -> Explained | NotExplained:
+    setting = task.setting
+    with threadpoolctl.threadpool_limits(setting.threads), tempfile.TemporaryDirectory() as cache:
+        context = _context(setting, 0, Path(cache), send)
+        model = kind(kind.Options.model_validate(setting.options))
+        stage.begins = False
+        model.load(task.folder, context.device, len(setting.classes))
+        images = _images(task.images, context.device)
+        try:
+            maps = model.explain(images)
+        except UsageError as error:
+            return NotExplained(str(error))
+        if maps is None:
+            return NotExplained("it is no network, and has no explain() of its own")
+        return Explained(_grey(maps, (len(images), *images.shape[2:])), model.how_explained())
+
+
+def _grey(maps: NDArray[np.floating], shape: tuple[int, ...]) -> NDArray[np.uint8]:
+    """Turn maps from 0 to 1 into uint8."""
+    found = np.asarray(maps, dtype=np.float64)
+    if found.shape != shape:
+        raise ValueError(f"explain() returned shape {found.shape}, not {shape}: one map an image, of its size")
+    if not ((found >= 0) & (found <= 1)).all():
+        raise ValueError("explain() returned values that do not lie between 0 and 1")
+    return np.rint(255 * found).astype(np.uint8)
 
 
 def _context(setting: ModelJob, seed: int, cache: Path, send: Callable[[Answer], None]) -> FitContext:

@@ -8,17 +8,22 @@ from harness.errors import EnvironmentMissingError
 from harness.execution.collect import Collector
 from harness.execution.executor import Ended, EpochEnded, Started
 from harness.planning.observer import Observer
+from harness.plugin_api.model import EpochReport
 from harness.store.cells import Cell
 from harness.workers.messages import Failure
 
 CELL = Cell("densenet", "200x", 0, 0)
+EPOCH = EpochReport("final", 1, float("nan"), 0.5, 0.5, 0.7, 0.5, 0.6, 100, 2.0)
 
 
 class Calls:
     """A store that writes down what is asked of it."""
 
     def __init__(self, *, room=True):
-        self.asked, self._room = [], room
+        self.asked, self.notes, self._room = [], [], room
+
+    def set_active(self, _cell, note):
+        self.notes.append(note)
 
     def require_room(self):
         self.asked.append("require_room")
@@ -35,7 +40,7 @@ def ended(store, cause, *, ran_concurrently=False):
     collector._record_failure = lambda cell, *_: collector.outcome.failures.update({cell.name: cause})
     collector.task(CELL, "cpu")
     collector.on_event(Started(CELL, 1, "here"))
-    collector.on_event(EpochEnded(CELL, SimpleNamespace(epoch=1)))
+    collector.on_event(EpochEnded(CELL, EPOCH))
     collector.on_event(Ended(CELL, Failure("why", cause=cause), 1.0, 2, ran_concurrently))
     return collector
 
@@ -65,3 +70,10 @@ def test_memory_is_tried_again_if_something_ran_beside(ran_concurrently):
 def test_nothing_is_kept_of_a_cell_that_has_ended():
     collector = ended(Calls(), "plugin")
     assert (collector._started, collector._epochs, collector._held_back) == ({}, {}, {})
+
+
+def test_the_note_of_a_cell_at_work_holds_its_epochs():
+    ended(store := Calls(), "plugin")
+    first, second = store.notes
+    assert (first.epoch, first.history) == (0, [])
+    assert [(one.epoch, one.validation_balanced_accuracy, one.train_loss) for one in second.history] == [(1, 0.6, None)]

@@ -1,0 +1,93 @@
+"""The test images that a report shows: confidently wrong, least sure, and some that are right."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+import pandas as pd
+
+from harness.protocol.group_assignment import hash_rank
+from harness.reporting.results import Results
+from harness.store.cells import Cell
+
+Kind = Literal["confidently wrong", "least sure", "right"]
+
+_OF_A_KIND = 6
+
+
+@dataclass(frozen=True)
+class ShownImage:
+    """A test image, and what a model made of it.
+
+    Attributes:
+        kind: Why it is shown.
+        model: The label.
+        stratum: The column of a table, such as ``200x``.
+        fold: The one that tested it; the first, where several did.
+        seed: Likewise.
+        image: Its name.
+        slide: Its slide.
+        accession: Its accession.
+        label: Its class, by number.
+        predicted: The model's.
+        p_malignant: The model's probability, 0 to 1.
+    """
+
+    kind: Kind
+    model: str
+    stratum: str
+    fold: int
+    seed: int
+    image: str
+    slide: str
+    accession: str
+    label: int
+    predicted: int
+    p_malignant: float
+
+    @property
+    def cell(self) -> Cell:
+        """The cell that predicted it."""
+        return Cell(self.model, self.stratum, self.fold, self.seed)
+
+
+def choose_images(results: Results) -> list[ShownImage]:
+    """Choose a few test images a model and kind, at most one of an accession.
+
+    Shortcuts look at no tissue, and a model that says the same of every image has no image to show; both are left out.
+    """
+    return [shown for label in results.labels if not results.is_shortcut(label) for shown in _of_model(results, label)]
+
+
+def _of_model(results: Results, label: str) -> Iterator[ShownImage]:
+    tested = results.test[results.test["model"] == label]
+    once = tested.sort_values(["seed", "fold"], kind="stable").drop_duplicates("image")
+    if once.groupby(["stratum", "seed", "fold"])["p_malignant"].nunique().max() < 2:
+        return
+    doubt = (once["p_malignant"] - 0.5).abs()
+    right = once["predicted"] == once["label"]
+    by_chance = once["image"].map(lambda name: hash_rank(0, name))
+    yield from _first("confidently wrong", once[~right], -doubt)
+    yield from _first("least sure", once, doubt)
+    yield from _first("right", once[right], by_chance)
+
+
+def _first(kind: Kind, images: pd.DataFrame, rank: pd.Series) -> Iterator[ShownImage]:
+    """Yield the images of the lowest rank, each of an accession of its own."""
+    ranked = images.assign(rank=rank[images.index]).sort_values(["rank", "image"]).drop_duplicates("accession")
+    for row in ranked.head(_OF_A_KIND).itertuples():
+        yield ShownImage(
+            kind=kind,
+            model=row.model,
+            stratum=row.stratum,
+            fold=int(row.fold),
+            seed=int(row.seed),
+            image=row.image,
+            slide=row.slide,
+            accession=row.accession,
+            label=int(row.label),
+            predicted=int(row.predicted),
+            p_malignant=float(row.p_malignant),
+        )
