@@ -3,7 +3,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: demo test lint regression regression-power reference real benchmark faults fuzz
+.PHONY: demo test lint regression regression-power reference reports real benchmark faults fuzz
 .DELETE_ON_ERROR:
 
 demo: $(INSTALLED)  ## the whole comparison on generated images, on the CPU
@@ -42,6 +42,10 @@ reference: $(INSTALLED)  ## accept what the models do now as the reference that 
 	rm -rf results/reference/demo
 	rm -rf .demo/reference/run/tables/*.html .demo/reference/run/tables/*.json .demo/reference/run/*/*/model.* .demo/reference/run/logs .demo/reference/run/active .demo/reference/run/checkpoints .demo/reference/run/.lock*
 	mv .demo/reference/run results/reference/demo
+
+reports: $(INSTALLED)  ## the page of the reference run, and its picture for the README
+	$(BIN)/harness report results/reference/demo --out results/reports/demo.html
+	$(BIN)/python results/picture.py results/reports/demo.html docs/report.png
 
 # Every result on real images, in turn: DATA is BreakHis, LUNG is LC25000 with its groups.csv, WEIGHTS a file of DenseNet-121's.
 # What is finished is kept, so it goes on where it was stopped; it tells first how long each run will take.

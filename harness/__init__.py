@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from harness.api.report import report
     from harness.api.results import compare, read_run, status, tables
     from harness.api.runs import estimate, run
+    from harness.api.score import score
     from harness.data.properties import mean_colour, sharpness, white_point
     from harness.plugin_api.hookspecs import Register, hookimpl
     from harness.plugin_api.model import (
@@ -36,6 +37,7 @@ _HOME = {
     "explain": "harness.api.explain",
     "export_run": "harness.api.export",
     "report": "harness.api.report",
+    "score": "harness.api.score",
     **dict.fromkeys(("audit_folder", "splits"), "harness.api.images"),
     **dict.fromkeys(("compare", "read_run", "status", "tables"), "harness.api.results"),
     **dict.fromkeys(("estimate", "run"), "harness.api.runs"),
@@ -74,6 +76,7 @@ __all__ = [
     "read_run",
     "report",
     "run",
+    "score",
     "sharpness",
     "splits",
     "status",

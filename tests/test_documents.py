@@ -2,9 +2,11 @@
 
 import re
 import shlex
+import shutil
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 import yaml
@@ -62,8 +64,13 @@ def stand_in(whole, phantom, tmp_path, monkeypatch):
         data = {"data": {"folder": str(phantom)}}
         (tmp_path / f"{name}.yaml").write_text(yaml.safe_dump({**SMALL, **data, **keys}))
 
+    predicted = pd.concat(map(pd.read_parquet, whole.glob("cells/majority-*/predictions.parquet")))
+    tested = predicted[predicted["side"] == "test"]
+    tested[["image", "fold", "seed", "p_benign", "p_malignant"]].to_csv(tmp_path / "mine.csv", index=False)
+    new = shutil.copytree(whole, tmp_path / "new")
+
     def replaced(word):
-        runs = dict.fromkeys(("runs/patient", "BASE", "NEW"), str(whole))
+        runs = {**dict.fromkeys(("runs/patient", "runs/demo", "BASE"), str(whole)), "NEW": str(new)}
         configs = {name: f"{name}.yaml" for name in STAND_INS}
         return {"DIR": str(phantom), **runs, **configs}.get(word, word)
 

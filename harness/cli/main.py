@@ -61,6 +61,12 @@ def _compare() -> click.Command:
     return command
 
 
+def _score() -> click.Command:
+    from harness.cli.score import command  # noqa: PLC0415
+
+    return command
+
+
 def _splits() -> click.Command:
     from harness.cli.splits import command  # noqa: PLC0415
 
@@ -99,6 +105,7 @@ _COMMANDS: dict[str, tuple[str, Callable[[], click.Command]]] = {
     "report": ("Write one HTML page of a run: tables, charts, images, how it was made.", _report),
     "export": ("Write a run for Hugging Face, Every Eval Ever or as Croissant.", _export),
     "compare": ("Say what got better or worse from one run to another.", _compare),
+    "score": ("Make predictions from elsewhere a row of a run, held to the same split.", _score),
     "splits": ("Say who is where, and the fingerprint of it.", _splits),
     "data": ("Fetch, verify, audit or generate images.", _data),
     "plugins": ("List the models that can be used.", _plugins),

@@ -44,10 +44,26 @@ def prediction_table(cell: Cell, validation: pd.DataFrame, test: pd.DataFrame, f
     Raises:
         CellError: The worker's numbers are no probabilities of these images.
     """
-    sides = [_side(VALIDATION, validation, fitted.validation), _side(TEST, test, fitted.test)]
-    table = pd.concat(sides).assign(model=cell.label, fold=cell.fold, seed=cell.seed)
-    table = table[[*_IDENTITY, "predicted", *_probability_columns()]].rename(columns={"name": "image"})
+    sides = ((VALIDATION, validation, fitted.validation), (TEST, test, fitted.test))
+    table = pd.concat([prediction_side(cell, *side) for side in sides])
     return table.sort_values(["side", "image"], ignore_index=True)
+
+
+def prediction_side(cell: Cell, side: str, images: pd.DataFrame, probabilities: NDArray[np.float64]) -> pd.DataFrame:
+    """Put names and labels to the probabilities of one side, sorted by image; see :func:`prediction_table`.
+
+    Args:
+        cell: The cell.
+        side: Its name.
+        images: Its images.
+        probabilities: float64 (n, classes), in the order of the images.
+
+    Raises:
+        CellError: They are no probabilities of these images.
+    """
+    table = _side(side, images, probabilities).assign(model=cell.label, fold=cell.fold, seed=cell.seed)
+    table = table[[*_IDENTITY, "predicted", *_probability_columns()]].rename(columns={"name": "image"})
+    return table.sort_values("image", ignore_index=True)
 
 
 def history_table(epochs: list[EpochReport]) -> pd.DataFrame:

@@ -18,14 +18,14 @@ from harness.execution.tasks import Tasks
 from harness.execution.throughput import measure_throughputs
 from harness.planning.observer import Observer
 from harness.planning.plan import Run
+from harness.planning.run_record import added_to, run_record
 from harness.planning.staleness import pending_cells
-from harness.plugin_api.installed import wanted_plugins
 from harness.processes import adopt_orphans
 from harness.store.cells import Cell, slug
-from harness.store.keys import hash_of, what_changed
+from harness.store.keys import what_changed
 from harness.store.run_store import RunStore
-from harness.store.schema import SCHEMA_VERSION, CellRecord, DoneRecord, ProtocolRecord, RunRecord
-from harness.training.devices import describe_device, git_commit, list_devices, versions
+from harness.store.schema import CellRecord, DoneRecord
+from harness.training.devices import describe_device, list_devices
 
 EXECUTORS: Mapping[ExecutorName, Callable[[ExecutorSetup], Executor]] = {"local": LocalExecutor}
 """What can run cells, by the name that ``--executor`` takes."""
@@ -59,7 +59,8 @@ def execute(
         raise UsageError(f"no executor '{executor}'{did_you_mean(executor, EXECUTORS)} (it is {', '.join(EXECUTORS)})")
     adopt_orphans()  # so that what a plugin has started ends with the run, even if the process between is killed
     store.sweep()
-    store.write_run(_run_record(run, store.read_run()), run.division.manifest, run.division.splits)
+    record = run_record(run.name, run.config, run.division, run.comparison, describe_device(run.device))
+    store.write_run(added_to(record, store.read_run()), run.division.manifest, run.division.splits)
     damage = store.find_damage(thorough=True)
     for cell in run.keys:
         if cell.name in damage:
@@ -118,29 +119,3 @@ def _note_stale(run: Run, stored: Mapping[str, CellRecord], observer: Observer) 
             stale.setdefault(f"{cell.label}: {', '.join(changed)} changed", []).append(cell.name)
     for reason, cells in stale.items():
         observer.note(f"{reason}; {len(cells)} finished cells are computed again")
-
-
-def _run_record(run: Run, stored: RunRecord | None) -> RunRecord:
-    """Return ``run.json``; models and magnifications that were in the run before stay in it."""
-    config = run.config if stored is None else run.config.added_to(stored.config)
-    protocol = run.division.protocol
-    return RunRecord(
-        schema_version=SCHEMA_VERSION,
-        name=run.name,
-        config=config,
-        strata=config.strata,
-        protocol=ProtocolRecord(
-            name=protocol.name,
-            title=protocol.title,
-            cross_validates=protocol.cross_validates,
-            shared_accessions=run.division.shared_accessions,
-        ),
-        leaks=[str(leak) for leak in run.division.leaks],
-        leaky=bool(run.division.leaks) or protocol.leaks,
-        comparison=run.comparison,
-        comparison_key=hash_of(run.comparison.to_json()),
-        device=describe_device(run.device),
-        versions=versions(),
-        plugins=wanted_plugins(),
-        git_commit=git_commit(),
-    )

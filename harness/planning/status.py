@@ -82,12 +82,19 @@ def _status(
         return CellStatus(cell.name, "failed", record.error.reason)
     if not isinstance(record, DoneRecord):
         return CellStatus(cell.name, "missing", "")
-    if not is_installed(record.plugin.distribution):
-        return CellStatus(cell.name, "done", "its plugin is not installed now")
+    if words := _cannot_be_stale(record):
+        return CellStatus(cell.name, "done", words)
     changed = changes(record)
     if changed:
         return CellStatus(cell.name, "stale", f"changed since: {', '.join(changed)}")
     return CellStatus(cell.name, "done", "")
+
+
+def _cannot_be_stale(record: DoneRecord) -> str:
+    """Say why a finished cell is held against nothing; empty where it has a plugin to be held against."""
+    if record.scored is not None:
+        return f"predictions from {record.scored.file}"
+    return "" if is_installed(record.plugin.distribution) else "its plugin is not installed now"
 
 
 def _lives(active: ActiveRecord) -> bool:
@@ -98,7 +105,7 @@ def _lives(active: ActiveRecord) -> bool:
 def _seconds_left(rows: list[CellStatus], cells: list[Cell], stored: dict[str, CellRecord]) -> float | None:
     took: dict[str, list[float]] = {}
     for record in stored.values():
-        if isinstance(record, DoneRecord):
+        if isinstance(record, DoneRecord) and record.timings is not None:
             took.setdefault(record.model, []).append(record.timings.cell_seconds)
     waiting = [cell.label for cell, row in zip(cells, rows, strict=True) if row.state != "done"]
     if not waiting or not took:

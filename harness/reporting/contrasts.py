@@ -61,13 +61,13 @@ class Decisions:
         label: The model.
         stratum: The column of a table, such as ``200x``.
         p_half: Two-sided p at the threshold 0.5, adjusted over models and magnifications.
-        p_chosen: The same at the thresholds chosen on validation.
+        p_chosen: The same at the thresholds chosen on validation; None where one of the two has none.
     """
 
     label: str
     stratum: str
     p_half: float
-    p_chosen: float
+    p_chosen: float | None
 
     def record(self, reference: str) -> dict[str, Any]:
         """Return it for CSV and JSON."""
@@ -97,10 +97,10 @@ def decisions(results: Results, tested: dict[str, dict[str, Tested]]) -> list[De
     """Test every model's decisions on accessions against the reference's, at both thresholds."""
     pairs = _pairs(results, tested)
     halves = holm([_mcnemar(model.decisions_at_half, reference.decisions_at_half) for model, reference in pairs])
-    chosen = holm([_mcnemar(model.decisions_at_chosen, reference.decisions_at_chosen) for model, reference in pairs])
+    chosen = iter(holm([_mcnemar(*both) for pair in pairs if (both := _chosen(*pair)) is not None]))
     return [
-        Decisions(model.label, model.stratum, half, choice)
-        for (model, _), half, choice in zip(pairs, halves, chosen, strict=True)
+        Decisions(pair[0].label, pair[0].stratum, half, next(chosen) if _chosen(*pair) is not None else None)
+        for pair, half in zip(pairs, halves, strict=True)
     ]
 
 
@@ -132,6 +132,12 @@ def _pairs(results: Results, tested: dict[str, dict[str, Tested]]) -> list[tuple
         for label in results.labels
         if label in models and label != results.reference
     ]
+
+
+def _chosen(model: Tested, reference: Tested) -> tuple[pd.Series[bool], pd.Series[bool]] | None:
+    """Return the decisions of both at their chosen thresholds; None where one of them has none."""
+    one, other = model.decisions_at_chosen, reference.decisions_at_chosen
+    return None if one is None or other is None else (one, other)
 
 
 def _mcnemar(one: pd.Series[bool], other: pd.Series[bool]) -> float:

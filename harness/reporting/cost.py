@@ -32,6 +32,8 @@ def training_cost(cell: DoneRecord, images: float) -> Cost:
         images: Trained on, without those that features were made of.
     """
     timings, features = cell.timings, cell.feature_images
+    if timings is None:
+        return Cost(images + (features or 0), None, None)
     speed, feature_speed = timings.images_per_second_alone, timings.features_per_second_alone
     # a speed measured on features is not that of a cell which kept none, nor the other way round
     if not speed or features is None or bool(features) != bool(feature_speed):

@@ -122,7 +122,7 @@ def _threshold_row(analysis: Analysis, label: str) -> tuple[list[str], list[dict
     cells, records = [], []
     for stratum in analysis.results.strata:
         model = analysis.tested[stratum].get(label)
-        if model is None:
+        if model is None or model.at_chosen is None:
             cells.append(DASH)
             continue
         found = model.at_chosen.groupby(["seed", "fold"])["threshold"].first()
@@ -151,7 +151,8 @@ def _decision_rows(analysis: Analysis) -> list[list[str]]:
     labels, strata = list(dict.fromkeys(label for label, _ in found)), analysis.results.strata
 
     def shown(title: str, label: str, items: Iterable[Decisions | None], name: str) -> list[str]:
-        return [title, label, *(DASH if item is None else p_text(getattr(item, name)) for item in items)]
+        values = [None if item is None else getattr(item, name) for item in items]
+        return [title, label, *(DASH if value is None else p_text(value) for value in values)]
 
     return [
         shown(title, label, [found.get((label, stratum)) for stratum in strata], name)

@@ -138,7 +138,7 @@ def _convergence(cells: list[DoneRecord]) -> dict[str, Any]:
     reached = [cell for cell in cells if cell.convergence]
     points = [point for cell in cells if (point := cell.convergence)]
     has_epochs = any(cell.epochs for cell in cells)
-    costs = [_cost(cell) for cell in (reached if has_epochs else cells)]
+    costs = [cost for cell in (reached if has_epochs else cells) if (cost := _cost(cell)) is not None]
     pretraining = [sum(stage.train_seconds for stage in cell.pretraining) / 60 for cell in cells if cell.pretraining]
     return {
         "cells": len(cells),
@@ -156,12 +156,14 @@ def _convergence(cells: list[DoneRecord]) -> dict[str, Any]:
     }
 
 
-def _cost(cell: DoneRecord) -> tuple[float, float, float | None]:
+def _cost(cell: DoneRecord) -> tuple[float, float, float | None] | None:
     """Seconds to convergence at the speeds measured alone, seconds as it happened, and the calibrated cost.
 
-    Where no speed is known, the first is as it happened.
+    Where no speed is known, the first is as it happened. None for predictions that were made elsewhere.
     """
     point = cell.convergence
+    if cell.timings is None:
+        return None
     if point is None:
         fitted, unit = cell.timings.fit_seconds, cell.timings.calibration_seconds
         return fitted, fitted, fitted / unit if unit else None

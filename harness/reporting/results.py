@@ -162,7 +162,20 @@ class Results:
     def notes(self) -> list[str]:
         """Sentences that every table of this run must carry."""
         twice = [_twice_published(self.run)] if (self.manifest["slide"] == TWICE_PUBLISHED_SLIDE).any() else []
-        return [*_protocol_notes(self.run), *twice, *_mixture_notes(self.cells)]
+        return [*_protocol_notes(self.run), *twice, *self._scored_notes(), *_mixture_notes(self.cells)]
+
+    def is_scored(self, label: str) -> bool:
+        """True for a row of predictions that were made elsewhere."""
+        return any(record.scored for record in self.cells_of(label))
+
+    def _scored_notes(self) -> list[str]:
+        """Say which rows were not trained here."""
+        rows = {record.model: record.scored for record in self.cells.values() if record.scored}
+        return [
+            f"NOT TRAINED HERE: {label}, predictions from {scored.file} (sha256 {scored.sha256[:12]}); what it was "
+            "trained and chosen on, and what that cost, is not known."
+            for label, scored in rows.items()
+        ]
 
     def reference_notes(self) -> list[str]:
         """Say where another model stands in for the config's reference."""
@@ -227,7 +240,11 @@ def _refuse_other_rows(
     store: RunStore, cells: dict[str, DoneRecord], predictions: pd.DataFrame, epochs: dict[str, int]
 ) -> None:
     """Refuse tables that do not belong to their cells: numbers would be made of what is not there."""
-    wanted = {(*astuple(record.cell), side): name for name, record in cells.items() for side in _TESTED}
+    wanted = {
+        (*astuple(record.cell), side): name
+        for name, record in cells.items()
+        for side in ((TEST,) if record.scored else _TESTED)
+    }
     found = set(predictions[[*CELL, "side"]].drop_duplicates().itertuples(index=False, name=None))
     wrong = [name for place, name in wanted.items() if place not in found]
     if wrong or len(found) > len(wanted) or predictions.duplicated([*CELL, "side", "image"]).any():

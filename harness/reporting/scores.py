@@ -37,7 +37,7 @@ class Tested:
         stratum: The column of a table, such as ``200x``.
         patients: Who was tested, and their draws: the same for all models of the magnification.
         at_half: Its predictions, decided at 0.5, with ``threshold``.
-        at_chosen: The same, decided at the thresholds chosen on validation.
+        at_chosen: The same, decided at the thresholds chosen on validation; None where there is no validation.
         cross_validated: Predictions are pooled over folds.
     """
 
@@ -45,7 +45,7 @@ class Tested:
     stratum: str
     patients: Patients
     at_half: pd.DataFrame
-    at_chosen: pd.DataFrame
+    at_chosen: pd.DataFrame | None
     cross_validated: bool
 
     @cached_property
@@ -59,14 +59,16 @@ class Tested:
         return patient_decisions(self.at_half)
 
     @cached_property
-    def decisions_at_chosen(self) -> pd.Series[bool]:
-        """The same at the chosen thresholds."""
-        return patient_decisions(self.at_chosen)
+    def decisions_at_chosen(self) -> pd.Series[bool] | None:
+        """The same at the chosen thresholds; None where there are none."""
+        return None if self.at_chosen is None else patient_decisions(self.at_chosen)
 
     def intervals(self) -> Iterator[tuple[str, Interval]]:
         """Yield every metric with its interval."""
-        at_chosen = Resampled(self.at_chosen, self.patients, cross_validated=self.cross_validated)
         yield from ((metric, self.resampled.interval(metric)) for metric in METRIC_NAMES)
+        if self.at_chosen is None:
+            return
+        at_chosen = Resampled(self.at_chosen, self.patients, cross_validated=self.cross_validated)
         yield from ((f"{metric}{CHOSEN}", at_chosen.interval(metric)) for metric in AT_CHOSEN)
 
 
@@ -105,7 +107,8 @@ class Score:
 def tested_models(results: Results) -> dict[str, dict[str, Tested]]:
     """Gather what was tested, by magnification and model."""
     found: dict[str, dict[str, Tested]] = {}
-    at_chosen = with_chosen_thresholds(results.predictions, VALIDATION, TEST)
+    trained = results.predictions[~results.predictions["model"].map(results.is_scored).astype(bool)]
+    at_chosen = with_chosen_thresholds(trained, VALIDATION, TEST) if len(trained) else trained
     for stratum in results.strata:
         at_half, chosen = (table[table["stratum"] == stratum] for table in (results.test, at_chosen))
         patients, by_model = draw_patients(at_half), dict(iter(chosen.groupby("model")))
@@ -115,7 +118,7 @@ def tested_models(results: Results) -> dict[str, dict[str, Tested]]:
                 stratum,
                 patients.only(own["accession"].unique()),  # fewer than the stratum's where folds are missing
                 own.assign(threshold=DEFAULT_THRESHOLD),
-                by_model[label],
+                by_model.get(label),
                 results.cross_validated,
             )
             for label, own in at_half.groupby("model")

@@ -20,8 +20,8 @@ def best_shortcuts(results: Results) -> dict[str, str]:
     """
     found: dict[str, dict[str, list[float]]] = {}
     for cell in results.cells.values():
-        value = cell.validation_metrics["auc"]
-        if cell.is_shortcut and value is not None:
+        value = cell.validation_metrics["auc"] if cell.is_shortcut and cell.validation_metrics else None
+        if value is not None:
             found.setdefault(cell.stratum, {}).setdefault(cell.model, []).append(value)
     return {
         stratum: max(sorted(found[stratum]), key=lambda label: fmean(found[stratum][label]))

@@ -12,7 +12,7 @@ from harness.errors import DataError
 from harness.evaluation.metric_names import METRIC_NAMES
 from harness.store.cells import Cell
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 MAX_CELLS = 1_000_000
 
 SHARED_PARTS = ("plugin", "options", "starts from", "training version")
@@ -230,6 +230,18 @@ def _with_shared_parts(parts: dict[str, str]) -> dict[str, str]:
     return parts
 
 
+class ScoredRecord(Record):
+    """Predictions that were made elsewhere.
+
+    Attributes:
+        file: Name of the file that held them.
+        sha256: Of the file.
+    """
+
+    file: str
+    sha256: str
+
+
 class CellRecord(Record):
     """What every ``cell.json`` holds.
 
@@ -284,14 +296,15 @@ class DoneRecord(CellRecord):
         deviations: In what its options differ from the paper's network.
         is_shortcut: It looks at a property of the picture and at no tissue.
         metrics: Of the test images.
-        validation_metrics: Of the validation images.
+        validation_metrics: Of the validation images; None where predictions were made elsewhere.
         single_class: It calls every validation image the same.
         execution_mode: How training steps were executed.
         epochs: Of the last stage.
         convergence: None where it did not converge.
         pretraining: The stages before, first stage first.
-        timings: Times and speeds.
-        peak_memory_mb: Of the process, or of the device's memory on CUDA.
+        timings: Times and speeds; None where predictions were made elsewhere.
+        peak_memory_mb: Of the process, or of the device's memory on CUDA; None where predictions were made elsewhere.
+        scored: Where predictions come from that were not made here; None for a model that was trained here.
     """
 
     state: Literal["done"]
@@ -299,7 +312,7 @@ class DoneRecord(CellRecord):
     deviations: list[str]
     is_shortcut: bool
     metrics: Metrics
-    validation_metrics: Metrics
+    validation_metrics: Metrics | None
     single_class: bool
     parameters: Count | None
     trainable_parameters: Count | None
@@ -315,9 +328,10 @@ class DoneRecord(CellRecord):
     epochs: Count
     convergence: ConvergenceRecord | None
     pretraining: list[StageRecord]
-    timings: TimingsRecord
+    timings: TimingsRecord | None
     error: None = None
-    peak_memory_mb: Annotated[float, Field(ge=0, le=1e12)]
+    peak_memory_mb: Annotated[float, Field(ge=0, le=1e12)] | None
+    scored: ScoredRecord | None = None
 
 
 class FailedRecord(CellRecord):

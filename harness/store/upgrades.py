@@ -2,7 +2,7 @@
 
 Version 1 had no cost of features, no deviations from the paper's recipe and no shortcuts, and defined convergence
 otherwise, which :mod:`harness.reporting.results` computes anew from the history. Version 2 called the stratum
-magnification, and the execution mode engine.
+magnification, and the execution mode engine. Version 3 knew no predictions that were made elsewhere.
 """
 
 from __future__ import annotations

@@ -55,8 +55,9 @@ def draw_moment(draw, undisturbed, victim):
     return "cells to compute", draw.uniform(0, undisturbed.working_seconds)
 
 
-def test_killed_at_random_moments(stage, undisturbed, tmp_path, everything, record_property):
-    draw, wanted = random.Random(13412), 20 if everything else 1
+@pytest.mark.usefixtures("only_with_everything")
+def test_killed_at_random_moments(stage, undisturbed, tmp_path, record_property):
+    draw, wanted = random.Random(13412), 20
     kills, run, rounds, complete = dict.fromkeys((HOST, WORKER), 0), tmp_path / "0", 0, 0
     while sum(kills.values()) < wanted:
         victim = WORKER if rounds % 3 == 2 else HOST
@@ -80,8 +81,9 @@ def test_killed_at_random_moments(stage, undisturbed, tmp_path, everything, reco
     record_property("predictions, tables 1, 3 and 4, table 5's epochs and images", "the same bytes as undisturbed")
 
 
-def test_a_long_cell_goes_on_from_its_checkpoint(stage, tmp_path, record_property):
-    often = ("-o", "schedule.epochs=30", "-o", "checkpoint_minutes=0.000001")
+def test_a_long_cell_goes_on_from_its_checkpoint(stage, tmp_path, everything, record_property):
+    epochs = 30 if everything else 12
+    often = ("-o", f"schedule.epochs={epochs}", "-o", "checkpoint_minutes=0.000001")
     long, run = ("--models", "densenet", "-o", "magnifications=[200]", *often), tmp_path / "killed"
     assert stage.run(tmp_path / "whole", *long)[0] == 0
     process = stage.start(run, *long)
@@ -98,9 +100,9 @@ def test_a_long_cell_goes_on_from_its_checkpoint(stage, tmp_path, record_propert
     (history,) = run.glob("cells/*/history.parquet")
     after = pd.read_parquet(history)["train_seconds"].tolist()
     assert after[: len(before)] == [epoch.train_seconds for epoch in before]  # they were not trained again
-    assert 0 < len(before) < len(after) == 30
+    assert 0 < len(before) < len(after) == epochs
     assert not (run / "checkpoints").exists()
-    record_property("killed within a cell", f"after epoch {len(before)} of 30, continued to the same bytes")
+    record_property("killed within a cell", f"after epoch {len(before)} of {epochs}, continued to the same bytes")
 
 
 @pytest.mark.usefixtures("only_with_everything")

@@ -16,6 +16,7 @@ from harness.evaluation.bootstrap import draw_patients
 from harness.evaluation.roc import GRID, roc_curve
 from harness.reporting.analysis import Analysis
 from harness.reporting.gallery import choose_images
+from harness.reporting.own_paths import without_folders
 from harness.reporting.report.checklist import checklist
 from harness.reporting.report.leakage import leakage_statement
 from harness.reporting.report.making import config_text
@@ -339,3 +340,13 @@ def test_it_says_all_without_scripts(chromium, page_file):
     assert not page.locator(".copy").first.is_visible()
     assert page.locator("#r1-table3 tbody tr").first.is_visible()
     context.close()
+
+
+def test_absolute_paths_are_cut_down_to_names():
+    given = {"weights": "/home/me/w.safetensors", "deep": [{"folder": "/data"}], "name": "a/b", "number": 1}
+    assert without_folders(given) == {
+        "weights": "w.safetensors",
+        "deep": [{"folder": "data"}],
+        "name": "a/b",
+        "number": 1,
+    }

@@ -15,6 +15,7 @@ from typing import Any
 from harness.evaluation.metric_names import METRIC_NAMES, title_of
 from harness.reporting.export.instances import evaluation_name, instance_lines, result_id
 from harness.reporting.export.shared_run import LEVEL, Files, SharedRun
+from harness.reporting.own_paths import without_folders
 from harness.reporting.scores import Score
 from harness.store.schema import DoneRecord
 
@@ -91,20 +92,12 @@ def _model(label: str, model_id: str, cells: list[DoneRecord]) -> dict[str, Any]
         "model_availability": "unknown",
         "plugin": first.plugin.model,
         "distribution": first.plugin.distribution,
-        "options": json.dumps(_without_places(first.options), sort_keys=True),
+        "options": json.dumps(without_folders(first.options), sort_keys=True),
         "parameters": "unknown" if first.parameters is None else str(first.parameters),
         "device": _joined(str(cell.device.get("name", "unknown")) for cell in cells),
         "torch": _versions(cells, "torch"),
     }
     return {"name": label, "id": model_id, "additional_details": details}
-
-
-def _without_places(options: dict[str, Any]) -> dict[str, Any]:
-    """Leave of paths only the name: where a file lies on somebody's machine is nobody else's business."""
-    return {
-        name: Path(value).name if isinstance(value, str) and Path(value).is_absolute() else value
-        for name, value in options.items()
-    }
 
 
 def _result(shared: SharedRun, score: Score) -> dict[str, Any]:

@@ -9,6 +9,7 @@ import yaml
 from harness.config.run_config import RunConfig
 from harness.data.official import official_list
 from harness.protocol.names import TEST, TRAIN, VALIDATION
+from harness.reporting.own_paths import without_folders
 from harness.reporting.results import Results
 from harness.store.schema import DoneRecord
 from harness.text import natural_order
@@ -61,7 +62,7 @@ def open_choices(results: Results) -> Facts:
 
 def config_text(config: RunConfig) -> str:
     """Return a config as YAML, without folders: they are of one machine."""
-    values = config.model_dump(mode="json", exclude_unset=True, exclude_none=True)
+    values = without_folders(config.model_dump(mode="json", exclude_unset=True, exclude_none=True))
     values.get("data", {}).pop("folder", None)
     for source in values.get("sources", {}).values():
         source.pop("folder", None)
@@ -88,7 +89,8 @@ def provenance(results: Results) -> Facts:
 
 
 def _plugin(cell: DoneRecord) -> str:
-    options = ", ".join(f"{key} {value}" for key, value in cell.options.items() if not isinstance(value, dict))
+    known = without_folders(cell.options)
+    options = ", ".join(f"{key} {value}" for key, value in known.items() if not isinstance(value, dict))
     return f"{cell.plugin.model} of {cell.plugin.distribution}{f' ({options})' if options else ''}"
 
 

@@ -1,0 +1,123 @@
+"""Predictions made elsewhere become a row, held to the same division."""
+
+import shutil
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from harness.reporting.results import read_results
+from harness.store.run_store import RunStore
+
+
+@pytest.fixture(scope="module")
+def run(finished):
+    return finished("-o", "protocol=accession-5fold", "-o", "schedule.epochs=1")
+
+
+@pytest.fixture(scope="module")
+def wanted(run):
+    """The test images, each once a fold and seed."""
+    tables = [pd.read_parquet(file) for file in run.glob("cells/majority-*/predictions.parquet")]
+    test = pd.concat(tables)
+    return test[test["side"] == "test"][["image", "fold", "seed", "label"]]
+
+
+@pytest.fixture
+def score(harness, tiny, phantom, run, tmp_path):
+    """Score a table against a copy of the run: the exit code, what was printed, and the folder."""
+
+    def call(table, *arguments, into="copy"):
+        file, folder = tmp_path / "mine.csv", tmp_path / "run"
+        if into == "copy" and not folder.exists():
+            shutil.copytree(run, folder)
+        table.to_csv(file, index=False)
+        options = ("-o", "protocol=accession-5fold", "-o", "schedule.epochs=1", "--data", phantom, "--out", folder)
+        code, out, err = harness("score", file, tiny, *options, *arguments)
+        return code, out, err, folder
+
+    return call
+
+
+def guessed(wanted):
+    p = np.where(wanted["label"] == 1, 0.8, 0.3)
+    return wanted.assign(p_benign=1 - p, p_malignant=p).drop(columns="label")
+
+
+def test_it_is_a_row_marked_as_not_trained_here(score, wanted):
+    code, out, err, folder = score(guessed(wanted))
+    assert code == 0, err
+    assert "| scored:mine " in out
+    assert "NOT TRAINED HERE: scored:mine, predictions from mine.csv" in out
+    row = next(line for line in out.split("Table 5")[1].splitlines() if "scored:mine" in line)
+    assert [cell.strip() for cell in row.strip("|").split("|")][1:] == ["-"] * 7
+    results = read_results(RunStore(folder))
+    assert results.labels == ["majority", "densenet", "scored:mine"]
+    assert {cell.metrics["p_img"] for cell in results.cells_of("scored:mine")} == {1.0}
+    assert (results.predictions["model"] == "scored:mine").sum() == len(wanted)
+
+
+def test_status_report_and_compare_know_it(score, harness, wanted):
+    *_, folder = score(guessed(wanted), "--name", "theirs")
+    assert "10 done" not in harness("status", folder)[1]
+    assert "15 done" in harness("status", folder)[1]
+    assert harness("report", folder, "--images", "none")[0] == 0
+    assert "scored:theirs" in (folder / "report.html").read_text()
+    code, out, _ = harness("compare", folder, folder)
+    assert (code, "scored:theirs" in out or "unchanged" in out or "same" in out) == (0, True)
+
+
+def test_it_needs_no_run_to_join(score, wanted):
+    code, out, err, folder = score(guessed(wanted), into="nothing")
+    assert code == 0, err
+    assert read_results(RunStore(folder)).labels == ["scored:mine"]
+    assert "Table 3" in out
+
+
+def test_a_run_may_be_added_to_it(score, harness, tiny, phantom, wanted):
+    *_, folder = score(guessed(wanted), into="nothing")
+    given = ("-o", "protocol=accession-5fold", "-o", "schedule.epochs=1", "--data", phantom, "--out", folder)
+    code, out, err = harness("run", tiny, *given, "--models", "majority")
+    assert code == 0, err
+    assert "| scored:mine " in out
+    assert "| majority " in out
+
+
+def test_names_may_be_those_of_files_and_one_probability_is_enough(score, wanted):
+    table = guessed(wanted).drop(columns="p_benign")
+    code, _, err, _ = score(table.assign(image="somewhere/" + table["image"] + ".PNG"))
+    assert code == 0, err
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda table: table.iloc[3:], "3 rows are missing"),
+        (lambda table: pd.concat([table, table.iloc[:1]]), "stand there twice"),
+        (lambda table: table.assign(fold=(table["fold"] + 1) % 5), "are missing"),
+        (lambda table: pd.concat([table, table.iloc[:1].assign(image="another")]), "no test images of that fold"),
+        (lambda table: table.drop(columns="fold"), "no column 'fold'"),
+        (lambda table: table.drop(columns=["p_benign", "p_malignant"]), "no column 'p_benign'"),
+        (lambda table: table.assign(p_malignant=table["p_malignant"] * 2), "line 2: p_benign, p_malignant are"),
+        (lambda table: table.assign(p_malignant="high"), "line 2: p_malignant is 'high', which is no number"),
+        (lambda table: table.assign(fold=0.5), "fold 0.5 is no whole number"),
+        (lambda table: table.assign(seed="nan"), "seed is 'nan'"),
+    ],
+)
+def test_what_is_not_every_test_image_once_is_refused(score, wanted, change, words):
+    code, _, err, folder = score(change(guessed(wanted)))
+    assert code == 2
+    assert words in err
+    assert not list(folder.glob("cells/scored*"))
+
+
+def test_another_division_is_refused(score, wanted):
+    code, _, err, _ = score(guessed(wanted).assign(seed=1), "-o", "seeds=[1]")
+    assert code == 2
+    assert "are missing" in err or "cannot share a table" in err
+
+
+def test_a_file_that_is_none_is_refused(harness, tiny, tmp_path):
+    assert harness("score", tmp_path / "none.csv", tiny)[0] == 2
+    (tmp_path / "bytes.csv").write_bytes(b"\xff\xfe\x00image")
+    assert harness("score", tmp_path / "bytes.csv", tiny)[0] == 2
