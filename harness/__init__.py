@@ -27,6 +27,7 @@ if TYPE_CHECKING:
         Options,
         Requirements,
         Throughput,
+        TrainingOptions,
     )
     from harness.plugin_api.schedule import Schedule
     from harness.training.normalisation import Normalisation
@@ -43,7 +44,17 @@ _HOME = {
     **dict.fromkeys(("estimate", "run"), "harness.api.runs"),
     **dict.fromkeys(("Register", "hookimpl"), "harness.plugin_api.hookspecs"),
     **dict.fromkeys(
-        ("EpochReport", "FitContext", "LabeledImages", "Model", "ModelCard", "Options", "Requirements", "Throughput"),
+        (
+            "EpochReport",
+            "FitContext",
+            "LabeledImages",
+            "Model",
+            "ModelCard",
+            "Options",
+            "Requirements",
+            "Throughput",
+            "TrainingOptions",
+        ),
         "harness.plugin_api.model",
     ),
     **dict.fromkeys(("mean_colour", "sharpness", "white_point"), "harness.data.properties"),
@@ -66,6 +77,7 @@ __all__ = [
     "Stage",
     "Throughput",
     "TorchModel",
+    "TrainingOptions",
     "audit_folder",
     "compare",
     "estimate",

@@ -15,7 +15,7 @@ from harness_plugins.densenet import (
 from pydantic import Field
 from torch import Tensor, nn
 
-from harness import Register, Schedule, Stage, TorchModel, hookimpl
+from harness import Register, Schedule, Stage, TorchModel, TrainingOptions, hookimpl
 
 FreezePoint = Literal["none", "stem", "denseblock1", "denseblock2", "denseblock3", "denseblock4"]
 
@@ -69,7 +69,8 @@ class DeepTransfer(TorchModel):
 
     def stage_options(self) -> Mapping[str, Any]:
         """Return what makes the network: the rest are settings of one stage or of the training on BreakHis."""
-        return self.options.model_dump(mode="json", include={"growth_rate", "block_config", "dropout", "reduction"})
+        network = {"growth_rate", "block_config", "dropout", "reduction"}
+        return self.options.model_dump(mode="json", include={*network, *TrainingOptions.model_fields})
 
     def initial_weights(self) -> str | None:
         """Stage 1, if it is not trained here."""

@@ -12,15 +12,15 @@ from timm.layers import SEModule
 from timm.models.densenet import DenseBlock, DenseLayer, DenseTransition
 from torch import Tensor, nn
 
-from harness import Options, Register, TorchModel, hookimpl
+from harness import Register, TorchModel, TrainingOptions, hookimpl
 
-_PAPER_DROPOUT, _DENSENET_121 = 0.25, (32, (6, 12, 24, 16))
+_PAPER_DROPOUT, _PAPER_RATE, _DENSENET_121 = 0.25, 0.01, (32, (6, 12, 24, 16))
 MakeGate = Callable[[int, int], SEModule]
 BlockConfig = Annotated[tuple[int, ...], Field(min_length=1, max_length=8)]
 
 
-class DenseNetOptions(Options):
-    """The network's shape; the defaults are DenseNet-121.
+class DenseNetOptions(TrainingOptions):
+    """The network's shape, and how it is trained; the defaults are DenseNet-121 under the run's schedule.
 
     Attributes:
         dropout: Before the classifier (the paper gives the rate, 0.25, but not the place).
@@ -38,6 +38,7 @@ class DenseNetOptions(Options):
         return (
             *((f"growth rate {shape[0]} and blocks {shape[1]}",) if shape != _DENSENET_121 else ()),
             *((f"dropout {self.dropout:g}",) if self.dropout != _PAPER_DROPOUT else ()),
+            *((f"learning rate {self.learning_rate:g}",) if self.learning_rate not in {None, _PAPER_RATE} else ()),
         )
 
 

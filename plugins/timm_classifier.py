@@ -8,10 +8,10 @@ import timm
 from pydantic import Field
 from torch import nn
 
-from harness import Normalisation, Options, Register, TorchModel, hookimpl
+from harness import Normalisation, Register, TorchModel, TrainingOptions, hookimpl
 
 
-class TimmOptions(Options):
+class TimmOptions(TrainingOptions):
     """Which network, and how it is trained.
 
     Attributes:

@@ -13,6 +13,7 @@ import yaml
 
 import harness as public
 from harness.config.run_config import load_config
+from harness.scaffold.plugin import parse_name, write_plugin_file
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *ROOT.glob("docs/*.md")])
@@ -35,7 +36,7 @@ SMALL = {
         "densenet": {"options": {"growth_rate": 4, "block_config": [1, 1]}},
     },
 }
-ELSEWHERE = ("harness data fetch", "harness bench")
+ELSEWHERE = ("harness data fetch", "harness bench", "harness plugins check")
 """What needs the network or minutes, and has tests of its own; here only that there is such a command."""
 
 
@@ -81,6 +82,8 @@ def stand_in(whole, phantom, tmp_path, monkeypatch):
 @pytest.mark.parametrize("command", commands())
 def test_a_command_runs(harness, stand_in, command):
     program, *arguments = shlex.split(command)
+    if "my_network.py" in arguments:
+        write_plugin_file(parse_name("my-network"), Path())
     if program == "make":
         assert f"\n{arguments[0]}:" in (ROOT / "Makefile").read_text()
     elif program == "harness":
@@ -118,6 +121,21 @@ def test_classes_of_the_plugin_page_build():
     assert network(torch.zeros(2, 3, 64, 64)).shape == (2, 2)
     for name in (*probed.frozen(network), *probed.rates(network)):
         network.get_submodule(name)
+
+
+def test_training_of_its_own_takes_a_few_lines_and_gets_all_of_the_tables(harness, tiny, phantom, tmp_path):
+    block = next(block for block in blocks(ROOT / "docs" / "plugins.md", "python") if "FocalMixup" in block)
+    assert len([line for line in block.splitlines() if line.strip()]) <= 35
+    (tmp_path / "focal.py").write_text(block)
+    run = tmp_path / "run"
+    given = ("run", tiny, "--data", phantom, "--out", run, "--plugin", tmp_path / "focal.py", "--models", "focal-mixup")
+    code, _, err = harness(*given)
+    assert code == 0, err
+    (cell,) = public.read_run(run).cells.values()
+    assert cell.options["optimiser"] == "adamw"
+    assert cell.execution_mode == "eager, batches changed by the model"
+    assert cell.checkpoint_bytes > 2.9 * cell.weights_bytes  # AdamW keeps two means of every weight
+    assert cell.timings.images_per_second_alone > 0
 
 
 def test_the_property_of_the_shortcut_page():

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
 from harness.cache import Cache
-from harness.config.run_config import RunConfig, StudyKind, load_config, parse_config
+from harness.config.run_config import ModelSettings, RunConfig, StudyKind, load_config, parse_config
+from harness.errors import ConfigError, UsageError, did_you_mean
 from harness.execution.executor import ExecutorName
 from harness.execution.outcome import Outcome
 from harness.locations import cache_folder, data_folder, results_folder
@@ -36,7 +37,7 @@ class RunOptions(TypedDict, total=False):
         overrides: ``key=value`` each, as ``-o`` takes them.
         data: Folder of the images.
         out: Run folder; ``$HARNESS_RESULTS/<config>`` by default.
-        models: Labels of the only models to run.
+        models: Labels of the only models to run, of the config or of any that is installed (``timm:resnet18``).
         device: ``auto``, ``cpu`` or ``cuda[:N]``.
         jobs: Cells at once, 1 by default; None for as many as pay.
         executor: What runs the cells: ``local``, worker processes of this machine.
@@ -142,6 +143,22 @@ class _Plugins:
             self.observer.note(trouble)
         return host
 
+    def with_named(self, config: RunConfig, labels: Sequence[str]) -> RunConfig:
+        """Return a config in which models that it does not have stand as well, if there are such.
+
+        Raises:
+            ConfigError: There is no model of a label, neither in the config nor installed.
+        """
+        missing = [label for label in labels if label not in config.models]
+        for label in missing:
+            try:
+                self.host.find(RunConfig.plugin_of(label))
+            except UsageError as error:
+                near = did_you_mean(label, [*config.models, *self.host.models])
+                known = f"it has {', '.join(config.models)}; installed are {', '.join(self.host.models)}"
+                raise ConfigError(f"no model '{label}' in the config, and none is installed{near} ({known})") from error
+        return config.model_copy(update={"models": {**config.models, **{name: ModelSettings() for name in missing}}})
+
     def rows(self) -> Mapping[str, Any]:
         """Return the rows that the models of plugin files have, as a config holds them."""
         return self.host.rows_of_files() if self.files else {}
@@ -170,6 +187,7 @@ class _Request:
         settings = _with_options(settings, plugins.rows(), data, options)
         runs = settings.runs() or {".": settings}
         models = options.get("models")
+        runs = {run: plugins.with_named(one, models or ()) for run, one in runs.items()}
         wanted = {run: one.with_models(list(models)) if models else one for run, one in runs.items()}
         placed = {folder / run: one for run, one in wanted.items()}
         return _Request(name, settings.study, folder, placed, plugins, observer, options)

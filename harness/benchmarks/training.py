@@ -18,7 +18,7 @@ from harness.plugin_api.schedule import Schedule
 from harness.training.auto import CAPTURED, COMPILED, EAGER, resolve_precision
 from harness.training.concurrent import ConcurrentTraining, TrainingSpec, train_for
 from harness.training.execution_modes import clock, set_up_process
-from harness.training.feed import Forward
+from harness.training.feed import Forward, UnchangedBatches
 
 _SHARED_LOOP, _INPUT_READY = "shared loop", "shared loop, input ready"
 _FILES = 8  # batches of files that the data loader reads
@@ -68,7 +68,7 @@ class TrainingResult:
 
 
 @dataclass(frozen=True)
-class FixedFeed:
+class FixedFeed(UnchangedBatches):
     """A feed whose input never changes: what is left of a step without batching, augmentation and normalisation.
 
     Attributes:

@@ -36,7 +36,7 @@ def _labels(_context: click.Context, _option: click.Parameter, given: str | None
 @click.option("-o", "overrides", multiple=True, metavar="KEY=VALUE", help="Override a key, such as schedule.epochs=20.")
 @click.option("--data", type=click.Path(path_type=Path), help="Folder of the images.")
 @click.option("--out", type=click.Path(path_type=Path), help="Run folder.  [default: $HARNESS_RESULTS/<config>]")
-@click.option("--models", metavar="A,B", callback=_labels, help="Only these models of the config.")
+@click.option("--models", metavar="A,B", callback=_labels, help="Only these models, of the config or installed.")
 @click.option("--device", metavar="auto|cpu|cuda[:N]", help="Where to train.")
 @click.option("--jobs", metavar="N|auto", default="1", show_default=True, callback=_jobs, help="Cells at once.")
 @click.option(

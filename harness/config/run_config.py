@@ -131,6 +131,11 @@ class RunConfig(Settings):
         plugin, colon, name = label.partition(":")
         return plugin, {"name": name, **settings.options} if colon else settings.options
 
+    @staticmethod
+    def plugin_of(label: str) -> str:
+        """Return the name of the plugin that a label stands for where nothing else is said of it."""
+        return label.partition(":")[0]
+
     @property
     def strata(self) -> list[str]:
         """What tables have a column for, in their order."""

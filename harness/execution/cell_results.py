@@ -78,6 +78,14 @@ def epoch_record(epoch: EpochReport) -> EpochRecord:
     return EpochRecord(**{**dict.fromkeys(values), **finite})
 
 
+def reported_speed(epochs: list[EpochReport]) -> float | None:
+    """Return the images a second of the last stage, as a model has reported them; None where it tells none."""
+    last = epochs[-1] if epochs else None
+    if last is None or last.stage != FINAL_STAGE or not (last.images_seen > 0 and 0 < last.train_seconds < math.inf):
+        return None
+    return last.images_seen / last.train_seconds
+
+
 def findings(entry: ModelEntry, fitted: Fitted, predictions: pd.DataFrame, history: pd.DataFrame) -> dict[str, Any]:
     """Return what is found out of a cell: its record but for identity, key and the speeds measured alone."""
     test, validation = (predictions[predictions["side"] == side] for side in (TEST, VALIDATION))

@@ -7,7 +7,14 @@ from collections.abc import Container, Mapping
 from typing import Any
 
 from harness.errors import CellError
-from harness.execution.cell_results import done_record, epoch_record, findings, history_table, prediction_table
+from harness.execution.cell_results import (
+    done_record,
+    epoch_record,
+    findings,
+    history_table,
+    prediction_table,
+    reported_speed,
+)
 from harness.execution.executor import Ended, EpochEnded, Event, Noticed, Stalled, Started
 from harness.execution.outcome import Outcome
 from harness.execution.tasks import HeldBack, Tasks
@@ -151,17 +158,19 @@ class Collector:
         predictions = prediction_table(cell, held_back.validation, held_back.test, fitted)
         history = history_table(self._epochs[cell])
         found = findings(self._run.entry(cell.label), fitted, predictions, history)
-        found["timings"] |= {"cell_seconds": ended.seconds, **self._timings_alone(cell.label)}
+        found["timings"] |= {"cell_seconds": ended.seconds, **self._timings_alone(ended)}
         record = done_record({"state": "done", **self._identity(cell, ended.concurrency), **found})
         self._store.finish_cell(cell.name, held_back.saved, record, predictions, history)
         self.outcome.computed += 1
         self._observer.finished(cell, record.metrics["balanced_accuracy"], ended.seconds)
 
-    def _timings_alone(self, label: str) -> dict[str, Any]:
-        measured = self._speeds[label]
+    def _timings_alone(self, ended: Ended) -> dict[str, Any]:
+        """Return the speeds of a cell's model alone; of a loop of its own those of its reports, if it was alone."""
+        measured, epochs = self._speeds[ended.cell.label], self._epochs[ended.cell]
         alone = measured.throughput
+        own = reported_speed(epochs) if alone is None and not ended.ran_concurrently else None
         return {
-            "images_per_second_alone": alone and alone.images_per_second,
+            "images_per_second_alone": alone.images_per_second if alone else own,
             "features_per_second_alone": alone and alone.features_per_second,
             "predictions_per_second_alone": alone and alone.predictions_per_second,
             "calibration_seconds": measured.calibration_seconds,

@@ -6,11 +6,12 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from pydantic import Field
 
 from harness.cache import Cache, Note
 from harness.plugin_api.schedule import Schedule
@@ -19,6 +20,24 @@ from harness.settings import Settings
 
 class Options(Settings):
     """Base of a model's options: a pydantic class, frozen, that refuses unknown keys."""
+
+
+class TrainingOptions(Options):
+    """Options of a network that the shared loop trains; what is left out is the run's schedule's.
+
+    A model whose options are of such a class is trained as they say, without a line of its own.
+
+    Attributes:
+        optimiser: ``sgd`` with the schedule's momentum, or ``adamw``.
+        learning_rate: Instead of the schedule's.
+        weight_decay: Instead of the schedule's.
+        decay: Instead of the schedule's.
+    """
+
+    optimiser: Literal["sgd", "adamw"] = "sgd"
+    learning_rate: float | None = Field(None, gt=0)
+    weight_decay: float | None = Field(None, ge=0)
+    decay: Literal["constant", "cosine"] | None = None
 
 
 @dataclass(frozen=True)
@@ -110,6 +129,7 @@ class FitContext:
         checkpoint: A folder of this very cell in which ``fit`` may leave what it needs to go on after an interruption;
             it is empty at first, and removed when the cell is done. None where nothing is to be kept.
         checkpoint_seconds: How long training may go on without leaving a checkpoint.
+        size: Side of the images in pixels.
     """
 
     device: torch.device
@@ -127,6 +147,7 @@ class FitContext:
     execution_mode: str = "eager"
     checkpoint: Path | None = None
     checkpoint_seconds: float = 600.0
+    size: int = 0
 
 
 @dataclass(frozen=True)

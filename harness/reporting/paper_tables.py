@@ -119,6 +119,7 @@ def table_5(results: Results) -> Table:
         "minutes: as it happened. A model without epochs shows its fit time.",
         "Calibrated cost: the same time in multiples of 20 steps of a fixed small network on the same device.",
         "The paper's minutes are of one RTX 4090; it does not define convergence.",
+        *_unmeasured(results),
         *results.paper_notes(),
         *results.notes(),
     ]
@@ -130,6 +131,24 @@ def table_5(results: Results) -> Table:
         rows=rows,
         notes=[*notes, *results.missing_notes()],
         records=records,
+    )
+
+
+def _unmeasured(results: Results) -> list[str]:
+    """Name the models whose speed alone is not known although they train in epochs."""
+    labels = [
+        label
+        for label in results.labels
+        if any(
+            cell.epochs and cell.timings and not cell.timings.images_per_second_alone
+            for cell in results.cells_of(label)
+        )
+    ]
+    named = ", ".join(labels)
+    return (
+        [f"NOT COMPARABLE in cost: {named}, whose loops of their own ran beside other cells; --jobs 1 measures them."]
+        if labels
+        else []
     )
 
 

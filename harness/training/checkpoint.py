@@ -15,7 +15,7 @@ from harness.errors import DataError
 from harness.plugin_api.model import EpochReport, FitContext
 from harness.training.weights import State, fingerprint, read_state, save_state
 
-_VERSION = 2
+_VERSION = 3
 _BEST = "best."
 
 

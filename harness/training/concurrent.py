@@ -76,6 +76,7 @@ class TrainingSpec:
             report=_ignore,
             note=_ignore,
             execution_mode=self.execution_mode,
+            size=self.size,
         )
 
     def sample(self) -> LabeledImages:

@@ -19,6 +19,7 @@ _TRIAL = 2  # images on which a cut is tried
 _MAPS = 4  # dimensions of a batch of maps, (B, C, h, w)
 
 Forward = Callable[[torch.Tensor], torch.Tensor]
+Change = Callable[[torch.Tensor, torch.Tensor], tuple[torch.Tensor, torch.Tensor]]
 
 
 class Feed(Protocol):
@@ -44,9 +45,24 @@ class Feed(Protocol):
             Logits (B, n_classes).
         """
 
+    def batch(
+        self, forward: Forward, rows: torch.Tensor, views: torch.Tensor, labels: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return the logits of a batch to train on, and its targets: labels int64 (B,), or float32 (B, n_classes)."""
+
+
+class UnchangedBatches:
+    """Part of a feed whose batches are trained on as they are."""
+
+    def batch(
+        self: Feed, forward: Forward, rows: torch.Tensor, views: torch.Tensor, labels: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """See :class:`Feed`."""
+        return self.logits(forward, rows, views), labels
+
 
 @dataclass(frozen=True)
-class PixelFeed:
+class PixelFeed(UnchangedBatches):
     """The whole network runs on every image.
 
     Attributes:
@@ -77,7 +93,7 @@ class PixelFeed:
 
 
 @dataclass(frozen=True)
-class FeatureFeed:
+class FeatureFeed(UnchangedBatches):
     """Only what stands behind the frozen prefix runs.
 
     Attributes:
@@ -103,6 +119,36 @@ class FeatureFeed:
         features = self.features[views, rows]
         maps = features.permute(0, 3, 1, 2) if features.dim() == _MAPS else features
         return self.prefix.rest(maps, forward)
+
+
+@dataclass(frozen=True)
+class ChangedFeed:
+    """The whole network runs on images that the model changes batch by batch.
+
+    Attributes:
+        source: The images as they are.
+        change: From normalised images (B, 3, S, S) and labels (B,) to what is trained on.
+    """
+
+    source: PixelFeed
+    change: Change
+    feature_images: int = 0
+
+    @property
+    def message(self) -> tuple[str, ...]:
+        """See :class:`Feed`."""
+        return (*self.source.message, "batches changed by the model")
+
+    def logits(self, forward: Forward, rows: torch.Tensor, views: torch.Tensor) -> torch.Tensor:
+        """See :class:`Feed`."""
+        return self.source.logits(forward, rows, views)
+
+    def batch(
+        self, forward: Forward, rows: torch.Tensor, views: torch.Tensor, labels: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """See :class:`Feed`."""
+        images, targets = self.change(self.source.pixels(rows, views), labels)
+        return forward(images), targets
 
 
 def make_feed(pixels: PixelFeed, frozen: tuple[str, ...], batch: int, n_views: int, passes: int) -> Feed:

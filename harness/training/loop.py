@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 import torch
@@ -16,12 +17,13 @@ from harness.training.auto import EAGER, resolve_precision
 from harness.training.batches import Batches, views_shown
 from harness.training.checkpoint import Checkpoints, Progress, Snapshot, generator_states, set_generators
 from harness.training.execution_modes import Prepared, clock, prepare
-from harness.training.feed import FeatureFeed, Feed, PixelFeed, make_feed
+from harness.training.feed import ChangedFeed, FeatureFeed, Feed, PixelFeed, make_feed
 from harness.training.metric_accumulator import MetricAccumulator
 from harness.training.normalisation import Normalisation
-from harness.training.optimiser import Sgd
+from harness.training.optimiser import Optimiser
 from harness.training.predict import EVALUATION_BATCH, Predictor
 from harness.training.prefix import train_mode
+from harness.training.recipe import Recipe
 from harness.training.step import PredictionStep, TrainingStep, autocast
 from harness.training.weights import State
 
@@ -43,6 +45,7 @@ class TrainingPlan:
         seed: Of shuffling, augmentation and dropout.
         rates: What the learning rate is multiplied by, by name of a module.
         execution_mode: How steps are executed, from :func:`~harness.training.auto.resolve_execution_mode`.
+        recipe: What the model decides by itself.
     """
 
     stage: str
@@ -53,6 +56,7 @@ class TrainingPlan:
     seed: int
     rates: Mapping[str, float] = field(default_factory=dict)
     execution_mode: str = EAGER
+    recipe: Recipe = field(default_factory=Recipe)
 
 
 class Trainer:
@@ -70,9 +74,10 @@ class Trainer:
         self.precision = resolve_precision(plan.schedule.precision, self._device.type)
         freeze(network, plan.frozen)
         schedule = plan.schedule
-        self._sgd = Sgd(network, schedule, plan.rates)
-        self._loss = nn.CrossEntropyLoss(weight=_class_weights(train.labels, plan))
-        self._tally = MetricAccumulator(plan.n_classes, self._device, self._loss.weight)
+        self._optimiser = Optimiser(network, plan.rates, lambda groups: plan.recipe.optimiser(groups, schedule))
+        self._class_weights = _class_weights(train.labels, plan)
+        self._loss = partial(plan.recipe.loss, class_weights=self._class_weights)
+        self._tally = MetricAccumulator(plan.n_classes, self._device, self._class_weights)
         self._batches = Batches(len(train), schedule.augmentation, schedule.batch_size, self._device, plan.seed)
         torch.manual_seed(plan.seed)  # dropout draws from the global generator
         self._images_seen, self._train_seconds = 0, 0.0
@@ -170,7 +175,7 @@ class Trainer:
 
     def checkpoint_bytes(self) -> int:
         """Size of network and optimiser state together."""
-        return _bytes(self.network.state_dict().values()) + _bytes(self._sgd.momentum)
+        return _bytes(self.network.state_dict().values()) + _bytes(self._optimiser.state)
 
     def _wants_more(self, progress: Progress) -> bool:
         done, schedule = len(progress.history), self._plan.schedule
@@ -179,8 +184,8 @@ class Trainer:
     def _state(self) -> State:
         """Return what the epochs to come depend on."""
         network = {f"network.{name}": tensor for name, tensor in self.network.state_dict().items()}
-        momentum = {f"momentum.{place}": tensor for place, tensor in enumerate(self._sgd.momentum)}
-        return {**network, **momentum, **generator_states(self._batches.generator, self._device)}
+        optimiser = {f"optimiser.{place}": tensor for place, tensor in enumerate(self._optimiser.state)}
+        return {**network, **optimiser, **generator_states(self._batches.generator, self._device)}
 
     def _go_on_from(self, snapshot: Snapshot | None, report: Callable[[EpochReport], None]) -> Progress:
         """Put everything back to where a snapshot was taken, and return how far that is."""
@@ -207,7 +212,7 @@ class Trainer:
             self._batches,
             self._train.labels,
             loss=self._loss,
-            sgd=self._sgd,
+            optimiser=self._optimiser,
             tally=self._tally,
             precision=self.precision,
         )
@@ -231,6 +236,8 @@ class Trainer:
     def _train_feed(self) -> Feed:
         schedule = self._plan.schedule
         pixels = PixelFeed(self.network, self._train.images, self._plan.normalisation)
+        if self._plan.recipe.changes_batches:
+            return ChangedFeed(pixels, partial(self._plan.recipe.change, n_classes=self._plan.n_classes))
         views = views_shown(schedule.augmentation)
         passes = schedule.epochs * (views if schedule.augmentation == "sixfold" else 1)
         with autocast(self._device, self.precision):
@@ -254,7 +261,7 @@ class Trainer:
     def _train_epoch(
         self, epoch: int, step: Prepared, evaluate: Callable[[], tuple[float, float, float]]
     ) -> EpochReport:
-        self._sgd.set_rate(_rate(self._plan.schedule, epoch))
+        self._optimiser.set_rate(self._plan.recipe.rate(epoch, self._plan.schedule))
         train_mode(self.network, self._plan.frozen)
         started = clock(self._device)
         self._tally.reset()
@@ -275,7 +282,7 @@ class Trainer:
         )
 
     def _evaluate(self, predictor: Predictor, labels: torch.Tensor) -> tuple[float, float, float]:
-        tally = MetricAccumulator(self._plan.n_classes, self._device, self._loss.weight)
+        tally = MetricAccumulator(self._plan.n_classes, self._device, self._class_weights)
         logits = predictor.logits()
         tally.add(self._loss(logits, labels), logits, labels)
         return tally.result()
@@ -292,12 +299,6 @@ def freeze(network: nn.Module, names: tuple[str, ...]) -> None:
     """Turn gradients off in the named modules."""
     for name in names:
         network.get_submodule(name).requires_grad_(requires_grad=False)
-
-
-def _rate(schedule: Schedule, epoch: int) -> float:
-    if schedule.decay == "constant":
-        return schedule.learning_rate
-    return schedule.learning_rate * 0.5 * (1 + float(np.cos(np.pi * (epoch - 1) / schedule.epochs)))
 
 
 def _class_weights(labels: torch.Tensor, plan: TrainingPlan) -> torch.Tensor | None:

@@ -1,67 +1,76 @@
-"""SGD with its whole state on the device."""
+"""An optimiser with its whole state on the device."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import torch
 from torch import nn
 
 from harness.errors import UsageError
-from harness.plugin_api.schedule import Schedule
+from harness.training.recipe import Groups
 
 
-class Sgd:
-    """SGD with momentum over what a network trains.
+class Optimiser:
+    """What changes the parameters of a network that have gradients.
 
     Args:
         network: Parameters without gradients are left out.
-        schedule: Rate, momentum and weight decay.
         factors: What the rate is multiplied by, by name of a module; of nested ones the innermost counts. Modules that
             are not named learn at the full rate.
+        make: Makes torch's optimiser from groups of parameters, each with its ``lr``, a tensor.
 
     Raises:
         UsageError: A named module is not in the network.
     """
 
-    def __init__(self, network: nn.Module, schedule: Schedule, factors: Mapping[str, float]) -> None:
+    def __init__(
+        self, network: nn.Module, factors: Mapping[str, float], make: Callable[[Groups], torch.optim.Optimizer]
+    ) -> None:
         _refuse_unknown(network, factors)
         grouped: dict[float, list[nn.Parameter]] = {}
         for name, parameter in network.named_parameters():
             if parameter.requires_grad:
                 grouped.setdefault(_factor(name, factors), []).append(parameter)
-        self._schedule, self._factors = schedule, list(grouped)
-        groups = [
-            {"params": parameters, "lr": torch.zeros((), device=parameters[0].device)}
-            for parameters in grouped.values()
-        ]
-        # fused: the only implementation that reads the rate on the device
-        self._sgd = torch.optim.SGD(groups, momentum=schedule.momentum, weight_decay=schedule.weight_decay, fused=True)
-        if schedule.momentum:
-            for parameter in self._parameters():
-                self._sgd.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
-        self.set_rate(schedule.learning_rate)
+        self._factors = list(grouped)
+        self._made = make(
+            [
+                {"params": parameters, "lr": torch.zeros((), device=parameters[0].device)}
+                for parameters in grouped.values()
+            ]
+        )
+        self._make_state()
 
     @property
-    def momentum(self) -> list[torch.Tensor]:
-        """The running means of the gradients, one a parameter, in the network's order within each rate."""
-        if not self._schedule.momentum:
-            return []
-        return [self._sgd.state[parameter]["momentum_buffer"] for parameter in self._parameters()]
+    def state(self) -> list[torch.Tensor]:
+        """All that a step changes beside the parameters, such as running means of gradients, in a fixed order."""
+        kept = [self._made.state[parameter] for group in self._made.param_groups for parameter in group["params"]]
+        return [own[name] for own in kept for name in sorted(own) if isinstance(own[name], torch.Tensor)]
 
     def set_rate(self, rate: float) -> None:
         """Set the rate of the modules that learn at the full one."""
-        for group, factor in zip(self._sgd.param_groups, self._factors, strict=True):
-            group["lr"].fill_(rate * factor)
+        for group, factor in zip(self._made.param_groups, self._factors, strict=True):
+            if isinstance(group["lr"], torch.Tensor):
+                group["lr"].fill_(rate * factor)
+            else:
+                group["lr"] = rate * factor
 
     def step(self, loss: torch.Tensor) -> None:
         """Go one step down from a loss ()."""
-        self._sgd.zero_grad(set_to_none=True)
+        self._made.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
-        self._sgd.step()
+        self._made.step()
 
-    def _parameters(self) -> list[nn.Parameter]:
-        return [parameter for group in self._sgd.param_groups for parameter in group["params"]]
+    def _make_state(self) -> None:
+        """Have the state made before the first step, which would make it itself: a captured step must find it there."""
+        self.set_rate(0.0)
+        for group in self._made.param_groups:
+            for parameter in group["params"]:
+                parameter.grad = torch.zeros_like(parameter)
+        self._made.step()
+        self._made.zero_grad(set_to_none=True)
+        for tensor in self.state:
+            tensor.zero_()
 
 
 def _factor(parameter: str, factors: Mapping[str, float]) -> float:

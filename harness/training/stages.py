@@ -29,6 +29,7 @@ from harness.training.frozen import refuse_fresh_frozen
 from harness.training.loop import Trainer, TrainingPlan
 from harness.training.normalisation import Normalisation
 from harness.training.predict import Prediction, predict_probabilities
+from harness.training.recipe import Recipe
 from harness.training.version import TRAINING_VERSION
 from harness.training.weights import (
     Weights,
@@ -82,8 +83,11 @@ class Transferable(Protocol):
 
     normalisation: Normalisation
 
-    def build(self, n_classes: int) -> nn.Module:
-        """Make the network, freshly initialised."""
+    def network_for(self, classes: Sequence[str], size: int) -> nn.Module:
+        """Build the network, freshly initialised, for images of a size and classes of these names."""
+
+    def recipe(self) -> Recipe:
+        """Return how it is trained."""
 
     def head(self, network: nn.Module) -> str:
         """Name of the module that classifies."""
@@ -176,7 +180,7 @@ def _begin(
     """Return a stage's network as it starts, the tensors that start afresh, and the key of its result."""
     torch.manual_seed(_STAGE_SEED)
     source = context.sources[stage.source]
-    network = model.build(len(source.classes))
+    network = model.network_for(source.classes, context.size)
     fresh = without_counters(network.state_dict())
     if before is not None:
         fresh = load_matching_weights(network, before, model.head(network))
@@ -202,6 +206,7 @@ def _plan(model: Transferable, stage: Stage, context: FitContext) -> TrainingPla
         n_classes=len(context.sources[stage.source].classes),
         seed=_STAGE_SEED,
         execution_mode=context.execution_mode,
+        recipe=model.recipe(),
     )
 
 

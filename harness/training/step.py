@@ -10,9 +10,9 @@ from torch import nn
 from harness.training.batches import Batches
 from harness.training.feed import Feed, Forward
 from harness.training.metric_accumulator import MetricAccumulator
-from harness.training.optimiser import Sgd
+from harness.training.optimiser import Optimiser
 
-Loss = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+BatchLoss = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 
 
 class TrainingStep:
@@ -20,11 +20,11 @@ class TrainingStep:
 
     Args:
         network: In training mode when the step is executed.
-        feed: Gives its logits.
+        feed: Gives its logits and targets.
         batches: Which images come next.
         labels: int64 (N,).
-        loss: Of float32 logits (B, n_classes) and labels (B,); a mean over the batch.
-        sgd: Changes the network.
+        loss: Of float32 logits (B, n_classes) and targets; a mean over the batch.
+        optimiser: Changes the network.
         tally: Counts the batch.
         precision: ``bf16`` or ``float32``.
     """
@@ -35,23 +35,23 @@ class TrainingStep:
         feed: Feed,
         batches: Batches,
         labels: torch.Tensor,
-        loss: Loss,
-        sgd: Sgd,
+        loss: BatchLoss,
+        optimiser: Optimiser,
         tally: MetricAccumulator,
         precision: str,
     ) -> None:
         self._network, self._feed, self._batches, self._labels = network, feed, batches, labels
-        self._loss, self._sgd, self._tally, self._precision = loss, sgd, tally, precision
+        self._loss, self._optimiser, self._tally, self._precision = loss, optimiser, tally, precision
         self._forward: Forward = network
 
     @property
     def state(self) -> list[torch.Tensor]:
-        """Weights, statistics, momentum, the sums, and which batch is next."""
+        """Weights, statistics, the optimiser's state, the sums, and which batch is next."""
         network = self._network
         return [
             *network.parameters(),
             *network.buffers(),
-            *self._sgd.momentum,
+            *self._optimiser.state,
             *self._tally.state,
             self._batches.position,
         ]
@@ -65,9 +65,9 @@ class TrainingStep:
         rows, views = self._batches.take()
         labels = self._labels[rows]
         with autocast(rows.device, self._precision):
-            logits = self._feed.logits(self._forward, rows, views)
-        loss = self._loss(logits.float(), labels)
-        self._sgd.step(loss)
+            logits, targets = self._feed.batch(self._forward, rows, views, labels)
+        loss = self._loss(logits.float(), targets)
+        self._optimiser.step(loss)
         self._tally.add(loss, logits, labels)
 
 

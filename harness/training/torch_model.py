@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -14,8 +15,16 @@ from numpy.typing import NDArray
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from harness.plugin_api.model import FitContext, LabeledImages, Model, ModelCard, Requirements, Throughput
-from harness.plugin_api.schedule import FINAL_STAGE
+from harness.plugin_api.model import (
+    FitContext,
+    LabeledImages,
+    Model,
+    ModelCard,
+    Requirements,
+    Throughput,
+    TrainingOptions,
+)
+from harness.plugin_api.schedule import FINAL_STAGE, Schedule
 from harness.training.architecture import describe_network
 from harness.training.checkpoint import checkpoints_of
 from harness.training.feed import PixelFeed
@@ -24,6 +33,7 @@ from harness.training.grad_cam import captum_version, grad_cam, last_map_layer, 
 from harness.training.loop import Trainer, TrainingPlan
 from harness.training.normalisation import Normalisation
 from harness.training.predict import Prediction, predict_probabilities
+from harness.training.recipe import Groups, Recipe, cross_entropy, make_optimiser, rate_at
 from harness.training.stages import Stage, StartingPoint, describe_fresh, outstanding_stages, pretrain
 from harness.training.warnings_for_authors import find_oddities
 from harness.training.weights import (
@@ -44,10 +54,19 @@ class TorchModel(Model):
     """A network trained by the shared loop.
 
     Subclasses give a ``name`` and :meth:`build`, and, if they start from other tasks, :meth:`initial_weights`,
-    :meth:`pretraining`, :meth:`frozen` and :meth:`rates`.
+    :meth:`pretraining`, :meth:`frozen` and :meth:`rates`. How they are trained is the run's schedule, what their
+    options say if these are of a class of :class:`~harness.TrainingOptions`, and what they override of :meth:`loss`,
+    :meth:`optimiser`, :meth:`rate`, :meth:`augment` and :meth:`mix`; all stages are trained so.
+
+    Attributes:
+        normalisation: Of the input.
+        image_size: Side of the images in pixels; known whenever :meth:`build` is called.
+        class_names: Names in the order of the outputs, of the set that the network is built for; likewise.
     """
 
     normalisation = Normalisation()
+    image_size: int = 0
+    class_names: tuple[str, ...] = ()
     _network: nn.Module
     _card: ModelCard
     _prediction: Prediction
@@ -83,6 +102,47 @@ class TorchModel(Model):
         del network
         return {}
 
+    def loss(self, logits: torch.Tensor, targets: torch.Tensor, class_weights: torch.Tensor | None) -> torch.Tensor:
+        """Return the mean loss () of a batch; the cross entropy by default.
+
+        Args:
+            logits: float32 (B, n_classes).
+            targets: int64 (B,), or float32 (B, n_classes) from :meth:`mix`. On validation images always the first.
+            class_weights: float32 (n_classes,), where the schedule weighs classes; None elsewhere.
+        """
+        return cross_entropy(logits, targets, class_weights)
+
+    def optimiser(self, groups: Groups, schedule: Schedule) -> torch.optim.Optimizer:
+        """Make the optimiser; what the options say by default.
+
+        Args:
+            groups: Of parameters, as torch's optimisers take them: ``params``, and ``lr``, a tensor on their device,
+                which changes from epoch to epoch. An optimiser that reads it there can be captured as a CUDA graph; all
+                of its state must be tensors.
+            schedule: Of the stage.
+        """
+        return make_optimiser(groups, schedule, self._training_options())
+
+    def rate(self, epoch: int, schedule: Schedule) -> float:
+        """Return the learning rate of an epoch, from 1; what the options say by default."""
+        return rate_at(epoch, schedule, self._training_options())
+
+    def augment(self, images: torch.Tensor) -> torch.Tensor:
+        """Change the images of a batch to train on: normalised float32 (B, 3, S, S), on their device.
+
+        Draw from torch's global generator: it is seeded, and put back where training goes on from a checkpoint.
+        """
+        return images
+
+    def mix(self, images: torch.Tensor, targets: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Change the images and targets of a batch to train on, as mixup does.
+
+        Args:
+            images: Normalised float32 (B, 3, S, S), on their device, after :meth:`augment`.
+            targets: float32 (B, n_classes), one at the label.
+        """
+        return images, targets
+
     def inspect(self, network: nn.Module, images: torch.Tensor) -> Mapping[str, float]:
         """Say in numbers what is to be known of a trained network, by name; called after every stage.
 
@@ -107,6 +167,25 @@ class TorchModel(Model):
         del network
         return None
 
+    def recipe(self) -> Recipe:
+        """Return how it is trained; what is overridden of it keeps features of frozen layers from being kept."""
+        kind = type(self)
+        return Recipe(
+            self.loss,
+            self.optimiser,
+            self.rate,
+            self.augment if kind.augment is not TorchModel.augment else None,
+            self.mix if kind.mix is not TorchModel.mix else None,
+        )
+
+    def network_for(self, classes: Sequence[str], size: int) -> nn.Module:
+        """Build the network for images of a size in pixels and for classes of these names."""
+        self.class_names, self.image_size = tuple(classes), size
+        return self.build(len(classes))
+
+    def _training_options(self) -> TrainingOptions:
+        return self.options if isinstance(self.options, TrainingOptions) else TrainingOptions()
+
     def allows_fresh_frozen(self) -> bool:
         """Say whether frozen layers may stay at random: where the options have ``fresh: allowed``."""
         return getattr(self.options, "fresh", None) == "allowed"
@@ -116,7 +195,8 @@ class TorchModel(Model):
         where = self.initial_weights()
         weights = read_weights(where) if where else None
         stages = self.pretraining()
-        network = self.build(len(context.sources[stages[0].source].classes) if stages else len(context.classes))
+        classes = context.sources[stages[0].source].classes if stages else context.classes
+        network = self.network_for(classes, context.size)
         network = network.to(context.device)
         head = self.head(network) if weights or stages else ""
         fresh = load_matching_weights(network, weights, head) if weights else without_counters(network.state_dict())
@@ -189,13 +269,15 @@ class TorchModel(Model):
         return self._card
 
     def save(self, folder: Path) -> None:
-        """Write the float32 state as ``model.safetensors``, and how it predicts into its header."""
-        save_state(self._network.state_dict(), folder / _WEIGHTS, self._prediction.to_text())
+        """Write the float32 state, with what it was built for and how it predicts in its header."""
+        built = {"size": str(self.image_size), "classes": json.dumps(self.class_names)}
+        save_state(self._network.state_dict(), folder / _WEIGHTS, {**self._prediction.to_text(), **built})
 
     def load(self, folder: Path, device: torch.device, n_classes: int) -> None:
         """Build the network and read its state."""
-        network = self.build(n_classes)
         state, header = read_state(folder / _WEIGHTS)
+        names = json.loads(header.get("classes", "null")) or [str(place) for place in range(n_classes)]
+        network = self.network_for(names, int(header.get("size", 0)))
         network.load_state_dict(state)
         self._network = network.to(device).to(memory_format=torch.channels_last)
         self._prediction = Prediction.from_text(n_classes, header)
@@ -210,13 +292,13 @@ class TorchModel(Model):
 
     def fresh_trainer(self, sample: LabeledImages, context: FitContext) -> Trainer:
         """Return what trains a fresh network as in the last stage, without the stages before it."""
-        network = self.build(len(context.classes)).to(context.device)
+        network = self.network_for(context.classes, context.size).to(context.device)
         return Trainer(network, self._plan(network, context), sample)
 
     def _prepared_network(self, train: LabeledImages, context: FitContext) -> tuple[nn.Module, StartingPoint]:
         start = pretrain(self, context)
         torch.manual_seed(context.seed)
-        network = self.build(len(context.classes))
+        network = self.network_for(context.classes, context.size)
         frozen = self.frozen(network)
         message = f", {len(frozen)} modules frozen" if frozen else ""
         if start.weights is None:
@@ -239,6 +321,7 @@ class TorchModel(Model):
             seed=context.seed,
             rates=self.rates(network),
             execution_mode=context.execution_mode,
+            recipe=self.recipe(),
         )
 
     def _describe(self, trainer: Trainer, image: torch.Tensor, start: StartingPoint) -> ModelCard:

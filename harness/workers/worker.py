@@ -232,6 +232,7 @@ def _context(setting: ModelJob, seed: int, cache: Path, send: Callable[[Answer],
         report=lambda epoch: send(_checked_epoch(epoch)),
         note=note,
         execution_mode=setting.execution_mode,
+        size=setting.size,
     )
 
 

@@ -1,10 +1,12 @@
 """What a collector does with the end of a cell, whatever executor reports it."""
 
+import dataclasses
 from types import SimpleNamespace
 
 import pytest
 
 from harness.errors import EnvironmentMissingError
+from harness.execution.cell_results import reported_speed
 from harness.execution.collect import Collector
 from harness.execution.executor import Ended, EpochEnded, Started
 from harness.planning.observer import Observer
@@ -77,3 +79,11 @@ def test_the_note_of_a_cell_at_work_holds_its_epochs():
     first, second = store.notes
     assert (first.epoch, first.history) == (0, [])
     assert [(one.epoch, one.validation_balanced_accuracy, one.train_loss) for one in second.history] == [(1, 0.6, None)]
+
+
+@pytest.mark.parametrize(("seen", "seconds", "speed"), [(100, 2.0, 50.0), (100, 0.0, None), (0, 2.0, None)])
+def test_the_speed_of_a_loop_of_its_own_is_that_of_its_reports(seen, seconds, speed):
+    reports = [EPOCH, dataclasses.replace(EPOCH, epoch=2, images_seen=seen, train_seconds=seconds)]
+    assert reported_speed(reports) == speed
+    assert reported_speed([]) is None
+    assert reported_speed([dataclasses.replace(EPOCH, stage="lung")]) is None

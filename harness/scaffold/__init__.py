@@ -1,0 +1,1 @@
+"""Beginnings of plugins, for authors to go on from."""
