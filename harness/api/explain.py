@@ -51,6 +51,7 @@ def explain(
     files = tuple(Path(plugin).absolute() for plugin in plugins)
     cache = Cache(cache_folder(), note or Observer().note)
     config = _with_data(results.run.config, Path(data).absolute() if data else None)
+    cells = [one for one in cells if one.record.scored is None]
     outcome = explain_images(RunToExplain(store, config, cache, files, device or "auto"), cells)
     shown = {one.cell.label for one in cells}
     unseen = {label: _why_not_shown(results, label) for label in labels if label not in shown}
@@ -78,6 +79,8 @@ def _cells_to_explain(results: Results, labels: Sequence[str]) -> list[CellImage
 def _why_not_shown(results: Results, label: str) -> str:
     if results.is_shortcut(label):
         return "it looks at a property of the picture and at no tissue, and the report shows no image of it"
+    if results.is_scored(label):
+        return "its predictions were made elsewhere, and there is no model here"
     return "it says the same of every image, and the report shows none of it"
 
 

@@ -29,17 +29,17 @@ def read_live(folder: Path) -> LiveRun:
         DataError: No run there, or it cannot be read.
     """
     store = RunFolder(folder)
-    run, status = store.require_run(), read_status(store)
+    run, status = store.require_run(), read_status(store, thorough=False)
     running = {row.cell for row in status.rows if row.state == "running"}
     active = [
         LiveCell(name, note, run.config.schedule.epochs)
         for name, note in store.read_active().items()
         if name in running
     ]
-    done = {row.cell for row in status.rows if row.state == "done"}
-    records = store.read_done(without={row.cell for row in status.rows} - done)
     failed = {row.cell: row.detail for row in status.rows if row.state == "failed"}
-    return LiveRun(run, status.counts, status.seconds_left, active, records, failed, (folder / FILE).is_file())
+    planned = {row.cell for row in status.rows}
+    done = {name: record for name, record in store.read_done(without=running).items() if name in planned}
+    return LiveRun(run, status.counts, status.seconds_left, active, done, failed, (folder / FILE).is_file())
 
 
 def serve(folder: Path | str, host: str = LOOPBACK, port: int = 0) -> ThreadingHTTPServer:
@@ -88,6 +88,7 @@ class _Server(ThreadingHTTPServer):
 
     def __init__(self, address: tuple[str, int], page: _Page) -> None:
         self.page, self.listens_at = page, address[0]
+        self.address_family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
         super().__init__(address, _Handler)
 
     def is_addressed(self, host: str) -> bool:
@@ -134,8 +135,11 @@ class _Handler(BaseHTTPRequestHandler):
         if self.path == "/":
             return self._live()
         file = self.server.page.folder / FILE
-        if self.path == f"/{FILE}" and file.is_file() and file.stat().st_size <= _MOST_BYTES:
-            return HTTPStatus.OK, {"Content-Type": "text/html; charset=utf-8"}, file.read_bytes()
+        if self.path == f"/{FILE}" and not file.is_symlink() and file.is_file() and file.stat().st_size <= _MOST_BYTES:
+            # a run folder may come from anywhere, and so may the page in it
+            policy = "sandbox allow-scripts; default-src 'none'; img-src data:; style-src 'unsafe-inline'; "
+            headers = {**_PAGE, "Content-Security-Policy": f"{policy}script-src 'unsafe-inline'"}
+            return HTTPStatus.OK, headers, file.read_bytes()
         return HTTPStatus.NOT_FOUND, _PLAIN, b"Nothing here.\n"
 
     def _live(self) -> tuple[HTTPStatus, Mapping[str, str], bytes]:
@@ -143,11 +147,12 @@ class _Handler(BaseHTTPRequestHandler):
             f"default-src 'none'; style-src 'unsafe-inline'; connect-src 'self'; script-src 'sha256-{script_hash()}'"
         )
         try:
-            headers = {"Content-Type": "text/html; charset=utf-8", "Content-Security-Policy": policy}
+            headers = {**_PAGE, "Content-Security-Policy": policy}
             return HTTPStatus.OK, headers, self.server.page.content()
-        except HarnessError as error:
+        except (HarnessError, OSError) as error:
             return HTTPStatus.INTERNAL_SERVER_ERROR, _PLAIN, f"{error}\n".encode()
 
 
+_PAGE = {"Content-Type": "text/html; charset=utf-8"}
 _PLAIN = {"Content-Type": "text/plain; charset=utf-8"}
 _HEADERS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff", "Referrer-Policy": "no-referrer"}

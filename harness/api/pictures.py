@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,15 +18,13 @@ from torchvision.io import encode_jpeg
 from torchvision.transforms.v2 import functional as transforms
 
 from harness.cache import Cache
-from harness.config.run_config import RunConfig
 from harness.data.decode import PixelRecipe, decode, decode_bytes, read_image_file
 from harness.data.pixels import open_array
 from harness.data.stain import PER_IMAGE
 from harness.errors import DataError, HarnessError
-from harness.planning.decode_images import decode_images
-from harness.planning.fold_pixels import pixels_of_folds
-from harness.planning.image_set import Progress, find_images, scan_images
-from harness.planning.splits import divide
+from harness.locations import cache_folder, data_folder
+from harness.planning.decoded_run import decoded_as_run
+from harness.planning.image_set import Progress, find_images
 from harness.processes import map_strange
 from harness.reporting.gallery import ShownImage
 from harness.reporting.report.section import Gallery, Picture
@@ -34,6 +33,7 @@ from harness.store.explanations import read_explanation
 
 _SIDE = 160
 _QUALITY = 78
+_ABSOLUTE = re.compile(r"(?<![\w.])/[^\s:']+")
 _MOST_HEAT = 0.6  # of an overlay's colour where it is strongest, so that the tissue stays to be seen
 
 Pixels = NDArray[np.uint8]
@@ -69,7 +69,7 @@ def gallery(folder: Path, results: Results, chosen: Sequence[ShownImage], cache:
         tell: Is told of images that must be generated or decoded first.
     """
     if not chosen:
-        return Gallery(reason="No model has an image to show: each says the same of all of them.")
+        return Gallery(reason="No model has an image to show: each looks at no tissue, or says the same of all images.")
     try:
         sources = _sources(folder, results, chosen, cache, tell)
         pictures = list(map_strange(_picture, sources, lambda source: str(source.file)))
@@ -84,7 +84,7 @@ def _sources(
     config, images = results.run.config, results.images.set_index("name")
     place, size = find_images(config, cache, tell), config.pixels
     recipe = PixelRecipe(size.size, size.resize, PER_IMAGE.get(size.stain))
-    seen = _seen_by_fold(config, chosen, cache, tell) if size.stain in {"fitted", "slide"} else {}
+    seen = _seen_by_fold(results, chosen, cache, tell) if size.stain in {"fitted", "slide"} else {}
     keys = {name: cell.key for name, cell in results.cells.items()}
     return [
         _Source(
@@ -92,19 +92,18 @@ def _sources(
             images.loc[one.image, "sha256"],
             recipe,
             seen.get(one),
-            read_explanation(folder, one.cell.name, keys[one.cell.name], one.image),
+            _heat(folder, one, keys[one.cell.name]),
         )
         for one in chosen
     ]
 
 
 def _seen_by_fold(
-    config: RunConfig, chosen: Sequence[ShownImage], cache: Cache, tell: Progress
+    results: Results, chosen: Sequence[ShownImage], cache: Cache, tell: Progress
 ) -> Mapping[ShownImage, Pixels]:
     """Return images as their fold's models saw them, where colours depend on what stands on the sides of a fold."""
-    images = decode_images(config, scan_images(config, cache, tell), cache, tell)
-    decoded = pixels_of_folds(config, divide(config, images), images.decoded, cache)
-    table = images.used.set_index("name", drop=False)
+    division, decoded = decoded_as_run(results.run.config, results.manifest, results.splits, cache, tell)
+    table = division.images.set_index("name", drop=False)
     found = {}
     for one in chosen:
         rows = decoded.rows(one.seed, one.fold, pd.DataFrame(table.loc[[one.image]]))
@@ -146,6 +145,15 @@ def _address(image: torch.Tensor) -> str:
 
 def _without_folders(error: Exception, results: Results) -> str:
     """Return why there are none, without the folders of the machine: a report is sent to others."""
-    folder = results.run.config.data.folder
     words = str(error).partition(" - ")[0]
-    return f"{words.replace(f'{folder}/', '').replace(str(folder), 'their folder') if folder else words}."
+    for folder in (results.run.config.data.folder, data_folder() / "breakhis", data_folder(), cache_folder()):
+        words = words.replace(f"{folder}/", "").replace(str(folder), "their folder") if folder else words
+    return f"{_ABSOLUTE.sub(lambda found: Path(found[0]).name, words)}."
+
+
+def _heat(folder: Path, one: ShownImage, key: str) -> bytes | None:
+    """Return the overlay of an image; one that cannot be read is none."""
+    try:
+        return read_explanation(folder, one.cell.name, key, one.image)
+    except DataError:
+        return None

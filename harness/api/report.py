@@ -67,7 +67,7 @@ def report(
         for number, name in enumerate(named, 1)
     ]
     title = folders[0].resolve().name if study else ", ".join(named)
-    page = Report(title, sections, _study(study, results), list(_changes(results)))
+    page = Report(title, sections, _study(study, results), [] if study else list(_changes(results)))
     file = Path(out) if out else folders[0] / FILE
     file.parent.mkdir(parents=True, exist_ok=True)
     replace_text(file, render_page(page))
@@ -106,5 +106,5 @@ def _changes(results: dict[str, Results]) -> Iterator[Table]:
 def _study(study: StoredStudy | None, results: dict[str, Results]) -> Study | None:
     if study is None:
         return None
-    name, table = study_table(study, results)
-    return Study(name, table, leak_picture(table) if study.kind == "protocols" else None)
+    table = study_table(study, results)[1]
+    return Study(table, leak_picture(table) if study.kind == "protocols" else None)

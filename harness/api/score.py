@@ -15,8 +15,9 @@ from harness.planning.cell_keys import resolved
 from harness.planning.comparison import comparison_parts, refuse_other_comparison
 from harness.planning.decode_images import decode_images
 from harness.planning.image_set import scan_images
+from harness.planning.models import refuse_folders_that_cannot_be
 from harness.planning.observer import Observer
-from harness.planning.run_record import added_to, run_record
+from harness.planning.run_record import run_record
 from harness.planning.splits import Division, divide
 from harness.protocol.protocols import PROTOCOLS
 from harness.reporting.publish import publish
@@ -94,14 +95,17 @@ def _joined_run(name: str, config: RunConfig, division: Division, store: RunStor
 
     Raises:
         ComparisonError: The folder holds a run of another comparison.
+        ConfigError: The row would share a folder with another.
     """
     stored = store.read_run()
     device_type = stored.comparison.device_type if stored else resolve_device(config.device).type
     comparison = comparison_parts(config, division, resolved(config, device_type))
     if stored is not None:
         refuse_other_comparison(stored.comparison, comparison, store.folder)
-    run = added_to(run_record(name, config, division, comparison, {"type": "elsewhere"}), stored)
+    labels = list(dict.fromkeys([*(stored.config.models if stored else ()), *config.models]))
+    refuse_folders_that_cannot_be(labels)
     if stored is None:
-        return run
-    # what the others were made on stays as it is recorded
-    return stored.model_copy(update={"config": run.config, "strata": run.strata})
+        return run_record(name, config, division, comparison, {"type": "elsewhere"})
+    # how and on what the others were made stays as it is recorded
+    joined = stored.config.with_rows_of(config)
+    return stored.model_copy(update={"config": joined, "strata": joined.strata})

@@ -183,6 +183,15 @@ class RunConfig(Settings):
             }
         )
 
+    def with_rows_of(self, other: RunConfig) -> RunConfig:
+        """Return the config with the models and magnifications of another as well."""
+        return self.model_copy(
+            update={
+                "models": {**self.models, **other.models},
+                "magnifications": tuple(sorted({*self.magnifications, *other.magnifications})),
+            }
+        )
+
     def with_models(self, labels: list[str]) -> RunConfig:
         """Return the config with only these models.
 

@@ -37,14 +37,14 @@ class Resampled:
         (value, draws), (their_value, their_draws) = self._values(metric), other._values(metric)
         return interval_of(value - their_value, draws - their_draws, self._smallest(smallest))
 
-    def share_above(self, other: Resampled, metric: str) -> float:
+    def share_above(self, other: Resampled, metric: str) -> float | None:
         """Return in which share of the draws a metric is higher than another model's, equal ones counted half.
 
-        It speaks of other patients and of no other training; 0.5 where no draw gives the metric.
+        It speaks of other patients and of no other training; None where no draw gives the metric.
         """
         (_, draws), (_, theirs) = self._values(metric), other._values(metric)
         gaps = (draws - theirs)[np.isfinite(draws - theirs)]
-        return float(((np.sign(gaps) + 1) / 2).mean()) if len(gaps) else 0.5
+        return float(((np.sign(gaps) + 1) / 2).mean()) if len(gaps) else None
 
     def _smallest(self, given: int | None) -> int:
         return self.patients.smallest_class if given is None else given

@@ -15,6 +15,7 @@ from harness.data.names import CLASSES
 from harness.errors import CellError, DataError
 from harness.evaluation.cell_metrics import measure
 from harness.evaluation.convergence import find_convergence
+from harness.evaluation.threshold import DEFAULT_THRESHOLD
 from harness.planning.models import ModelEntry
 from harness.plugin_api.model import EpochReport
 from harness.plugin_api.schedule import FINAL_STAGE
@@ -129,7 +130,9 @@ def _side(side: str, images: pd.DataFrame, probabilities: NDArray[np.float64]) -
     _check(probabilities, len(images), len(CLASSES))
     probabilities = probabilities.clip(0, 1)  # float32 rounds a probability of one to a little more
     columns = dict(zip(_probability_columns(), probabilities.T, strict=True))
-    return images.assign(side=side, predicted=probabilities.argmax(1), **columns)
+    # of two classes the second from 0.5 on, as at any other threshold
+    predicted = (probabilities[:, 1] >= DEFAULT_THRESHOLD).astype(int) if len(CLASSES) == 2 else probabilities.argmax(1)
+    return images.assign(side=side, predicted=predicted, **columns)
 
 
 def _check(probabilities: NDArray[np.float64], n: int, n_classes: int) -> None:

@@ -8,24 +8,20 @@ from functools import cached_property
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import torch
 from numpy.typing import NDArray
 from torchvision.io import encode_png
 
 from harness.cache import Cache
 from harness.config.run_config import RunConfig
-from harness.data.manifest import DAMAGED, USED
 from harness.data.names import CLASSES
 from harness.errors import DataError, PluginError, UsageError
-from harness.planning.decode_images import decode_images
-from harness.planning.fold_pixels import DecodedRun, pixels_of_folds
-from harness.planning.image_set import scan_images
+from harness.planning.decoded_run import decoded_as_run
+from harness.planning.fold_pixels import DecodedRun
 from harness.planning.splits import Division
 from harness.plugin_api.discovery import RegisteredModel, discover
 from harness.plugin_api.source_hash import source_hash
 from harness.processes import adopt_orphans, uninterrupted
-from harness.protocol.protocols import PROTOCOLS
 from harness.store.cells import Cell, slug
 from harness.store.explanations import ExplanationRecord, missing_explanations, write_explanations
 from harness.store.run_store import RunStore
@@ -186,13 +182,8 @@ class _Explainer:
     @cached_property
     def _images(self) -> tuple[Division, DecodedRun]:
         """The images of the run, decoded as they were for it: on sides that the run has written down."""
-        config, store, cache = self._run.config, self._run.store, self._run.cache
-        scanned = scan_images(config, cache)
-        _refuse_other_images(store.read_manifest(), scanned.manifest, scanned.folder)
-        images = decode_images(config, scanned, cache)
-        splits, protocol = store.read_splits(), PROTOCOLS[config.protocol]
-        division = Division(protocol, images.folder, images.manifest, splits, leaks=[], shared_accessions=0)
-        return division, pixels_of_folds(config, division, images.decoded, cache)
+        store = self._run.store
+        return decoded_as_run(self._run.config, store.read_manifest(), store.read_splits(), self._run.cache)
 
     def _job(self, record: DoneRecord) -> ModelJob:
         config, cell = self._run.config, record.cell
@@ -224,32 +215,6 @@ class _Explainer:
         record = ExplanationRecord(key=one.record.key, how=dict(answer.how))
         write_explanations(self._run.store.folder, one.cell.name, record, pictures)
         self._outcome.computed += len(pictures)
-
-
-def _refuse_other_images(of_run: pd.DataFrame, found: pd.DataFrame, folder: Path) -> None:
-    """Explain nothing with images that are not those of the run.
-
-    Raises:
-        DataError: One of them is missing, has other contents, or was not there.
-    """
-    then, now = (_contents(manifest) for manifest in (of_run, found))
-    missing = then.index.difference(now.index)
-    other = [name for name in then.index.intersection(now.index) if then[name] != now[name]]
-    added = now.index.difference(then.index)
-    kinds = {"are not there": list(missing), "have other contents": other, "are not the run's": list(added)}
-    faults = [f"{len(names)} {what} ({names[0]})" for what, names in kinds.items() if names]
-    if faults:
-        raise DataError(
-            f"the images in {folder} are not those of the run: {', '.join(faults)} - say where those are with "
-            "--data DIR"
-        )
-
-
-def _contents(manifest: pd.DataFrame) -> pd.Series[str]:
-    """Return sha256 of the files that take part or would if they were not damaged, by name."""
-    taking_part = manifest[manifest["state"].isin([USED, DAMAGED])]
-    contents: pd.Series[str] = taking_part.set_index("name")["sha256"]
-    return contents
 
 
 def _png(grey: NDArray[np.uint8]) -> bytes:

@@ -21,9 +21,9 @@ from harness.protocol.names import TEST
 from harness.store.cells import Cell
 from harness.store.keys import hash_of
 from harness.store.run_store import RunStore
-from harness.store.schema import SHARED_PARTS, DoneRecord, RunRecord, ScoredRecord
+from harness.store.schema import SCORED, SHARED_PARTS, DoneRecord, RunRecord, ScoredRecord
 
-PREFIX = "scored:"
+PREFIX = f"{SCORED}:"
 """Of the label of every such row, so that no table shows it as trained here."""
 
 _PLACE = ["seed", "fold", "image"]
@@ -55,7 +55,7 @@ def label_of(file: Path, name: str | None) -> str:
 
 def with_scored_row(config: RunConfig, label: str) -> RunConfig:
     """Return a config of one scored row alone."""
-    return config.model_copy(update={"models": {label: ModelSettings(plugin=PREFIX.rstrip(":"))}, "reference": None})
+    return config.model_copy(update={"models": {label: ModelSettings(plugin=SCORED)}, "reference": None})
 
 
 def read_predictions(file: Path, label: str, config: RunConfig, folds: tuple[int, ...]) -> ScoredPredictions:
@@ -95,7 +95,9 @@ def score_cells(scored: ScoredPredictions, division: Division, config: RunConfig
     cells = {cell: _tested(division, cell) for cell in plan_cells([scored.label], config, division.protocol.folds)}
     wanted = pd.concat([rows.assign(seed=cell.seed, fold=cell.fold) for cell, rows in cells.items()])
     wanted = wanted.rename(columns={"name": "image"})[_PLACE]
-    file, given = scored.source.file, scored.table
+    # a table for all magnifications does for some of them
+    elsewhere = division.images.loc[~division.images["stratum"].isin(config.strata), "name"]
+    file, given = scored.source.file, scored.table[~scored.table["image"].isin(elsewhere)]
     _refuse(file, "stand there twice", given[given.duplicated(_PLACE)])
     both = wanted.merge(given, on=_PLACE, how="outer", indicator="found_in")
     _refuse(file, "are missing", both[both["found_in"] == "left_only"])
@@ -185,7 +187,7 @@ def _predicted(cell: Cell, rows: pd.DataFrame, by_place: pd.DataFrame) -> pd.Dat
 
 def _record(scored: ScoredPredictions, cell: Cell, predictions: pd.DataFrame, run: RunRecord) -> DoneRecord:
     """Return the record of a scored cell: what was measured of it, and nothing that was not."""
-    name, source = PREFIX.rstrip(":"), scored.source
+    name, source = SCORED, scored.source
     parts = {**dict.fromkeys(SHARED_PARTS, "none"), "plugin": hash_of([scored.label, source.sha256])}
     unknown = ("parameters", "trainable_parameters", "weights_bytes", "checkpoint_bytes", "forward_flop")
     values: dict[str, Any] = {

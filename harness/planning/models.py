@@ -99,11 +99,16 @@ def model_entries(config: RunConfig, host: PluginHost) -> list[ModelEntry]:
         with contextlib.chdir(Path.cwd()):
             options = parse_settings(registered.model.Options, given, f"options of model '{label}'")
         entries.append(ModelEntry(label, registered, options.model_dump(mode="json")))
-    _refuse_folders_that_cannot_be([entry.label for entry in entries])
+    refuse_folders_that_cannot_be([entry.label for entry in entries])
     return entries
 
 
-def _refuse_folders_that_cannot_be(labels: list[str]) -> None:
+def refuse_folders_that_cannot_be(labels: list[str]) -> None:
+    """Refuse labels that are too long for folders, or that would share one.
+
+    Raises:
+        ConfigError: There is such a label.
+    """
     first: dict[str, str] = {}
     for label in labels:
         if len(slug(label)) > _MAX_SLUG:

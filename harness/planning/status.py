@@ -45,17 +45,22 @@ class RunStatus:
         return {"schema_version": 1, "counts": self.counts, "seconds_left": self.seconds_left, "cells": cells}
 
 
-def read_status(store: RunFolder) -> RunStatus:
+def read_status(store: RunFolder, *, thorough: bool = True) -> RunStatus:
     """Read a run folder and hold its cells against its config and the plugins' files as they are now.
 
     No plugin is imported: what its import would bring in is known from its files.
+
+    Args:
+        store: The run folder.
+        thorough: Hold tables against their checksums and plugins against their files; without it a finished cell is
+            done.
 
     Raises:
         DataError: No run there.
     """
     run = store.require_run()
     config = run.config
-    damage, active = store.find_damage(thorough=False), store.read_active()
+    damage, active = store.find_damage(thorough=False) if thorough else {}, store.read_active()
     stored = store.read_cells(without=damage)
     plugins = PluginFiles()
     cells = plan_cells(config.models, config, run.comparison.folds)
@@ -63,7 +68,10 @@ def read_status(store: RunFolder) -> RunStatus:
         CellStatus(cell.name, "damaged", damage[cell.name])
         if cell.name in damage
         else _status(
-            cell, stored.get(cell.name), active.get(cell.name), lambda record: changes_since(config, record, plugins)
+            cell,
+            stored.get(cell.name),
+            active.get(cell.name),
+            lambda record: changes_since(config, record, plugins) if thorough else [],
         )
         for cell in cells
     ]

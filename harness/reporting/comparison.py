@@ -194,7 +194,7 @@ def _fold(rows: list[ComparedRow]) -> list[str]:
         return []
     counted = {label: sum(row.label == label for row in rows) for label in dict.fromkeys(row.label for row in rows)}
     named = ", ".join(f"{number} of {label}" for label, number in counted.items())
-    return [f"The same, within the margin: {named} (--all shows them)."]
+    return [f"The same, within the margin: {named}."]
 
 
 def _compare_model(label: str, base: Results, new: Results, margins: Margins) -> list[ComparedRow]:

@@ -31,7 +31,11 @@ def table_1(results: Results) -> Table:
         for name in held.index
         for column in held.columns
     ]
-    notes = ["In brackets: the official counts. A case is a slide under one diagnosis.", *_state_notes(results)]
+    notes = [
+        "In brackets: the official counts. A case is a slide under one diagnosis.",
+        *_state_notes(results),
+        *results.scored_notes(),
+    ]
     return Table(
         name="table1",
         number=1,
@@ -68,6 +72,7 @@ def table_4(results: Results) -> Table:
         "Trained: parameters that the last stage trains. Checkpoint: weights and the optimiser's state.",
         *results.paper_notes(),
         paper.DOUBTS[1],
+        *results.scored_notes(),
         *_leaky_only(results),
     ]
     return Table(

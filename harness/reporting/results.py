@@ -162,13 +162,13 @@ class Results:
     def notes(self) -> list[str]:
         """Sentences that every table of this run must carry."""
         twice = [_twice_published(self.run)] if (self.manifest["slide"] == TWICE_PUBLISHED_SLIDE).any() else []
-        return [*_protocol_notes(self.run), *twice, *self._scored_notes(), *_mixture_notes(self.cells)]
+        return [*_protocol_notes(self.run), *twice, *self.scored_notes(), *_mixture_notes(self.cells)]
 
     def is_scored(self, label: str) -> bool:
         """True for a row of predictions that were made elsewhere."""
         return any(record.scored for record in self.cells_of(label))
 
-    def _scored_notes(self) -> list[str]:
+    def scored_notes(self) -> list[str]:
         """Say which rows were not trained here."""
         rows = {record.model: record.scored for record in self.cells.values() if record.scored}
         return [

@@ -14,6 +14,8 @@ from harness.store.cells import Cell
 
 SCHEMA_VERSION = 4
 MAX_CELLS = 1_000_000
+SCORED = "scored"
+"""What a config calls the plugin of a row of predictions that were made elsewhere."""
 
 SHARED_PARTS = ("plugin", "options", "starts from", "training version")
 """Parts of a cell's key that all cells of a model have in common, unless some of them are stale."""
@@ -297,7 +299,7 @@ class DoneRecord(CellRecord):
         is_shortcut: It looks at a property of the picture and at no tissue.
         metrics: Of the test images.
         validation_metrics: Of the validation images; None where predictions were made elsewhere.
-        single_class: It calls every validation image the same.
+        single_class: It calls every validation image the same; every test image where predictions were made elsewhere.
         execution_mode: How training steps were executed.
         epochs: Of the last stage.
         convergence: None where it did not converge.

@@ -1,5 +1,6 @@
 """Predictions made elsewhere become a row, held to the same division."""
 
+import json
 import shutil
 
 import numpy as np
@@ -121,3 +122,35 @@ def test_a_file_that_is_none_is_refused(harness, tiny, tmp_path):
     assert harness("score", tmp_path / "none.csv", tiny)[0] == 2
     (tmp_path / "bytes.csv").write_bytes(b"\xff\xfe\x00image")
     assert harness("score", tmp_path / "bytes.csv", tiny)[0] == 2
+
+
+def test_a_row_that_would_take_anothers_folder_is_refused(score, wanted):
+    code, _, err, folder = score(guessed(wanted), "--name", "a b")
+    assert code == 0, err
+    code, _, err, _ = score(guessed(wanted), "--name", "a/b")
+    assert (code, "would share a folder" in err) == (2, True)
+    assert score(guessed(wanted), "--name", "x" * 240)[0] == 2
+    assert read_results(RunStore(folder)).labels == ["majority", "densenet", "scored:a b"]
+
+
+def test_how_the_others_were_made_stays_recorded(score, wanted, run):
+    *_, folder = score(guessed(wanted), "-o", "threads=1")
+    before, after = (json.loads((where / "run.json").read_text()) for where in (run, folder))
+    assert after["config"].pop("models").keys() - before["config"].pop("models").keys() == {"scored:mine"}
+    assert after == {**before, "schema_version": after["schema_version"]}
+
+
+def test_rows_of_other_magnifications_are_left_aside_and_explain_passes_the_row_over(score, harness, wanted):
+    more = guessed(wanted)
+    more = pd.concat([more, more.assign(image=more["image"].str.replace("-200-", "-40-"))])
+    code, _, err, folder = score(more)
+    assert code == 0, err
+    code, _, err = harness("explain", folder, "--models", "scored:mine")
+    assert (code, "its predictions were made elsewhere" in err) == (0, True)
+
+
+def test_half_is_malignant_as_at_every_other_threshold(score, wanted):
+    even = guessed(wanted).assign(p_benign=0.5, p_malignant=0.5)
+    *_, folder = score(even)
+    metrics = [cell.metrics for cell in read_results(RunStore(folder)).cells_of("scored:mine")]
+    assert {one["sensitivity"] for one in metrics} == {1.0}

@@ -11,15 +11,28 @@ import pandas as pd
 import pytest
 
 from harness.api.report import report
+from harness.config.run_config import ModelSettings
 from harness.errors import DataError, UsageError
 from harness.evaluation.bootstrap import draw_patients
 from harness.evaluation.roc import GRID, roc_curve
 from harness.reporting.analysis import Analysis
 from harness.reporting.gallery import choose_images
 from harness.reporting.own_paths import without_folders
+from harness.reporting.report import leakage
+from harness.reporting.report.chart import (
+    canvas,
+    colour,
+    legend_below,
+    line,
+    mark,
+    models_legend,
+    name_rows,
+    svg_of,
+)
 from harness.reporting.report.checklist import checklist
+from harness.reporting.report.curve_charts import calibration_chart
 from harness.reporting.report.leakage import leakage_statement
-from harness.reporting.report.making import config_text
+from harness.reporting.report.making import command, config_text, facts
 from harness.reporting.results import read_results
 from harness.store.run_store import RunStore
 
@@ -350,3 +363,47 @@ def test_absolute_paths_are_cut_down_to_names():
         "name": "a/b",
         "number": 1,
     }
+
+
+def test_what_reads_like_a_coordinate_or_a_colour_in_a_name_stays():
+    labels = ["lr-0.001", "lr-0.0001", "_under", "#111111", "x" * 40]
+    with canvas(2.0) as (figure, panels):
+        name_rows(panels[0], labels)
+        legend_below(figure, models_legend(labels, labels, marks=True, lines=True))
+        svg = svg_of(figure, "x", "A title of 0.00012", "A description of #0072b2", {})
+    for words in ("lr-0.001<", "lr-0.0001<", "#111111<", "0.00012", "of #0072b2", f"{'x' * 27}…"):
+        assert words in svg
+    assert svg.count("_under") == 2  # the row, and the legend
+
+
+def test_no_two_models_of_a_dozen_look_alike():
+    looks = {(colour(place), mark(place), line(place)) for place in range(24)}
+    assert len(looks) == 24
+    assert len({(colour(place), mark(place)) for place in range(24)}) == 24
+
+
+def test_counts_are_of_what_was_used_and_tested(results):
+    kept = results.predictions[(results.predictions["fold"] == 0) & (results.predictions["stratum"] == "200x")]
+    cells = {name: cell for name, cell in results.cells.items() if cell.fold == 0 and cell.stratum == "200x"}
+    part = replace(results, predictions=kept, cells=cells)
+    tested = kept[kept["side"] == "test"]
+    assert leakage.tested_accessions(part) == tested["accession"].nunique() < 56
+    assert dict(facts(part))["images"].startswith("224 of 56 accessions")
+    chart = calibration_chart(Analysis(part), "x-")
+    seen = dict.fromkeys(part.labels, 0)
+    for record in chart.data.records:
+        seen[record["model"]] += record["images"]
+    assert all(tested["image"].nunique() <= count <= 2 * tested["image"].nunique() for count in seen.values())
+
+
+def test_without_a_class_nothing_is_said_to_be_better(results):
+    one_class = replace(results, predictions=results.predictions[results.predictions["label"] == 1])
+    pair = Analysis(one_class).tested["200x"]
+    assert pair["densenet"].resampled.share_above(pair["lbp-svm"].resampled, "balanced_accuracy") is None
+
+
+def test_the_command_quotes_what_a_shell_would_read(results):
+    config = results.run.config
+    models = {**config.models, "mine": ModelSettings(plugin="timm", options={"weights": "/a/b c.pth"})}
+    run = results.run.model_copy(update={"name": "my $(run)", "config": config.model_copy(update={"models": models})})
+    assert command(replace(results, run=run)) == ("harness run 'my $(run).yaml' -o models.mine.options.weights=FILE")

@@ -88,7 +88,7 @@ def _source(shared: SharedRun) -> dict[str, Any]:
 def _model(label: str, model_id: str, cells: list[DoneRecord]) -> dict[str, Any]:
     first = cells[0]
     details = {
-        "deployment_type": "self_deployed",  # a run trains its models itself
+        "deployment_type": "unknown" if first.scored else "self_deployed",
         "model_availability": "unknown",
         "plugin": first.plugin.model,
         "distribution": first.plugin.distribution,

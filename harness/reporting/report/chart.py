@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -14,6 +14,7 @@ import matplotlib as mpl
 from matplotlib import rcsetup
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
 from harness.reporting.figures import plain
 from harness.reporting.table import Table
@@ -22,6 +23,7 @@ from harness.text import printable
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#7f7f7f", "#882255")
 """Told apart by colour-blind readers too (Okabe and Ito 2008, two added)."""
 MARKS = ("o", "s", "D", "^", "v", "P", "X", "*")
+LINES = ("-", "--", "-.", ":")
 WIDTH = 9.0
 """Inches."""
 
@@ -54,10 +56,31 @@ _STYLE: dict[Any, Any] = {
 }
 _SVG, _XLINK = "http://www.w3.org/2000/svg", "http://www.w3.org/1999/xlink"
 _DRAWN = (f"{{{_SVG}}}use", f"{{{_SVG}}}path")
+_LONGEST = 28
+"""Letters of a label in a chart."""
+
 _DECIMALS = re.compile(r"(\.\d\d)\d+")
 """What a screen does not show of a coordinate in points."""
 
+_DRAWING = frozenset({"d", "height", "points", "style", "transform", "width", "x", "y"})
 _REFERENCE = re.compile(r"(url\(#|^#)")
+
+
+@dataclass(frozen=True)
+class Entry:
+    """An entry of a legend.
+
+    Attributes:
+        label: What it names.
+        colour: Of the mark and line.
+        mark: As matplotlib names it; empty for none.
+        line: Likewise.
+    """
+
+    label: str
+    colour: str
+    mark: str
+    line: str
 
 
 @dataclass(frozen=True)
@@ -113,20 +136,55 @@ def colour(place: int) -> str:
 
 
 def mark(place: int) -> str:
-    """Return the mark of the model at a place."""
-    return MARKS[place % len(MARKS)]
+    """Return the mark of the model at a place; where colours begin again, marks are other ones."""
+    return MARKS[(place + place // len(COLOURS)) % len(MARKS)]
 
 
-def legend_below(figure: Figure, axes: Axes, labels: int) -> None:
-    """Put a panel's legend below the figure."""
-    handles, names = axes.get_legend_handles_labels()
+def line(place: int) -> str:
+    """Return the style of the line of the model at a place."""
+    return LINES[place // len(COLOURS) % len(LINES)]
+
+
+def short(label: str) -> str:
+    """Return a label for a chart: what is cut of it stands in the table."""
+    shown = plain(label)
+    shown = f"{shown[: _LONGEST - 1]}…" if len(shown) > _LONGEST else shown
+    return f"\u200b{shown}" if shown.startswith("_") else shown  # matplotlib leaves such names out of legends
+
+
+def legend_below(figure: Figure, entries: Sequence[Entry]) -> None:
+    """Put a legend below the figure."""
+    handles = [Line2D([], [], color=one.colour, marker=one.mark, ls=one.line, lw=1.4, ms=6) for one in entries]
     if handles:
-        figure.legend(handles, names, loc="outside lower center", ncols=min(labels, 4))
+        figure.legend(handles, [short(one.label) for one in entries], loc="outside lower center", ncols=4)
+
+
+def models_legend(labels: Sequence[str], shown: Collection[str], *, marks: bool, lines: bool) -> list[Entry]:
+    """Return the entries of a legend of models.
+
+    Args:
+        labels: All of the run, which decide colours.
+        shown: Those that the chart shows.
+        marks: Whether they are drawn with marks.
+        lines: Whether they are drawn with lines.
+    """
+    return [
+        Entry(label, colour(place), mark(place) if marks else "", line(place) if lines else "")
+        for place, label in enumerate(labels)
+        if label in shown
+    ]
+
+
+def draw_share(axes: Axes, row: int, column: int, share: float) -> None:
+    """Draw a share as a field of a table, the darker the more."""
+    sides = [column - 0.46, column + 0.46]
+    axes.fill_between(sides, row - 0.42, row + 0.42, color=colour(0), alpha=0.05 + 0.45 * share, lw=0)
+    axes.text(column, row, f"{100 * share:.0f}", ha="center", va="center", fontsize=7.5, color=INK)
 
 
 def name_rows(axes: Axes, labels: Sequence[str]) -> None:
     """Name the rows of a panel, the first at the top."""
-    axes.set_yticks(range(len(labels)), [plain(label) for label in labels])
+    axes.set_yticks(range(len(labels)), [short(label) for label in labels])
     axes.set_ylim(len(labels) - 0.5, -0.5)
     axes.grid(visible=False, axis="y")
 
@@ -144,19 +202,16 @@ def svg_of(figure: Figure, name: str, title: str, description: str, names: Mappi
     buffer = io.StringIO()
     with page_style():
         figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
-    root = ET.fromstring(buffer.getvalue())  # noqa: S314 - as above
+    root = ET.fromstring(buffer.getvalue())  # noqa: S314 - matplotlib has just written it
     for gid, dots in names.items():
         _name_dots(root, gid, dots)
     for element in root.iter():
         _own_ids(element, name)
+        _shorten(element)
     _describe(root, name, title, description)
     ET.register_namespace("", _SVG)
     ET.register_namespace("xlink", _XLINK)
-    text = ET.tostring(root, encoding="unicode")
-    text = _DECIMALS.sub(r"\1", text)
-    for placeholder, variable in _VARIABLES.items():
-        text = text.replace(placeholder, variable)
-    return text
+    return ET.tostring(root, encoding="unicode")
 
 
 def _name_dots(root: ET.Element, gid: str, names: Iterable[str]) -> None:
@@ -174,6 +229,16 @@ def _own_ids(element: ET.Element, name: str) -> None:
             element.set(attribute, f"{name}-{value}")
         elif attribute == f"{{{_XLINK}}}href" or "url(#" in value:
             element.set(attribute, _REFERENCE.sub(rf"\1{name}-", value))
+
+
+def _shorten(element: ET.Element) -> None:
+    """Cut what no screen shows of coordinates, and put the page's colours in; what is text stays to the letter."""
+    for attribute, value in element.attrib.items():
+        if attribute in _DRAWING:
+            shorter = _DECIMALS.sub(r"\1", value)
+            for placeholder, variable in _VARIABLES.items():
+                shorter = shorter.replace(placeholder, variable)
+            element.set(attribute, shorter)
 
 
 def _describe(root: ET.Element, name: str, title: str, description: str) -> None:

@@ -10,7 +10,7 @@ from harness.data.names import CLASSES
 from harness.evaluation.metric_names import METRIC_NAMES
 from harness.reporting.analysis import Analysis
 from harness.reporting.report.leakage import divided_accessions, tested_accessions
-from harness.reporting.report.making import facts
+from harness.reporting.report.making import facts, provenance
 from harness.reporting.results import Results
 
 TRIPOD, CLAIM = "TRIPOD+AI", "CLAIM 2024"
@@ -83,7 +83,7 @@ def _answers(analysis: Analysis) -> dict[tuple[str, str], str]:
         "19": partition,
         "20": disjoint,
         "23": software,
-        "24": "; ".join(f"{label}: {_start(results, label)}" for label in results.labels),
+        "24": "; ".join(f"{label}: {words}" for label, words in provenance(results)),
         "25": training,
         "26": "The epoch of the best balanced accuracy on validation; ties by lower loss, then the earlier.",
         "28": metrics,
@@ -117,8 +117,10 @@ def _disjoint(results: Results) -> str:
 
 def _training(results: Results) -> str:
     schedule = results.run.config.schedule
+    if all(results.is_scored(label) for label in results.labels):
+        return ""
     return (
-        f"{schedule.epochs} epochs of SGD, batch {schedule.batch_size}, rate {schedule.learning_rate:g} "
+        f"{schedule.epochs} epochs, batch {schedule.batch_size}, rate {schedule.learning_rate:g} "
         f"({schedule.decay}), momentum {schedule.momentum:g}, weight decay {schedule.weight_decay:g}, augmentation "
         f"{schedule.augmentation}; options of each model under 'Where weights come from'."
     )
@@ -141,11 +143,6 @@ def _numbers(results: Results) -> str:
         for label, own in images.groupby("label")
     ]
     return f"Tested: {tested_accessions(results)} accessions; {'; '.join(parts)}."
-
-
-def _start(results: Results, label: str) -> str:
-    chains = {tuple(cell.provenance) for cell in results.cells_of(label)}
-    return " -> ".join(next(iter(chains))) or "from scratch"
 
 
 def _robustness(analysis: Analysis) -> str:

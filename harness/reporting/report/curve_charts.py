@@ -9,15 +9,27 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from numpy.typing import NDArray
 
 from harness.evaluation.metrics import ECE_BINS
 from harness.evaluation.roc import GRID, roc_curve
 from harness.reporting.analysis import Analysis
-from harness.reporting.figures import plain
-from harness.reporting.report.chart import FAINT, Chart, canvas, colour, legend_below, mark, svg_of
+from harness.reporting.report.chart import (
+    FAINT,
+    Chart,
+    Entry,
+    canvas,
+    colour,
+    legend_below,
+    line,
+    mark,
+    models_legend,
+    svg_of,
+)
 from harness.reporting.results import Results
 from harness.reporting.scores import Tested
 from harness.reporting.table import DASH, Table
+from harness.store.schema import DoneRecord
 
 _HEIGHT = 3.1
 _ROC_SHOWN = (5, 10, 20, 50)
@@ -41,7 +53,7 @@ def learning_chart(analysis: Analysis, prefix: str) -> Chart | None:
                 _draw_learning(axes, results, label, stratum)
             axes.set(title=stratum, xlabel="epoch")
         panels[0].set_ylabel("balanced accuracy (%)")
-        legend_below(figure, panels[0], len(labels))
+        legend_below(figure, models_legend(results.labels, labels, marks=True, lines=True))
         svg = svg_of(figure, name, title, description, {})
     caption = (
         "The last stage. Means over a model's cells, bands one standard deviation. The mark: where the fitted curve "
@@ -64,7 +76,7 @@ def roc_chart(analysis: Analysis, prefix: str) -> Chart | None:
     def draw(axes: Axes, stratum: str) -> None:
         for place, model, curve in curves:
             if model.stratum == stratum:
-                axes.plot(100 * GRID, 100 * curve.sensitivity, color=colour(place), lw=1.4, label=plain(model.label))
+                axes.plot(100 * GRID, 100 * curve.sensitivity, line(place), color=colour(place), lw=1.4)
                 axes.fill_between(100 * GRID, 100 * curve.low, 100 * curve.high, color=colour(place), alpha=0.08, lw=0)
         axes.plot([0, 100], [0, 100], color=FAINT, lw=1, ls=":")
         axes.set(title=stratum, xlabel="false alarms (%)")
@@ -81,7 +93,8 @@ def roc_chart(analysis: Analysis, prefix: str) -> Chart | None:
         "is the AUC of the tables; bands: 95 %, over patients, point by point."
     )
     words = f"Sensitivity over false alarms of {len(analysis.results.labels)} models; the areas stand in the tables."
-    return _panels(analysis, Chart(name, title, words, caption, "", table), "sensitivity (%)", draw)
+    entries = models_legend(analysis.results.labels, {model.label for _, model, _ in curves}, marks=False, lines=True)
+    return _panels(analysis, Chart(name, title, words, caption, "", table), "sensitivity (%)", draw, entries)
 
 
 def calibration_chart(analysis: Analysis, prefix: str) -> Chart:
@@ -98,7 +111,7 @@ def calibration_chart(analysis: Analysis, prefix: str) -> Chart:
         for label in dict.fromkeys(record["model"] for record in own):
             of = [record for record in own if record["model"] == label]
             place, xs, ys = of[0]["place"], [100 * r["probability"] for r in of], [100 * r["malignant"] for r in of]
-            axes.plot(xs, ys, color=colour(place), lw=1, marker=mark(place), ms=0, label=plain(label))
+            axes.plot(xs, ys, line(place), color=colour(place), lw=1)
             sizes = [4 + 60 * r["images"] / max(r["of"], 1) for r in of]
             axes.scatter(xs, ys, s=sizes, color=colour(place), marker=mark(place), alpha=0.8, lw=0)
         axes.plot([0, 100], [0, 100], color=FAINT, lw=1, ls=":")
@@ -115,10 +128,13 @@ def calibration_chart(analysis: Analysis, prefix: str) -> Chart:
     )
     words = f"Share of malignant images over predicted probability of {len(analysis.results.labels)} models."
     table = _records_table(name, title, records, ["mean probability", "malignant", "images"])
-    return _panels(analysis, Chart(name, title, words, caption, "", table), "malignant (%)", draw)
+    entries = models_legend(analysis.results.labels, {record["model"] for record in bins}, marks=True, lines=True)
+    return _panels(analysis, Chart(name, title, words, caption, "", table), "malignant (%)", draw, entries)
 
 
-def _panels(analysis: Analysis, chart: Chart, ylabel: str, draw: Callable[[Axes, str], None]) -> Chart:
+def _panels(
+    analysis: Analysis, chart: Chart, ylabel: str, draw: Callable[[Axes, str], None], entries: list[Entry]
+) -> Chart:
     """Complete a chart with its picture: a panel a stratum, in %."""
     strata = analysis.results.strata
     with canvas(_HEIGHT, len(strata), sharex=True, sharey=True) as (figure, panels):
@@ -126,7 +142,7 @@ def _panels(analysis: Analysis, chart: Chart, ylabel: str, draw: Callable[[Axes,
             draw(axes, stratum)
             axes.set(xlim=(-2, 102), ylim=(-2, 102))
         panels[0].set_ylabel(ylabel)
-        legend_below(figure, panels[0], len(analysis.results.labels))
+        legend_below(figure, entries)
         svg = svg_of(figure, chart.name, chart.title, chart.description, {})
     return Chart(chart.name, chart.title, chart.description, chart.caption, svg, chart.data)
 
@@ -147,12 +163,12 @@ def _bins(place: int, model: Tested) -> Iterator[dict[str, Any]]:
             "stratum": model.stratum,
             "probability": float(own["p_malignant"].mean()),
             "malignant": float(own["label"].mean()),
-            "images": len(own),
-            "of": len(table),
+            "images": own["image"].nunique(),
+            "of": table["image"].nunique(),
         }
 
 
-def _sensitivities(values: Any) -> dict[str, float]:
+def _sensitivities(values: NDArray[np.float64]) -> dict[str, float]:
     return {f"at_{share}": float(value) for share, value in zip(_ROC_SHOWN, values, strict=True)}
 
 
@@ -162,7 +178,7 @@ def _draw_learning(axes: Axes, results: Results, label: str, stratum: str) -> No
     if history.empty:
         return
     found = 100 * history.groupby("epoch")["validation_balanced_accuracy"].agg(["mean", "std"]).fillna(0)
-    axes.plot(found.index, found["mean"], color=colour(place), lw=1.4, label=plain(label))
+    axes.plot(found.index, found["mean"], line(place), color=colour(place), lw=1.4)
     low, high = found["mean"] - found["std"], (found["mean"] + found["std"]).clip(upper=100)
     axes.fill_between(found.index, low, high, color=colour(place), alpha=0.1, lw=0)
     points = [cell.convergence.epochs for cell in _cells(results, label, stratum) if cell.convergence]
@@ -176,7 +192,7 @@ def _histories(results: Results, label: str, stratum: str) -> pd.DataFrame:
     return pd.concat([results.final_history(cell) for cell in cells]) if cells else results.history.iloc[:0]
 
 
-def _cells(results: Results, label: str, stratum: str) -> list[Any]:
+def _cells(results: Results, label: str, stratum: str) -> list[DoneRecord]:
     return [cell for cell in results.cells_of(label) if cell.stratum == stratum]
 
 
@@ -184,6 +200,7 @@ def _points(results: Results, label: str) -> Iterator[dict[str, Any]]:
     for stratum in results.strata:
         cells = _cells(results, label, stratum)
         reached = [cell.convergence for cell in cells if cell.convergence]
+        plateaus = [point.plateau for point in reached if point.plateau is not None]
         if cells:
             yield {
                 "model": label,
@@ -191,7 +208,7 @@ def _points(results: Results, label: str) -> Iterator[dict[str, Any]]:
                 "cells": len(cells),
                 "converged": len(reached),
                 "epochs": fmean(point.epochs for point in reached) if reached else None,
-                "plateau": fmean(point.plateau for point in reached if point.plateau is not None) if reached else None,
+                "plateau": fmean(plateaus) if plateaus else None,
             }
 
 
@@ -208,15 +225,18 @@ def _points_table(name: str, title: str, points: list[dict[str, Any]]) -> Table:
 def _records_table(name: str, title: str, records: list[dict[str, Any]], heads: list[str]) -> Table:
     """Make a table of records of a model and a stratum."""
     rows = [
-        [str(record["model"]), str(record["stratum"]), *map(_text, list(record.values())[2:])] for record in records
+        [str(record["model"]), str(record["stratum"]), *(_text(*item) for item in list(record.items())[2:])]
+        for record in records
     ]
     return Table(
         name=name, title=title, columns=["model", "at", *heads], rows=rows, notes=[], records=records, grouped=True
     )
 
 
-def _text(value: float | None) -> str:
-    """Write a fraction in %, a count as it is."""
+def _text(quantity: str, value: float | None) -> str:
+    """Write a count as it is, epochs with their tenths, and fractions in %."""
     if value is None:
         return DASH
-    return f"{value:,}" if isinstance(value, int) else f"{100 * value:.1f}" if value <= 1 else f"{value:.1f}"
+    if isinstance(value, int):
+        return f"{value:,}"
+    return f"{value:.1f}" if quantity == "epochs" else f"{100 * value:.1f}"

@@ -64,9 +64,11 @@ def differences_chart(
     strata = [stratum for stratum in analysis.results.strata if any(one.stratum == stratum for one in shown)]
     sure = [f"{one.label} at {one.stratum} in {title_of(one.metric)}" for one in shown if one.sure]
     title, name = f"Differences to {other}", f"{prefix}{name}"
+    tested = any(one.p_t is not None for one in shown)
+    told = f"Told from noise by the test over folds: {', '.join(sure) or 'none'}."
     description = (
         f"Paired differences of {len(labels)} models to {other} in balanced accuracy and AUC. "
-        f"Told from noise by the test over folds: {', '.join(sure) or 'none'}."
+        f"{told if tested else 'With a single hold-out none can be tested over folds.'}"
     )
     with canvas(1.0 + len(_SHOWN) * (0.7 + 0.24 * len(labels)), len(strata), len(_SHOWN), sharex=True, sharey=True) as (
         figure,
@@ -81,7 +83,8 @@ def differences_chart(
         svg = svg_of(figure, name, title, description, {})
     caption = (
         "Filled: the test over folds, adjusted for the number of comparisons, tells the difference from noise; open: "
-        "it does not. Lines are 95 % intervals over patients of each difference by itself."
+        f"it does not{'' if tested else ', or there are no folds to test over'}. Lines are 95 % intervals over "
+        "patients of each difference by itself."
     )
     return Chart(name, title, description, caption, svg, _difference_table(shown, name, title))
 

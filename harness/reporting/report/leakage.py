@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from harness.protocol.names import TEST
 from harness.reporting.results import Results
 
 
@@ -11,18 +10,21 @@ def leakage_statement(results: Results) -> list[str]:
     run, divisions = results.run, len(results.run.comparison.folds) * len(results.run.config.seeds)
     both = divided_accessions(results)
     head = (
-        f"Images were divided under the protocol {run.protocol.name} ({run.protocol.title}), {divisions} divisions "
-        "into training, validation and test; augmentation came after the division."
+        f"Images were divided under the protocol {run.protocol.name} ({run.protocol.title}), "
+        f"{divisions} division{'s' * (divisions > 1)} into training, validation and test; augmentation came after the "
+        "division."
     )
     proved = (
         "In none of them an accession number (the case that slides were cut from) has images on two sides; this was "
-        "checked before training, and once more from the stored divisions for this report."
+        f"{'checked before training, and once more' if run.comparison.group == 'accession' else 'counted'} from the "
+        "stored divisions for this report."
         if not both
         else f"{both} accession numbers (cases that slides were cut from) have images on two sides of a division."
     )
     pictures = (
-        "Before training, images whose decoded pixels are the same (sha256) were looked for on different sides, and "
-        + ("none were found." if not run.leaks else f"the run was let through in spite of: {'; '.join(run.leaks)}.")
+        "Before training, groups and images whose decoded pixels are the same (sha256) were looked for on different "
+        "sides; "
+        + ("none were found." if not run.leaks else f"the run was let through in spite of {'; '.join(run.leaks)}.")
     )
     return [
         head,
@@ -31,6 +33,11 @@ def leakage_statement(results: Results) -> list[str]:
         _normalisation(results),
         "Labels of test images were held by the process that evaluates and by no process that trains; what is chosen "
         "(the epoch, the threshold, the best shortcut) was chosen on validation images.",
+        *(
+            [f"That holds for no model that was trained elsewhere: {', '.join(scored)}; nothing is known of those."]
+            if (scored := [label for label in results.labels if results.is_scored(label)])
+            else []
+        ),
         f"Fingerprint of the divisions: {run.comparison.splits}; sha256 of names and contents of the images: "
         f"{run.comparison.images}. That one accession is one patient follows from how laboratories number cases; the "
         "data set does not state it.",
@@ -46,9 +53,7 @@ def divided_accessions(results: Results) -> int:
 
 def tested_accessions(results: Results) -> int:
     """Count the accessions that were tested."""
-    tested = results.splits[results.splits["side"] == TEST]["image"]
-    images = results.images[results.images["stratum"].isin(results.strata)]
-    return int(images[images["name"].isin(tested)]["accession"].nunique())
+    return int(results.test["accession"].nunique())
 
 
 def _normalisation(results: Results) -> str:

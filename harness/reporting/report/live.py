@@ -98,9 +98,11 @@ class LiveRun:
 
     @property
     def time_left(self) -> str:
-        """In words."""
+        """The time left in words, or why there is none to tell."""
         if self.finished == self.total:
             return "all cells are done"
+        if not self.active:
+            return "no cell is at work"
         if self.seconds_left is None:
             return "no cell is finished yet, so the time left is not known"
         return f"about {duration(self.seconds_left / max(1, len(self.active)))} left"

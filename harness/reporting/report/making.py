@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+from pathlib import Path
 from typing import Any
 
 import yaml
@@ -11,7 +13,7 @@ from harness.data.official import official_list
 from harness.protocol.names import TEST, TRAIN, VALIDATION
 from harness.reporting.own_paths import without_folders
 from harness.reporting.results import Results
-from harness.store.schema import DoneRecord
+from harness.store.schema import SCORED, DoneRecord
 from harness.text import natural_order
 
 Facts = list[tuple[str, str]]
@@ -20,7 +22,7 @@ Facts = list[tuple[str, str]]
 
 def facts(results: Results) -> Facts:
     """Say on what a run was made, and of what."""
-    run, images = results.run, results.images
+    run, images = results.run, results.images[results.images["stratum"].isin(results.strata)]
     devices = dict.fromkeys(_device(cell.device) for cell in results.cells.values())
     versions = ", ".join(f"{name} {version}" for name, version in run.versions.items())
     return [
@@ -62,6 +64,8 @@ def open_choices(results: Results) -> Facts:
 
 def config_text(config: RunConfig) -> str:
     """Return a config as YAML, without folders: they are of one machine."""
+    trained = {label: settings for label, settings in config.models.items() if settings.plugin != SCORED}
+    config = config.model_copy(update={"models": trained})
     values = without_folders(config.model_dump(mode="json", exclude_unset=True, exclude_none=True))
     values.get("data", {}).pop("folder", None)
     for source in values.get("sources", {}).values():
@@ -75,13 +79,22 @@ def command(results: Results) -> str:
     data = "" if results.generated else " --data DIR"
     sources = [name for name, source in config.sources.items() if not source.phantom]
     folders = "".join(f" -o sources.{name}.folder=DIR" for name in sources)
-    return f"harness run {results.run.name}.yaml{data}{folders}"
+    files = "".join(
+        f" -o {shlex.quote(f'models.{label}.options.{option}=FILE')}"
+        for label, settings in config.models.items()
+        for option, value in settings.options.items()
+        if isinstance(value, str) and Path(value).is_absolute()
+    )
+    return f"harness run {shlex.quote(f'{results.run.name}.yaml')}{data}{folders}{files}"
 
 
 def provenance(results: Results) -> Facts:
     """Say where each model's weights come from, stage by stage."""
     found = []
     for label in results.labels:
+        if results.is_scored(label):
+            found.append((label, "predictions from elsewhere; nothing is known of its weights"))
+            continue
         chains = dict.fromkeys(tuple(cell.provenance) for cell in results.cells_of(label))
         steps = "; or ".join(" -> ".join(chain) or "from scratch" for chain in chains)
         found.append((label, f"{_plugin(results.cells_of(label)[0])}; {steps}"))

@@ -10,9 +10,18 @@ from matplotlib.axes import Axes
 from harness.evaluation.metric_names import title_of
 from harness.reporting.analysis import Analysis
 from harness.reporting.contrasts import paired
-from harness.reporting.figures import plain
 from harness.reporting.paper_tables import table_4, table_5
-from harness.reporting.report.chart import INK, Chart, canvas, colour, legend_below, mark, name_rows, svg_of
+from harness.reporting.report.chart import (
+    Chart,
+    canvas,
+    colour,
+    draw_share,
+    legend_below,
+    mark,
+    models_legend,
+    name_rows,
+    svg_of,
+)
 from harness.reporting.scores import Score
 from harness.reporting.table import DASH, Table
 
@@ -36,11 +45,12 @@ def trade_off_chart(analysis: Analysis, prefix: str) -> Chart | None:
         for axes, (key, stratum) in zip(panels, places, strict=True):
             for label, cost in shown[key].items():
                 score = analysis.scores.get((_METRIC, label, stratum))
-                _draw_trade_off(axes, results.labels.index(label), cost, score, label)
+                _draw_trade_off(axes, results.labels.index(label), cost, score)
             axes.set(title=stratum, xlabel=_COSTS[key], xscale="log")
         for row in range(len(shown)):
             panels[row * len(results.strata)].set_ylabel("balanced accuracy (%)")
-        legend_below(figure, panels[0], len(results.labels))
+        drawn = {label for values in shown.values() for label in values}
+        legend_below(figure, models_legend(results.labels, drawn, marks=True, lines=False))
         svg = svg_of(figure, name, title, description, {})
     caption = (
         "Lines are 95 % intervals over patients. Minutes: to convergence at the speed measured alone on the device, "
@@ -72,7 +82,7 @@ def pairwise_chart(analysis: Analysis, prefix: str) -> Chart | None:
         for axes, stratum in zip(panels, results.strata, strict=True):
             for (one, other, at), share in shares.items():
                 if at == stratum:
-                    _draw_cell(axes, results.labels.index(one), results.labels.index(other), share)
+                    draw_share(axes, results.labels.index(one), results.labels.index(other), share)
             name_rows(axes, [f"{place} {label}" for place, label in enumerate(results.labels, 1)])
             axes.set_xticks(range(len(results.labels)), [str(place + 1) for place in range(len(results.labels))])
             axes.set(title=stratum, xlim=(-0.5, len(results.labels) - 0.5))
@@ -97,12 +107,12 @@ def _costs(analysis: Analysis) -> dict[str, dict[str, float]]:
     return {key: {str(record["model"]): value for record in records if (value := record.get(key))} for key in _COSTS}
 
 
-def _draw_trade_off(axes: Axes, place: int, cost: float, score: Score | None, label: str) -> None:
+def _draw_trade_off(axes: Axes, place: int, cost: float, score: Score | None) -> None:
     if score is None or score.value is None:
         return
     if score.low is not None and score.high is not None:
         axes.plot([cost, cost], [100 * score.low, 100 * score.high], color=colour(place), lw=1.2)
-    axes.plot(cost, 100 * score.value, mark(place), color=colour(place), ms=7, label=plain(label))
+    axes.plot(cost, 100 * score.value, mark(place), color=colour(place), ms=7)
 
 
 def _trade_off_table(analysis: Analysis, name: str, title: str, costs: Mapping[str, Mapping[str, float]]) -> Table:
@@ -121,8 +131,3 @@ def _trade_off_table(analysis: Analysis, name: str, title: str, costs: Mapping[s
 def _share(analysis: Analysis, stratum: str, one: str, other: str) -> float | None:
     pair = paired(analysis.tested[stratum][one], analysis.tested[stratum][other])
     return None if pair is None else pair[0].share_above(pair[1], _METRIC)
-
-
-def _draw_cell(axes: Axes, row: int, column: int, share: float) -> None:
-    axes.fill_between([column - 0.46, column + 0.46], row - 0.42, row + 0.42, color=colour(0), alpha=0.5 * share, lw=0)
-    axes.text(column, row, f"{100 * share:.0f}", ha="center", va="center", fontsize=7.5, color=INK)

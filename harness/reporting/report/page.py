@@ -23,12 +23,10 @@ class Study:
     """What stands across the runs of a study.
 
     Attributes:
-        name: Of its table.
         table: The table.
         picture: The leak as SVG; none for other studies.
     """
 
-    name: str
     table: Table
     picture: str | None = None
 
@@ -64,9 +62,9 @@ class Report:
     def _across(self) -> list[Table]:
         return [*([self.study.table] if self.study else []), *self.changes]
 
-    def anchor(self, table: Table, prefix: str = "") -> str:
-        """Return the anchor of a table of a run, or of one across runs."""
-        return f"{prefix}{table.name}" if prefix else f"across-{self._across.index(table)}"
+    def anchor(self, table: Table) -> str:
+        """Return the anchor of a table across runs."""
+        return f"across-{self._across.index(table)}"
 
     @property
     def side_by_side(self) -> list[tuple[str, list[str]]]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from typing import Any
 
 import pandas as pd
 from matplotlib.axes import Axes
@@ -11,7 +10,16 @@ from matplotlib.axes import Axes
 from harness.data.names import CLASSES
 from harness.reporting.analysis import Analysis
 from harness.reporting.patient_tables import accessions_table
-from harness.reporting.report.chart import INK, Chart, canvas, colour, legend_below, name_rows, svg_of
+from harness.reporting.report.chart import (
+    Chart,
+    Entry,
+    canvas,
+    colour,
+    draw_share,
+    legend_below,
+    name_rows,
+    svg_of,
+)
 from harness.reporting.results import Results
 from harness.reporting.table import DASH, Table
 
@@ -25,9 +33,12 @@ def accessions_chart(analysis: Analysis, prefix: str) -> Chart:
     results = analysis.results
     shares = _shares(results)
     title, name = "Accessions", f"{prefix}accessions"
-    whole = shares.groupby("model")["right"].agg(lambda right: int((right < 0.5).sum()))
-    counted = ", ".join(f"{label} {whole[label]}" for label in results.labels)
-    description = f"The share of each accession's images that a model has right. Accessions below half: {counted}."
+    below = shares[shares["right"] < 0.5].groupby("model")["accession"].nunique()
+    counted = ", ".join(f"{label} {below.get(label, 0)}" for label in results.labels)
+    description = (
+        "The share of each accession's images that a model has right. "
+        f"Of {shares['accession'].nunique()} accessions below half at a stratum or more: {counted}."
+    )
     names: dict[str, list[str]] = {}
     height = 1.2 + 0.5 * len(results.labels)
     with canvas(height, len(results.strata), sharex=True, sharey=True) as (figure, panels):
@@ -35,7 +46,14 @@ def accessions_chart(analysis: Analysis, prefix: str) -> Chart:
             _draw_strip(axes, results, shares[shares["stratum"] == stratum], names)
             name_rows(axes, results.labels)
             axes.set(title=stratum, xlabel="right (%)", xlim=(-4, 104))
-        legend_below(figure, panels[0], len(CLASSES))
+        legend_below(
+            figure,
+            [
+                Entry(words, colour(_CLASS_COLOURS[label]), _CLASS_MARKS[label], "")
+                for label, words in enumerate(CLASSES)
+                if (shares["label"] == label).any()
+            ],
+        )
         svg = svg_of(figure, name, title, description, names)
     caption = "A dot is an accession, as large as its images are many; over folds and seeds, decided at 0.5."
     return Chart(name, title, description, caption, svg, accessions_table(analysis))
@@ -56,7 +74,7 @@ def tumours_chart(analysis: Analysis, prefix: str) -> Chart:
                 for column, model in enumerate(results.labels):
                     share = shares.get((kind, labels[kind], stratum, model))
                     if share is not None:
-                        _draw_share(axes, row, column, float(share))
+                        draw_share(axes, row, column, float(share))
             name_rows(axes, [f"{kind} ({CLASSES[labels[kind]]})" for kind in types])
             axes.set_xticks(range(len(results.labels)), [str(place + 1) for place in range(len(results.labels))])
             axes.set(title=stratum, xlim=(-0.5, len(results.labels) - 0.5))
@@ -89,7 +107,6 @@ def _draw_strip(axes: Axes, results: Results, shares: pd.DataFrame, names: dict[
             marker=_CLASS_MARKS[label],
             alpha=0.45,
             linewidths=0,
-            label=words,
         )
         dots.set_gid(gid)
         names[gid] = [
@@ -103,14 +120,7 @@ def _offset(accession: str) -> float:
     return _SPREAD * (hashlib.sha256(accession.encode()).digest()[0] / 255 * 2 - 1)
 
 
-def _draw_share(axes: Axes, row: int, column: int, share: float) -> None:
-    axes.fill_between(
-        [column - 0.46, column + 0.46], row - 0.42, row + 0.42, color=colour(0), alpha=0.05 + 0.45 * share, lw=0
-    )
-    axes.text(column, row, f"{100 * share:.0f}", ha="center", va="center", fontsize=7.5, color=INK)
-
-
-def _tumour_table(results: Results, name: str, shares: Any, images: Any) -> Table:
+def _tumour_table(results: Results, name: str, shares: pd.Series[float], images: pd.Series[int]) -> Table:
     rows, records = [], []
     for kind, label, stratum in sorted(images.index, key=lambda one: (one[1], one[0], results.strata.index(one[2]))):
         found = [shares.get((kind, label, stratum, model)) for model in results.labels]

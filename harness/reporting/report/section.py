@@ -105,7 +105,7 @@ class Section:
         found = [f"LEAKY: {leak}." for leak in results.run.leaks]
         found += ["LEAKY: patients stand on two sides by design."] if results.run.leaky and not found else []
         found += [f"PARTIAL: {note}" for note in results.missing_notes()]
-        warned = ("NOT COMPARABLE", "STALE", "Mixed", "The images are generated")
+        warned = ("NOT COMPARABLE", "NOT TRAINED HERE", "STALE", "Mixed", "The images are generated")
         return found + [note for note in results.notes() if note.startswith(warned)]
 
     @property
@@ -130,7 +130,7 @@ class Section:
 
     @property
     def further_tables(self) -> list[Table]:
-        """The others."""
+        """The tables that are not the paper's, but for those beneath charts."""
         return [table for name, table in self.tables.items() if name not in PAPERS and name not in _CHARTED]
 
     @property
@@ -169,7 +169,7 @@ class Section:
 
     @property
     def command(self) -> str:
-        """What makes it again."""
+        """The command that makes the run again."""
         return command(self.results)
 
     @property

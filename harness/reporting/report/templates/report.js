@@ -37,10 +37,10 @@ function valueOf(group, column) {
   return /^[-+<\d]/.test(text) && !Number.isNaN(number) ? number : text;
 }
 
-function compare(one, other) {
+function compare(one, other, direction) {
   const numbers = (typeof one === "number") - (typeof other === "number");
-  if (numbers) return -numbers; // numbers before words and before nothing
-  return typeof one === "number" ? one - other : one.localeCompare(other, "en", { numeric: true });
+  if (numbers) return -numbers; // numbers before words and before nothing, whatever the direction
+  return direction * (typeof one === "number" ? one - other : one.localeCompare(other, "en", { numeric: true }));
 }
 
 function sort(table, column, head) {
@@ -49,7 +49,7 @@ function sort(table, column, head) {
   head.setAttribute("aria-sort", descending ? "descending" : "ascending");
   const body = table.tBodies[0];
   const keyed = groupsOf(body).map((group) => ({ group, value: valueOf(group, column) }));
-  keyed.sort((a, b) => (descending ? -1 : 1) * compare(a.value, b.value));
+  keyed.sort((a, b) => compare(a.value, b.value, descending ? -1 : 1));
   for (const { group } of keyed) body.append(...group);
   let before = null;
   for (const { group } of keyed) {
