@@ -85,6 +85,7 @@ class _Page:
 
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
+    request_queue_size = 64
 
     def __init__(self, address: tuple[str, int], page: _Page) -> None:
         self.page, self.listens_at = page, address[0]
@@ -110,6 +111,7 @@ class _Server(ThreadingHTTPServer):
 class _Handler(BaseHTTPRequestHandler):
     server: _Server
     server_version, sys_version = "harness", ""
+    timeout = 15  # seconds for whoever connects and says nothing
 
     def do_GET(self) -> None:
         self._answer(with_content=True)
@@ -130,7 +132,8 @@ class _Handler(BaseHTTPRequestHandler):
             self.wfile.write(content)
 
     def _content(self) -> tuple[HTTPStatus, Mapping[str, str], bytes]:
-        if not self.server.is_addressed(self.headers.get("Host", "")):
+        hosts = self.headers.get_all("Host") or [""]
+        if len(hosts) > 1 or not self.server.is_addressed(hosts[0]):
             return HTTPStatus.MISDIRECTED_REQUEST, _PLAIN, b"This server answers to the name of its machine alone.\n"
         if self.path == "/":
             return self._live()

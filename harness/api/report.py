@@ -22,6 +22,7 @@ from harness.reporting.results import Results, read_results
 from harness.reporting.study import study_table
 from harness.reporting.table import Table
 from harness.store.run_store import RunStore
+from harness.store.schema import FailedRecord
 from harness.store.study import Study as StoredStudy
 from harness.store.study import read_study
 
@@ -63,7 +64,13 @@ def report(
     watched = observer or Observer()
     cache = Cache(cache_folder(), watched.note)
     sections = [
-        make_section(f"r{number}-", name, results[name], _gallery(named[name], results[name], images, cache, watched))
+        make_section(
+            f"r{number}-",
+            name,
+            results[name],
+            _gallery(named[name], results[name], images, cache, watched),
+            _failures(named[name]),
+        )
         for number, name in enumerate(named, 1)
     ]
     title = folders[0].resolve().name if study else ", ".join(named)
@@ -92,6 +99,15 @@ def _gallery(folder: Path, results: Results, images: Images, cache: Cache, obser
     from harness.api.pictures import gallery  # noqa: PLC0415 - torch, for whoever wants images
 
     return gallery(folder, results, choose_images(results), cache, observer.progress)
+
+
+def _failures(folder: Path) -> list[str]:
+    """Say of each model with failed cells how many there are, and why the first has failed."""
+    found: dict[str, list[str]] = {}
+    for record in RunStore(folder).read_cells().values():
+        if isinstance(record, FailedRecord):
+            found.setdefault(record.model, []).append(record.error.reason)
+    return [f"{label}, {len(reasons)} cells: {reasons[0]}" for label, reasons in found.items()]
 
 
 def _changes(results: dict[str, Results]) -> Iterator[Table]:

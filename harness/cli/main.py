@@ -43,6 +43,12 @@ def _explain() -> click.Command:
     return command
 
 
+def _predict() -> click.Command:
+    from harness.cli.predict import command  # noqa: PLC0415
+
+    return command
+
+
 def _report() -> click.Command:
     from harness.cli.report import command  # noqa: PLC0415
 
@@ -102,6 +108,7 @@ _COMMANDS: dict[str, tuple[str, Callable[[], click.Command]]] = {
     "status": ("Say what of a run is done, running, failed or stale.", _status),
     "tables": ("Print the paper's tables from a run.", _tables),
     "explain": ("Compute what the networks of a run look at, for its report.", _explain),
+    "predict": ("Say what a kept model of a run makes of new images.", _predict),
     "report": ("Write one HTML page of a run: tables, charts, images, how it was made.", _report),
     "export": ("Write a run for Hugging Face, Every Eval Ever or as Croissant.", _export),
     "compare": ("Say what got better or worse from one run to another.", _compare),

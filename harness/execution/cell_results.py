@@ -127,21 +127,27 @@ def _plain(value: Any) -> Any:
 
 
 def _side(side: str, images: pd.DataFrame, probabilities: NDArray[np.float64]) -> pd.DataFrame:
-    _check(probabilities, len(images), len(CLASSES))
-    probabilities = probabilities.clip(0, 1)  # float32 rounds a probability of one to a little more
+    probabilities = checked_probabilities(probabilities, len(images))
     columns = dict(zip(_probability_columns(), probabilities.T, strict=True))
     # of two classes the second from 0.5 on, as at any other threshold
     predicted = (probabilities[:, 1] >= DEFAULT_THRESHOLD).astype(int) if len(CLASSES) == 2 else probabilities.argmax(1)
     return images.assign(side=side, predicted=predicted, **columns)
 
 
-def _check(probabilities: NDArray[np.float64], n: int, n_classes: int) -> None:
+def checked_probabilities(probabilities: NDArray[np.float64], n: int) -> NDArray[np.float64]:
+    """Return a model's probabilities as they are kept, float64 (n, classes), each from 0 to 1.
+
+    Raises:
+        CellError: They are no probabilities of so many images.
+    """
+    n_classes = len(CLASSES)
     if probabilities.shape != (n, n_classes):
         raise CellError(f"predict_proba returned shape {probabilities.shape} for {n} images and {n_classes} classes")
     if not np.isfinite(probabilities).all():
         raise CellError("predict_proba returned values that are not finite")
     if (probabilities < -_TOLERANCE).any() or (abs(probabilities.sum(1) - 1) > _TOLERANCE).any():
         raise CellError("predict_proba returned rows that are no probabilities: each must sum to 1, none be negative")
+    return probabilities.clip(0, 1)  # float32 rounds a probability of one to a little more
 
 
 def _probability_columns() -> list[str]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import io
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 from typing import Any
 
 import numpy as np
@@ -31,6 +32,7 @@ _COLUMNS = [f"p_{name}" for name in CLASSES]
 _TOLERANCE = 1e-3
 _MOST_BYTES = 1 << 30
 _NAMED = 3
+_SEPARATORS = (",", ";", "\t")
 
 
 @dataclass(frozen=True)
@@ -78,7 +80,10 @@ def read_predictions(file: Path, label: str, config: RunConfig, folds: tuple[int
             table[column] = str(values[0])
     _fill_probability(table)
     if lacking := [column for column in ("image", "fold", "seed", *_COLUMNS) if column not in table]:
-        raise UsageError(f"{file} has no column '{lacking[0]}' - it needs image, fold, seed, {', '.join(_COLUMNS)}")
+        raise UsageError(
+            f"{file} has no column '{lacking[0]}' - it needs image, fold, seed, {', '.join(_COLUMNS)}, and has "
+            f"{', '.join(map(str, table.columns))[:200]}"
+        )
     names = table["image"].map(_official_name)
     found = pd.DataFrame({column: _numbers(file, table[column]) for column in ("seed", "fold", *_COLUMNS)})
     _refuse_no_probabilities(file, found)
@@ -100,8 +105,9 @@ def score_cells(scored: ScoredPredictions, division: Division, config: RunConfig
     file, given = scored.source.file, scored.table[~scored.table["image"].isin(elsewhere)]
     _refuse(file, "stand there twice", given[given.duplicated(_PLACE)])
     both = wanted.merge(given, on=_PLACE, how="outer", indicator="found_in")
-    _refuse(file, "are missing", both[both["found_in"] == "left_only"])
+    # what is there and wrong says more than what is not there
     _refuse(file, "are no test images of that fold and seed", both[both["found_in"] == "right_only"])
+    _refuse(file, "are missing", both[both["found_in"] == "left_only"])
     by_place = given.set_index(_PLACE)
     return {cell: _predicted(cell, rows, by_place) for cell, rows in cells.items()}
 
@@ -115,18 +121,34 @@ def store_scored(scored: ScoredPredictions, cells: dict[Cell, pd.DataFrame], run
 
 
 def _read_csv(file: Path) -> pd.DataFrame:
+    """Read a table of texts, whatever separates its columns; rows without a word are none."""
     if not file.is_file():
         raise UsageError(f"no such file: {file}")
     if file.stat().st_size > _MOST_BYTES:
         raise UsageError(f"{file} has {file.stat().st_size:,} bytes; predictions need no more than {_MOST_BYTES:,}")
     try:
-        return pd.read_csv(file, dtype=str, keep_default_na=False).rename(columns=str.strip)
-    except (ValueError, OSError) as error:
+        text = file.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError:
+        raise UsageError(f"{file} is not UTF-8 text - save it as 'CSV UTF-8', or with encoding='utf-8'") from None
+    if text[:4].lower() == "sep=":  # Excel's word for what separates columns
+        text = text.partition("\n")[2]
+    head = text.partition("\n")[0]
+    separator = max(_SEPARATORS, key=head.count)
+    names = [name.strip().strip('"').lower() for name in head.split(separator)]
+    if twice := [name for name in names if names.count(name) > 1 and name]:
+        raise UsageError(f"{file} has the column '{twice[0]}' twice")
+    try:
+        table = pd.read_csv(io.StringIO(text), sep=separator, dtype=str, keep_default_na=False)
+    except ValueError as error:
         raise UsageError(f"{file} is no CSV that can be read: {str(error).splitlines()[0]}") from error
+    table = table.rename(columns=lambda name: str(name).strip().lower())
+    table = table[table.ne("").any(axis=1)]
+    decimals = [name for name in table.columns if name in _COLUMNS]
+    return table if separator == "," else table.assign(**{name: table[name].str.replace(",", ".") for name in decimals})
 
 
 def _official_name(image: str) -> str:
-    path = Path(image.strip())
+    path = PureWindowsPath(image.strip())  # it takes both kinds of slashes
     return path.stem if path.suffix.lower() in IMAGE_SUFFIXES else path.name
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from statistics import fmean
 from typing import Any
@@ -13,6 +13,7 @@ import psutil
 
 from harness.planning.cell_keys import plan_cells
 from harness.planning.staleness import PluginFiles, changes_since, is_installed
+from harness.plugin_api.schedule import FINAL_STAGE
 from harness.store.cells import Cell
 from harness.store.run_folder import RunFolder
 from harness.store.schema import ActiveRecord, CellRecord, DoneRecord, FailedRecord
@@ -75,7 +76,7 @@ def read_status(store: RunFolder, *, thorough: bool = True) -> RunStatus:
         )
         for cell in cells
     ]
-    return RunStatus(rows, _seconds_left(rows, cells, stored))
+    return RunStatus(rows, _seconds_left(rows, cells, _seconds_of_cells(cells, stored, active, config.schedule.epochs)))
 
 
 def _status(
@@ -110,11 +111,24 @@ def _lives(active: ActiveRecord) -> bool:
     return active.host != socket.gethostname() or psutil.pid_exists(active.harness_pid)
 
 
-def _seconds_left(rows: list[CellStatus], cells: list[Cell], stored: dict[str, CellRecord]) -> float | None:
+def _seconds_of_cells(
+    cells: list[Cell], stored: Mapping[str, CellRecord], active: Mapping[str, ActiveRecord], epochs: int
+) -> dict[str, list[float]]:
+    """Return what cells of each model take: finished ones, or else as the epochs of one at work let expect."""
     took: dict[str, list[float]] = {}
     for record in stored.values():
         if isinstance(record, DoneRecord) and record.timings is not None:
             took.setdefault(record.model, []).append(record.timings.cell_seconds)
+    for cell in cells:
+        note = active.get(cell.name)
+        last = note.history[-1] if note and note.history else None
+        if last is not None and last.stage == FINAL_STAGE and last.train_seconds:
+            took.setdefault(cell.label, [last.train_seconds / last.epoch * epochs])
+    return took
+
+
+def _seconds_left(rows: list[CellStatus], cells: list[Cell], took: Mapping[str, list[float]]) -> float | None:
+    """Return what the waiting cells will take, one at a time; a model that has not begun takes what others do."""
     waiting = [cell.label for cell, row in zip(cells, rows, strict=True) if row.state != "done"]
     if not waiting or not took:
         return None

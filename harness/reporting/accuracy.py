@@ -80,7 +80,8 @@ def _explanations(analysis: Analysis) -> list[str]:
     pooled = "Pooled over folds, seeds averaged" if results.cross_validated else "Means over folds and seeds"
     marked = f" {BEST}: the best of its column, and told from every other model there." if analysis.best else ""
     return [
-        f"In %; below a value its 95 % interval: accessions are resampled within their class. {pooled}.{marked}",
+        "In %; below a value its 95 % interval: expanded percentile bootstrap, accessions resampled within their "
+        f"class. {pooled}.{marked}",
         "P_arp (eq. 2) takes a slide under one diagnosis as a patient, as the literature does; P_img is eq. 3.",
         f"Tested: {'; '.join(_tested(results, stratum) for stratum in results.strata)}.",
     ]

@@ -29,6 +29,7 @@ class ShownImage:
         seed: Likewise.
         image: Its name.
         slide: Its slide.
+        tumour: Its type, such as ``DC``.
         accession: Its accession.
         label: Its class, by number.
         predicted: The model's.
@@ -42,6 +43,7 @@ class ShownImage:
     seed: int
     image: str
     slide: str
+    tumour: str
     accession: str
     label: int
     predicted: int
@@ -86,6 +88,7 @@ def _first(kind: Kind, images: pd.DataFrame, rank: pd.Series) -> Iterator[ShownI
             seed=int(row.seed),
             image=row.image,
             slide=row.slide,
+            tumour=row.type,
             accession=row.accession,
             label=int(row.label),
             predicted=int(row.predicted),

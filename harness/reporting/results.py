@@ -9,6 +9,7 @@ import pandas as pd
 
 from harness.config.run_config import RunConfig
 from harness.data.manifest import TWICE_PUBLISHED_SLIDE, USED, used_images
+from harness.data.official import official_list
 from harness.errors import ComparisonError, DataError
 from harness.evaluation.convergence import find_convergence
 from harness.plugin_api.schedule import FINAL_STAGE
@@ -162,7 +163,18 @@ class Results:
     def notes(self) -> list[str]:
         """Sentences that every table of this run must carry."""
         twice = [_twice_published(self.run)] if (self.manifest["slide"] == TWICE_PUBLISHED_SLIDE).any() else []
-        return [*_protocol_notes(self.run), *twice, *self.scored_notes(), *_mixture_notes(self.cells)]
+        notes = [*_protocol_notes(self.run), *self._contents_notes, *twice]
+        return [*notes, *self.scored_notes(), *_mixture_notes(self.cells)]
+
+    @cached_property
+    def _contents_notes(self) -> list[str]:
+        """Say how many images are not the official files, byte for byte, if any are not."""
+        if self.generated:
+            return []
+        images = self.images
+        other = int((images["name"].map(official_list()["sha256"]) != images["sha256"]).sum())
+        words = f"{other:,} of {len(images):,} images are not the official files (re-encoded, or generated)."
+        return [words] if other else []
 
     def is_scored(self, label: str) -> bool:
         """True for a row of predictions that were made elsewhere."""
@@ -190,9 +202,11 @@ class Results:
     def missing_notes(self) -> list[str]:
         """Say how many planned cells are missing, if any."""
         config, folds = self.run.config, self.run.comparison.folds
-        planned = len(config.models) * len(config.strata) * len(config.seeds) * len(folds)
-        missing = planned - len(self.cells)
-        return [f"{missing} of {planned} cells are missing."] if missing > 0 else []
+        each = len(config.strata) * len(config.seeds) * len(folds)
+        lacking = {label: each - len(self.cells_of(label)) for label in config.models}
+        named = ", ".join(f"{label} {number}" for label, number in lacking.items() if number > 0)
+        missing = sum(number for number in lacking.values() if number > 0)
+        return [f"{missing} of {each * len(lacking)} cells are missing: {named}."] if missing else []
 
 
 def read_results(store: RunStore) -> Results:

@@ -138,6 +138,23 @@ class ExplainTask:
 
 
 @dataclass(frozen=True)
+class PredictTask:
+    """Classify images with a fitted model.
+
+    Attributes:
+        setting: What its cell shares with the model's others.
+        seed: The cell's.
+        folder: A copy of what the model has saved; whatever becomes of it is nobody's loss.
+        images: Images to classify, without names or labels.
+    """
+
+    setting: ModelJob
+    seed: int
+    folder: Path
+    images: ImageRows
+
+
+@dataclass(frozen=True)
 class Fitted:
     """What a worker returns for a :class:`FitTask`.
 
@@ -197,6 +214,17 @@ class NotExplained:
 
 
 @dataclass(frozen=True)
+class Predicted:
+    """What a worker returns for a :class:`PredictTask`.
+
+    Attributes:
+        probabilities: float64 (n, n_classes), in the order of the task's rows.
+    """
+
+    probabilities: NDArray[np.float64]
+
+
+@dataclass(frozen=True)
 class Notice:
     """What a worker tells whoever watches the run, in one line, before it answers."""
 
@@ -219,6 +247,6 @@ class Failure:
     cause: Literal["plugin", "memory", "disk", "certain"] = "plugin"
 
 
-Task = FitTask | MeasureTask | ExplainTask
-Answer = EpochReport | Notice | Fitted | Measured | Explained | NotExplained | Failure
+Task = FitTask | MeasureTask | ExplainTask | PredictTask
+Answer = EpochReport | Notice | Fitted | Measured | Explained | NotExplained | Predicted | Failure
 Report = Callable[[EpochReport], None]

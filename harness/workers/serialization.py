@@ -18,7 +18,7 @@ from pydantic import Field, TypeAdapter, ValidationError
 from harness.errors import CellError
 from harness.plugin_api.model import EpochReport, ModelCard, Throughput
 from harness.text import printable
-from harness.workers.messages import Answer, Explained, Failure, Fitted, Measured, NotExplained, Notice
+from harness.workers.messages import Answer, Explained, Failure, Fitted, Measured, NotExplained, Notice, Predicted
 
 FRAME_BYTES = 64 << 20
 """More than any answer needs; a longer one is refused before it fills the host's memory."""
@@ -52,6 +52,13 @@ class _ExplainedHeader:
     how: Annotated[dict[str, str], Field(max_length=20)]
 
 
+@dataclass(frozen=True)
+class _PredictedHeader:
+    """A :class:`Predicted` with a shape in place of its probabilities, which follow as float64."""
+
+    probabilities: tuple[Size, Size]
+
+
 _KINDS: dict[str, TypeAdapter[Any]] = {
     "epoch": TypeAdapter(EpochReport),
     "notice": TypeAdapter(Notice),
@@ -59,6 +66,7 @@ _KINDS: dict[str, TypeAdapter[Any]] = {
     "measured": TypeAdapter(Measured),
     "explained": TypeAdapter(_ExplainedHeader),
     "not explained": TypeAdapter(NotExplained),
+    "predicted": TypeAdapter(_PredictedHeader),
     "failure": TypeAdapter(Failure),
 }
 _NAMES: dict[type[Answer], str] = {
@@ -68,6 +76,7 @@ _NAMES: dict[type[Answer], str] = {
     Measured: "measured",
     Explained: "explained",
     NotExplained: "not explained",
+    Predicted: "predicted",
     Failure: "failure",
 }
 
@@ -90,6 +99,9 @@ def encode(answer: Answer) -> bytes:
     if isinstance(answer, Explained):
         values |= {"maps": answer.maps.shape, "how": dict(answer.how)}
         numbers = answer.maps.astype(np.uint8).tobytes()
+    if isinstance(answer, Predicted):
+        values = {"probabilities": answer.probabilities.shape}
+        numbers = answer.probabilities.astype("<f8").tobytes()
     return b"\n".join([_NAMES[type(answer)].encode(), json.dumps(values, default=_plain).encode(), numbers])
 
 
@@ -162,6 +174,8 @@ def _built(answer: Any, numbers: bytes) -> Answer:
             return _with_arrays(answer, numbers)
         case _ExplainedHeader():
             return _with_maps(answer, numbers)
+        case _PredictedHeader(probabilities=shape):
+            return Predicted(_floats(numbers, prod(shape)).reshape(shape))
         case Measured(throughput=Throughput() as speed):
             _refuse_impossible_speeds(speed)
         case Notice(text):
@@ -175,9 +189,7 @@ def _built(answer: Any, numbers: bytes) -> Answer:
 
 
 def _with_arrays(header: _FittedHeader, numbers: bytes) -> Fitted:
-    if len(numbers) != 8 * (prod(header.validation) + prod(header.test)):
-        raise CellError("the worker process sent fewer or more probabilities than it announced")
-    values: NDArray[np.float64] = np.frombuffer(numbers, "<f8").astype(np.float64)
+    values = _floats(numbers, prod(header.validation) + prod(header.test))
     validation, test = np.split(values, [prod(header.validation)])
     return Fitted(
         validation.reshape(header.validation),
@@ -187,6 +199,13 @@ def _with_arrays(header: _FittedHeader, numbers: bytes) -> Fitted:
         header.predict_seconds,
         header.peak_memory_bytes,
     )
+
+
+def _floats(numbers: bytes, count: int) -> NDArray[np.float64]:
+    """Read so many probabilities."""
+    if len(numbers) != 8 * count:
+        raise CellError("the worker process sent fewer or more probabilities than it announced")
+    return np.frombuffer(numbers, "<f8").astype(np.float64)
 
 
 def _with_maps(header: _ExplainedHeader, numbers: bytes) -> Explained:

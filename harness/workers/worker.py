@@ -44,6 +44,8 @@ from harness.workers.messages import (
     ModelJob,
     NotExplained,
     Notice,
+    Predicted,
+    PredictTask,
     SourceRows,
     Task,
 )
@@ -114,6 +116,8 @@ def _done(kind: type[Model], task: Task, send: Callable[[Answer], None], stage: 
             return _measure(kind, task, send, stage)
         case ExplainTask():
             return _explain(kind, task, send, stage)
+        case PredictTask():
+            return _predict(kind, task, send, stage)
 
 
 def _fit(kind: type[Model], task: FitTask, send: Callable[[Answer], None], stage: _Stage) -> Fitted:
@@ -181,9 +185,7 @@ def _explain(
     setting = task.setting
     with threadpoolctl.threadpool_limits(setting.threads), tempfile.TemporaryDirectory() as cache:
         context = _context(setting, 0, Path(cache), send)
-        model = kind(kind.Options.model_validate(setting.options))
-        stage.begins = False
-        model.load(task.folder, context.device, len(setting.classes))
+        model = _loaded(kind, task, context, stage)
         images = _images(task.images, context.device)
         try:
             maps = model.explain(images)
@@ -192,6 +194,21 @@ def _explain(
         if maps is None:
             return NotExplained("it is no network, and has no explain() of its own")
         return Explained(_grey(maps, (len(images), *images.shape[2:])), model.how_explained())
+
+
+def _predict(kind: type[Model], task: PredictTask, send: Callable[[Answer], None], stage: _Stage) -> Predicted:
+    with threadpoolctl.threadpool_limits(task.setting.threads), tempfile.TemporaryDirectory() as cache:
+        context = _context(task.setting, task.seed, Path(cache), send)
+        model = _loaded(kind, task, context, stage)
+        return Predicted(_numbers(model.predict_proba(_images(task.images, context.device))))
+
+
+def _loaded(kind: type[Model], task: ExplainTask | PredictTask, context: FitContext, stage: _Stage) -> Model:
+    """Return the model that a cell has saved."""
+    model = kind(kind.Options.model_validate(task.setting.options))
+    stage.begins = False
+    model.load(task.folder, context.device, len(task.setting.classes))
+    return model
 
 
 def _grey(maps: NDArray[np.floating], shape: tuple[int, ...]) -> NDArray[np.uint8]:

@@ -122,3 +122,21 @@ def test_what_cannot_be_served(going_on, tmp_path):
         serve(tmp_path / "nothing")
     with serve(going_on) as server, pytest.raises(EnvironmentMissingError, match="choose another --port"):
         serve(going_on, port=server.server_port)
+
+
+def test_a_link_in_the_place_of_the_report_leads_nowhere(ask, going_on, tmp_path):
+    (tmp_path / "secret").write_text("secret")
+    (going_on / "report.html").symlink_to(tmp_path / "secret")
+    assert ask("GET", "/report.html")[0] == 404
+
+
+def test_the_time_left_is_told_by_epochs_where_no_cell_of_a_model_is_finished(going_on):
+    live = read_live(going_on)
+    assert live.state == "a run that goes on"
+    assert live.seconds_left == pytest.approx(2.0)  # two seconds an epoch, one epoch in all
+
+
+def test_a_run_that_has_stopped_says_so(going_on):
+    shutil.rmtree(going_on / "active")
+    live = read_live(going_on)
+    assert (live.time_left, live.state.partition(":")[0]) == ("no cell is at work", "a run that has stopped")

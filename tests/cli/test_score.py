@@ -95,7 +95,7 @@ def test_names_may_be_those_of_files_and_one_probability_is_enough(score, wanted
     [
         (lambda table: table.iloc[3:], "3 rows are missing"),
         (lambda table: pd.concat([table, table.iloc[:1]]), "stand there twice"),
-        (lambda table: table.assign(fold=(table["fold"] + 1) % 5), "are missing"),
+        (lambda table: table.assign(fold=(table["fold"] + 1) % 5), "are no test images of that fold and seed"),
         (lambda table: pd.concat([table, table.iloc[:1].assign(image="another")]), "no test images of that fold"),
         (lambda table: table.drop(columns="fold"), "no column 'fold'"),
         (lambda table: table.drop(columns=["p_benign", "p_malignant"]), "no column 'p_benign'"),
@@ -115,7 +115,7 @@ def test_what_is_not_every_test_image_once_is_refused(score, wanted, change, wor
 def test_another_division_is_refused(score, wanted):
     code, _, err, _ = score(guessed(wanted).assign(seed=1), "-o", "seeds=[1]")
     assert code == 2
-    assert "are missing" in err or "cannot share a table" in err
+    assert "are no test images" in err or "cannot share a table" in err
 
 
 def test_a_file_that_is_none_is_refused(harness, tiny, tmp_path):
@@ -154,3 +154,28 @@ def test_half_is_malignant_as_at_every_other_threshold(score, wanted):
     *_, folder = score(even)
     metrics = [cell.metrics for cell in read_results(RunStore(folder)).cells_of("scored:mine")]
     assert {one["sensitivity"] for one in metrics} == {1.0}
+
+
+@pytest.mark.parametrize(
+    "write",
+    [
+        lambda table, file: table.to_csv(file, index=False, sep=";", decimal=","),
+        lambda table, file: table.to_csv(file, index=False, sep="\t"),
+        lambda table, file: file.write_text("sep=;\n" + table.to_csv(index=False, sep=";")),
+        lambda table, file: table.rename(columns=str.upper).to_csv(file, index=False, encoding="utf-8-sig"),
+        lambda table, file: file.write_text(table.to_csv(index=False, lineterminator="\r\n") + ",,,,\r\n"),
+        lambda table, file: table.assign(image="C:\\data\\" + table["image"] + ".png").to_csv(file, index=False),
+    ],
+)
+def test_tables_as_programs_write_them_are_read(harness, tiny, wanted, run, phantom, tmp_path, write):
+    file, folder = tmp_path / "mine.csv", shutil.copytree(run, tmp_path / "run")
+    write(guessed(wanted), file)
+    options = ("-o", "protocol=accession-5fold", "-o", "schedule.epochs=1", "--data", phantom, "--out", folder)
+    code, _, err = harness("score", file, tiny, *options)
+    assert code == 0, err
+
+
+def test_two_columns_of_one_name_are_refused(harness, tiny, tmp_path):
+    (tmp_path / "mine.csv").write_text("image,fold,seed,p_malignant,P_malignant\nx,0,0,0.1,0.2\n")
+    code, _, err = harness("score", tmp_path / "mine.csv", tiny)
+    assert (code, "the column 'p_malignant' twice" in err) == (2, True)

@@ -36,7 +36,7 @@ FACTS = {
 
 
 KEPT = ("majority", "densenet")
-SAID = ("The images are generated", "80 of 100 cells are missing.")
+SAID = ("The images are generated", "80 of 100 cells are missing: ")
 
 
 @pytest.fixture(scope="module")

@@ -50,7 +50,8 @@ def _answers(analysis: Analysis) -> dict[tuple[str, str], str]:
     preparation, software = _preparation(results), f"{known['versions']}; {known['device']}"
     metrics = ", ".join(name.title for name in METRIC_NAMES.values())
     uncertainty = (
-        "Intervals: accessions resampled within their class, 2,000 draws; differences: corrected resampled t-test over "
+        "Intervals: expanded percentile bootstrap (Hesterberg 2015), accessions resampled within their class, 2,000 "
+        "draws; differences: corrected resampled t-test over "
         "folds, adjusted by Holm; McNemar's test on accessions."
     )
     absent = "Not recorded in BreakHis."
@@ -62,19 +63,20 @@ def _answers(analysis: Analysis) -> dict[tuple[str, str], str]:
         "Probability of malignant; called malignant from 0.5 on, and at the threshold of the best balanced accuracy on "
         "validation (table 'Chosen thresholds and calibration')."
     )
+    here = "Of models that were trained here: " if any(map(results.is_scored, results.labels)) else ""
     tripod = {
         "7": preparation,
         "12a": f"{partition} {disjoint}",
-        "12c": training,
+        "12c": f"{here}{training}" if training else "",
         "12d": "The unit of every interval is the accession; P_arp is a mean over slides or accessions.",
         "12e": f"{metrics}; ROC, calibration, confusion by tumour type. {uncertainty}",
-        "12g": "By each cell's kept weights on its test images; every probability is stored (predictions.parquet).",
+        "12g": f"{here}by each cell's kept weights on its test images. All of them are kept (predictions.parquet).",
         "15": outputs,
         "18f": code,
         "20a": numbers,
         "20b": "" if results.generated else absent,
         "21": numbers,
-        "22": "Options, weights and their sources are stored with every cell (cell.json, model files).",
+        "22": f"{here}options, weights and their sources are stored with every cell (cell.json, model files).",
         "23a": "Table 3 and 'Further metrics', with 95 % intervals.",
         "23b": clusters,
     }
@@ -84,7 +86,7 @@ def _answers(analysis: Analysis) -> dict[tuple[str, str], str]:
         "20": disjoint,
         "23": software,
         "24": "; ".join(f"{label}: {words}" for label, words in provenance(results)),
-        "25": training,
+        "25": f"{here}{training}" if training else "",
         "26": "The epoch of the best balanced accuracy on validation; ties by lower loss, then the earlier.",
         "28": metrics,
         "29": uncertainty,

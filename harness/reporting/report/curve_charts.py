@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from harness.evaluation.metrics import ECE_BINS
@@ -52,6 +53,7 @@ def learning_chart(analysis: Analysis, prefix: str) -> Chart | None:
             for label in labels:
                 _draw_learning(axes, results, label, stratum)
             axes.set(title=stratum, xlabel="epoch")
+            axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         panels[0].set_ylabel("balanced accuracy (%)")
         legend_below(figure, models_legend(results.labels, labels, marks=True, lines=True))
         svg = svg_of(figure, name, title, description, {})

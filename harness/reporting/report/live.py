@@ -97,6 +97,13 @@ class LiveRun:
         return self.counts.get("done", 0)
 
     @property
+    def state(self) -> str:
+        """Whether it goes on, in words."""
+        if self.finished == self.total:
+            return "a finished run"
+        return "a run that goes on" if self.active else "a run that has stopped: the same command goes on from here"
+
+    @property
     def time_left(self) -> str:
         """The time left in words, or why there is none to tell."""
         if self.finished == self.total:

@@ -37,9 +37,9 @@ def trade_off_chart(analysis: Analysis, prefix: str) -> Chart | None:
         return None
     title, name = "Accuracy against cost and size", f"{prefix}trade-off"
     absent = [label for label in results.labels if not all(label in values for values in shown.values())]
-    description = f"Balanced accuracy against {' and against '.join(_COSTS[key] for key in shown)}, a mark a model." + (
-        f" Without one of them: {', '.join(absent)}." if absent else ""
-    )
+    without = f" Without one of them: {', '.join(absent)}." if absent else ""
+    axes_named = " and against ".join(_COSTS[key] for key in shown)
+    description = f"Balanced accuracy against {axes_named}, a mark a model.{without}"
     with canvas(0.9 + 2.1 * len(shown), len(results.strata), len(shown), sharey=True) as (figure, panels):
         places = [(key, stratum) for key in shown for stratum in results.strata]
         for axes, (key, stratum) in zip(panels, places, strict=True):
@@ -55,7 +55,7 @@ def trade_off_chart(analysis: Analysis, prefix: str) -> Chart | None:
     caption = (
         "Lines are 95 % intervals over patients. Minutes: to convergence at the speed measured alone on the device, "
         "means over converged cells of all strata (table 5); a fit time for a model without epochs. Left and "
-        "high is good."
+        f"high is good.{without}"
     )
     return Chart(name, title, description, caption, svg, _trade_off_table(analysis, name, title, costs))
 
@@ -72,7 +72,7 @@ def pairwise_chart(analysis: Analysis, prefix: str) -> Chart | None:
         for other in models
         if one != other and (share := _share(analysis, stratum, one, other)) is not None
     }
-    title, name = "Which of two is better", f"{prefix}pairwise"
+    title, name = f"Which of two has the higher {title_of(_METRIC)}", f"{prefix}pairwise"
     sure = sum(share > 0.975 for share in shares.values())
     description = (
         f"The share of resampled patients on which the model of a row is better than that of a column in "
@@ -89,8 +89,9 @@ def pairwise_chart(analysis: Analysis, prefix: str) -> Chart | None:
             axes.grid(visible=False)
         svg = svg_of(figure, name, title, description, {})
     caption = (
-        "In %, of 2,000 draws of accessions within their class; a tie counts half. It speaks of other patients, not of "
-        "another training, and is not adjusted for the number of pairs: the tests over folds are in the differences."
+        "The row's model above the column's, in %, of 2,000 draws of accessions within their class; a tie counts half. "
+        "It speaks of other patients, not of another training, and is not adjusted for the number of pairs: the tests "
+        "over folds are in the differences."
     )
     rows = [[one, other, at, f"{100 * share:.1f}"] for (one, other, at), share in shares.items()]
     records = [
@@ -122,10 +123,16 @@ def _trade_off_table(analysis: Analysis, name: str, title: str, costs: Mapping[s
         line = analysis.line(_METRIC, label)
         values: list[Any] = [score.value if score else None for score in line]
         shown = [DASH if value is None else f"{100 * value:.1f}" for value in values]
-        rows.append([label, *(DASH if cost is None else f"{cost:.3g}" for cost in found.values()), *shown])
+        rows.append([label, *(_cost_text(cost) for cost in found.values()), *shown])
         records.append({"model": label, **found, **dict(zip(analysis.results.strata, values, strict=True))})
     columns = ["model", *_COSTS.values(), *(f"balanced accuracy, {stratum}" for stratum in analysis.results.strata)]
     return Table(name=name, title=title, columns=columns, rows=rows, notes=[], records=records)
+
+
+def _cost_text(cost: float | None) -> str:
+    if cost is None:
+        return DASH
+    return f"{cost:.3g}" if cost >= 0.001 else "< 0.001"
 
 
 def _share(analysis: Analysis, stratum: str, one: str, other: str) -> float | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 
@@ -68,7 +68,7 @@ class Exhibit:
         """What it is and what was made of it."""
         one = self.shown
         return (
-            f"{one.stratum}, accession {one.accession}: {CLASSES[one.label]}, "
+            f"{one.stratum}, accession {one.accession}: {one.tumour}, {CLASSES[one.label]}, "
             f"called {CLASSES[one.predicted]}, p(malignant) {one.p_malignant:.2f}"
         )
 
@@ -84,6 +84,7 @@ class Section:
         tables: All of its tables, by name.
         charts: Its charts.
         gallery: Its images.
+        failures: Models with failed cells, and why, in a line each.
     """
 
     prefix: str
@@ -92,6 +93,7 @@ class Section:
     tables: Mapping[str, Table]
     charts: list[Chart]
     gallery: Gallery
+    failures: Sequence[str] = ()
 
     @property
     def results(self) -> Results:
@@ -105,6 +107,9 @@ class Section:
         found = [f"LEAKY: {leak}." for leak in results.run.leaks]
         found += ["LEAKY: patients stand on two sides by design."] if results.run.leaky and not found else []
         found += [f"PARTIAL: {note}" for note in results.missing_notes()]
+        found += [f"FAILED: {words}" for words in self.failures]
+        if results.run.protocol.shared_accessions and not results.run.leaky:
+            found.append(f"{results.run.protocol.shared_accessions} accessions have images on two sides.")
         warned = ("NOT COMPARABLE", "NOT TRAINED HERE", "STALE", "Mixed", "The images are generated")
         return found + [note for note in results.notes() if note.startswith(warned)]
 
@@ -117,9 +122,9 @@ class Section:
     @property
     def summary(self) -> str:
         """Under which protocol, and on how many accessions."""
-        results = self.results
+        results, number = self.results, len(self.results.labels)
         return (
-            f"{len(results.labels)} models at {', '.join(results.strata)}; protocol {results.run.protocol.name} "
+            f"{number} model{'s' * (number > 1)} at {', '.join(results.strata)}; protocol {results.run.protocol.name} "
             f"({results.run.protocol.title}); {tested_accessions(results)} accessions tested."
         )
 
@@ -131,7 +136,8 @@ class Section:
     @property
     def further_tables(self) -> list[Table]:
         """The tables that are not the paper's, but for those beneath charts."""
-        return [table for name, table in self.tables.items() if name not in PAPERS and name not in _CHARTED]
+        others = (table for name, table in self.tables.items() if name not in PAPERS and name not in _CHARTED)
+        return [table for table in others if table.rows]
 
     @property
     def exhibits(self) -> list[tuple[str, list[tuple[str, list[Exhibit]]]]]:
@@ -183,7 +189,7 @@ class Section:
         return checklist(self.analysis)
 
 
-def make_section(prefix: str, name: str, results: Results, gallery: Gallery) -> Section:
+def make_section(prefix: str, name: str, results: Results, gallery: Gallery, failures: Sequence[str] = ()) -> Section:
     """Compute a run's tables and draw its charts.
 
     Args:
@@ -191,11 +197,12 @@ def make_section(prefix: str, name: str, results: Results, gallery: Gallery) -> 
         name: Of the run.
         results: What it has found.
         gallery: Its images.
+        failures: Models with failed cells, and why, in a line each.
     """
     analysis = Analysis(results)
     tables = {key: make(analysis) for key, make in TABLES.items()}
     charts = [chart for draw in _draws(analysis, f"{prefix}chart-") if (chart := draw()) is not None]
-    return Section(prefix, name, analysis, tables, charts, gallery)
+    return Section(prefix, name, analysis, tables, charts, gallery, failures)
 
 
 def _draws(analysis: Analysis, prefix: str) -> list[Callable[[], Chart | None]]:
