@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from harness.api.explain import explain
     from harness.api.export import export_run
     from harness.api.images import audit_folder, splits
+    from harness.api.predict import predict
     from harness.api.report import report
     from harness.api.results import compare, read_run, status, tables
     from harness.api.runs import estimate, run
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
         Throughput,
         TrainingOptions,
     )
+    from harness.plugin_api.run_observer import RunObserver
     from harness.plugin_api.schedule import Schedule
     from harness.training.normalisation import Normalisation
     from harness.training.stages import Stage
@@ -37,6 +39,7 @@ if TYPE_CHECKING:
 _HOME = {
     "explain": "harness.api.explain",
     "export_run": "harness.api.export",
+    "predict": "harness.api.predict",
     "report": "harness.api.report",
     "score": "harness.api.score",
     **dict.fromkeys(("audit_folder", "splits"), "harness.api.images"),
@@ -58,6 +61,7 @@ _HOME = {
         "harness.plugin_api.model",
     ),
     **dict.fromkeys(("mean_colour", "sharpness", "white_point"), "harness.data.properties"),
+    "RunObserver": "harness.plugin_api.run_observer",
     "Schedule": "harness.plugin_api.schedule",
     "Normalisation": "harness.training.normalisation",
     "Stage": "harness.training.stages",
@@ -73,6 +77,7 @@ __all__ = [
     "Options",
     "Register",
     "Requirements",
+    "RunObserver",
     "Schedule",
     "Stage",
     "Throughput",
@@ -85,6 +90,7 @@ __all__ = [
     "export_run",
     "hookimpl",
     "mean_colour",
+    "predict",
     "read_run",
     "report",
     "run",

@@ -63,7 +63,7 @@ def put_in_place(name: str) -> None:
         if made.is_dir() and made.name in {"tables", "figures"}:
             target = RESULTS / name / made.relative_to(RUNS / name)
             shutil.rmtree(target, ignore_errors=True)
-            shutil.copytree(made, target, ignore=shutil.ignore_patterns("drawn.json"))
+            shutil.copytree(made, target, ignore=shutil.ignore_patterns("*.html", "*.json"))
 
 
 def report(name: str) -> None:

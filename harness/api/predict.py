@@ -87,25 +87,16 @@ def predict(
     """
     folder, only = _run_and_cell(Path(run).absolute())
     store, tell = RunStore(folder), note or Observer().note
-    record = store.require_run()
-    done = store.read_done()
-    label = _choose_model(_offered(record, done, only), done, options.get("model"))
-    cells = [one for name, one in done.items() if one.model == label and only in {None, name}]
+    record, manifest = store.require_run(), store.read_manifest()
+    cells = _chosen_cells(record, store.read_done(), only, options.get("model"))
     strata = [stratum for stratum in record.strata if stratum in {one.stratum for one in cells}]
     found = find_new_images([Path(image) for image in images], strata, options.get("stratum"))
-    manifest = store.read_manifest()
     assigned = assign_cells(found, cells, manifest, store.read_splits())
     for message in (*found.notes, known_patients_note(found, manifest), _missing_note(record, cells, only)):
         if message:
             tell(message)
-    how = RunToPredict(
-        store,
-        _with_data(record.config, options.get("data")),
-        Cache(cache_folder(), tell),
-        tuple(Path(plugin).absolute() for plugin in options.get("plugins", ())),
-        options.get("device") or "auto",
-    )
-    return _summary(label, found, predict_images(how, found, assigned))
+    how = _how(store, record.config, options, tell)
+    return _summary(cells[0].model, found, predict_images(how, found, assigned))
 
 
 def _run_and_cell(folder: Path) -> tuple[Path, str | None]:
@@ -113,6 +104,14 @@ def _run_and_cell(folder: Path) -> tuple[Path, str | None]:
     if folder.parent.name == "cells" and (folder / RECORD).is_file():
         return folder.parent.parent, folder.name
     return folder, None
+
+
+def _chosen_cells(
+    run: RunRecord, done: dict[str, DoneRecord], only: str | None, wanted: str | None
+) -> list[DoneRecord]:
+    """Return the finished cells of the one model that is asked, of a run or the one of a cell's folder."""
+    label = _choose_model(_offered(run, done, only), done, wanted)
+    return [one for name, one in done.items() if one.model == label and only in {None, name}]
 
 
 def _offered(run: RunRecord, done: dict[str, DoneRecord], only: str | None) -> list[str]:
@@ -154,11 +153,12 @@ def _missing_note(run: RunRecord, cells: Sequence[DoneRecord], only: str | None)
     )
 
 
-def _with_data(config: RunConfig, folder: Path | str | None) -> RunConfig:
-    if folder is None:
-        return config
-    data = config.data.model_copy(update={"folder": Path(folder).absolute()})
-    return config.model_copy(update={"data": data})
+def _how(store: RunStore, config: RunConfig, options: PredictOptions, note: Note) -> RunToPredict:
+    if (folder := options.get("data")) is not None:
+        data = config.data.model_copy(update={"folder": Path(folder).absolute()})
+        config = config.model_copy(update={"data": data})
+    plugins = tuple(Path(plugin).absolute() for plugin in options.get("plugins", ()))
+    return RunToPredict(store, config, Cache(cache_folder(), note), plugins, options.get("device") or "auto")
 
 
 def _summary(label: str, images: NewImages, said: pd.DataFrame) -> ImagePredictions:
@@ -168,12 +168,12 @@ def _summary(label: str, images: NewImages, said: pd.DataFrame) -> ImagePredicti
     columns = [*PROBABILITIES, "threshold", "share_malignant"]
     table = images.table[["image", "group"]].join(by_image[columns].mean()).assign(cells=by_image.size())
     table["called"] = _called(table[PROBABILITIES[1]], DEFAULT_THRESHOLD)
-    by_cell = said.join(images.table["image"])[["image", "cell", *PROBABILITIES, "threshold"]]
+    by_cell = said.sort_index(kind="stable").join(images.table["image"])
     return ImagePredictions(
         label,
         table[["image", "group", *PROBABILITIES, "called", "share_malignant", "cells"]],
         _by_group(table),
-        by_cell.reset_index(drop=True),
+        by_cell[["image", "cell", *PROBABILITIES, "threshold"]].reset_index(drop=True),
     )
 
 

@@ -26,6 +26,7 @@ from harness.store.study import Study, begin_study
 
 if TYPE_CHECKING:  # torch: a run in which every cell is kept does without
     from harness.execution.estimate import Estimate
+    from harness.execution.observer_request import ChosenObserver
     from harness.planning.plan import Run
     from harness.plugin_api.discovery import PluginHost
 
@@ -42,6 +43,7 @@ class RunOptions(TypedDict, total=False):
         jobs: Cells at once, 1 by default; None for as many as pay.
         executor: What runs the cells: ``local``, worker processes of this machine.
         plugins: Plugin files, whose models run too.
+        observers: What else watches the run: ``NAME`` or ``NAME:KEY=VALUE,KEY=VALUE`` each, of plugins.
         limit: Images per class and side, to try things out; results are marked as not comparable.
         fresh: Move the old cells aside first.
         wait: Wait for another process that is at work in the run folder, instead of refusing.
@@ -55,6 +57,7 @@ class RunOptions(TypedDict, total=False):
     jobs: int | None
     executor: ExecutorName
     plugins: Sequence[Path]
+    observers: Sequence[str]
     limit: int | None
     fresh: bool
     wait: bool
@@ -159,6 +162,18 @@ class _Plugins:
                 raise ConfigError(f"no model '{label}' in the config, and none is installed{near} ({known})") from error
         return config.model_copy(update={"models": {**config.models, **{name: ModelSettings() for name in missing}}})
 
+    def chosen_observers(self, wanted: Sequence[str]) -> Sequence[ChosenObserver]:
+        """Find the observers that are asked for.
+
+        Raises:
+            HarnessError: One of them is not there, or cannot be used.
+        """
+        if not wanted:
+            return ()
+        from harness.execution.observer_request import choose_observers  # noqa: PLC0415 - torch
+
+        return choose_observers(wanted, self.host)
+
     def rows(self) -> Mapping[str, Any]:
         """Return the rows that the models of plugin files have, as a config holds them."""
         return self.host.rows_of_files() if self.files else {}
@@ -174,6 +189,7 @@ class _Request:
     runs: dict[Path, RunConfig]
     plugins: _Plugins
     observer: Observer
+    observers: Sequence[ChosenObserver]
     options: RunOptions
 
     @staticmethod
@@ -184,13 +200,14 @@ class _Request:
         given = options.get("data")
         data = Path(given).absolute() if given else None
         plugins = _Plugins(tuple(options.get("plugins", ())), observer)
+        observers = plugins.chosen_observers(options.get("observers", ()))
         settings = _with_options(settings, plugins.rows(), data, options)
         runs = settings.runs() or {".": settings}
         models = options.get("models")
         runs = {run: plugins.with_named(one, models or ()) for run, one in runs.items()}
         wanted = {run: one.with_models(list(models)) if models else one for run, one in runs.items()}
         placed = {folder / run: one for run, one in wanted.items()}
-        return _Request(name, settings.study, folder, placed, plugins, observer, options)
+        return _Request(name, settings.study, folder, placed, plugins, observer, observers, options)
 
     @property
     def cache(self) -> Cache:
@@ -215,11 +232,14 @@ class _Request:
             if kept is not None:
                 self.observer.planned([], kept, config.schedule.epochs)
                 return Outcome(kept=kept)
-            from harness.execution.runner import execute  # noqa: PLC0415 - torch, for cells that must run
+            from harness.execution.observed_run import ObservedRun  # noqa: PLC0415 - torch, for cells that must run
+            from harness.execution.runner import execute  # noqa: PLC0415
 
-            plan = self._prepared(store, config)
-            executor = self.options.get("executor", "local")
-            return execute(plan, store, self.cache, self.options.get("jobs", 1), self.observer, executor)
+            with ObservedRun(self.observer, self.observers, store) as observed:
+                plan = self._prepared(store, config)
+                executor = self.options.get("executor", "local")
+                jobs = self.options.get("jobs", 1)
+                return observed.ended(execute(plan, store, self.cache, jobs, observed, executor))
 
     def estimate(self, folder: Path, config: RunConfig) -> Estimate:
         """Estimate what a run lacks."""

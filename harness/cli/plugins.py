@@ -29,19 +29,23 @@ _file_option = click.option(
 
 @click.group("plugins")
 def command() -> None:
-    """List, show and check the models that can be used."""
+    """List, show and check the models that can be used, and list observers."""
 
 
 @command.command("list")
 @_file_option
 def list_plugins(files: tuple[Path, ...]) -> None:
-    """List every model, where it comes from, the plugins that could not be loaded and why, and names claimed twice."""
+    """List every model and observer and where it comes from, what could not be loaded and why, names claimed twice."""
     host = discover(files)
-    rows = [
-        [*map(printable, (name, registered.distribution, (inspect.getdoc(registered.model) or "").partition("\n")[0]))]
-        for name, registered in host.models.items()
+    models = [_row(name, found.distribution, found.model) for name, found in host.models.items()]
+    observers = [
+        _row(name, found.distribution, found.observer)
+        for name, claims in host.observers.items()
+        for found in (claims if len(claims) == 1 else ())
     ]
-    click.echo(tabulate(rows, headers=["model", "from", ""], tablefmt="simple", disable_numparse=True))
+    click.echo(_table("model", models))
+    if observers:
+        click.echo(f"\n{_table('observer', observers)}")
     if troubles := host.troubles():
         raise PluginError("; ".join(troubles))
 
@@ -95,7 +99,10 @@ def check(model: str, options: tuple[str, ...], expected: tuple[str, ...], only:
     checks = _chosen_checks(only, reasons)
     given = _options_of(options)
     found: dict[str, list[CheckResult]] = {}
-    for registered in registered_models(model):
+    models = registered_models(model)
+    if not models:
+        raise UsageError(f"{model} registers no model, so there is nothing to check")
+    for registered in models:
         found[registered.model.name] = results = []
         for result in run_checks(Subject(registered, given), checks, reasons):
             results.append(result)
@@ -106,6 +113,14 @@ def check(model: str, options: tuple[str, ...], expected: tuple[str, ...], only:
         ran = sum(result.state != "skipped" for results in found.values() for result in results)
         click.echo(json.dumps({"schema_version": 1, "ran": ran, "models": content}, indent=1))
     return 1 if any(result.is_trouble for results in found.values() for result in results) else 0
+
+
+def _row(name: str, distribution: str, kind: type) -> list[str]:
+    return [*map(printable, (name, distribution, (inspect.getdoc(kind) or "").partition("\n")[0]))]
+
+
+def _table(head: str, rows: list[list[str]]) -> str:
+    return tabulate(rows, headers=[head, "from", ""], tablefmt="simple", disable_numparse=True)
 
 
 def _chosen_checks(only: str | None, reasons: Mapping[str, str]) -> Mapping[str, Check]:

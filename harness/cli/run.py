@@ -49,6 +49,13 @@ def _labels(_context: click.Context, _option: click.Parameter, given: str | None
 @click.option(
     "--plugin", "plugins", multiple=True, type=click.Path(path_type=Path), help="A plugin file; its models run."
 )
+@click.option(
+    "--observer",
+    "observers",
+    multiple=True,
+    metavar="NAME[:KEY=VALUE,...]",
+    help="Have an observer watch the run, such as mlflow or tensorboard.",
+)
 @click.option("--limit", type=click.IntRange(1), help="Images per class and side; results are not comparable.")
 @click.option("--fresh", is_flag=True, help="Move the run's old cells aside first.")
 @click.option("--wait", is_flag=True, help="Wait for another process that is at work in the run folder.")

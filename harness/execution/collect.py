@@ -18,6 +18,7 @@ from harness.execution.cell_results import (
 from harness.execution.executor import Ended, EpochEnded, Event, Noticed, Stalled, Started
 from harness.execution.outcome import Outcome
 from harness.execution.tasks import HeldBack, Tasks
+from harness.execution.throughput import Speed
 from harness.planning.observer import Observer
 from harness.planning.plan import Run
 from harness.planning.staleness import given_settings
@@ -29,7 +30,7 @@ from harness.store.schema import ActiveRecord, ErrorRecord, FailedRecord
 from harness.text import duration
 from harness.training.calibration import CALIBRATION_VERSION
 from harness.training.devices import describe_device, versions
-from harness.workers.messages import Failure, FitTask, Fitted, Measured
+from harness.workers.messages import Failure, FitTask, Fitted
 
 _SHOWN_EPOCHS = 1_000  # of a cell at work: its note is written anew at every epoch
 
@@ -50,7 +51,7 @@ class Collector:
     """
 
     def __init__(
-        self, run: Run, store: RunStore, tasks: Tasks, speeds: Mapping[str, Measured], observer: Observer
+        self, run: Run, store: RunStore, tasks: Tasks, speeds: Mapping[str, Speed], observer: Observer
     ) -> None:
         self._run, self._store, self._tasks = run, store, tasks
         self._speeds, self._observer = speeds, observer
@@ -166,13 +167,15 @@ class Collector:
 
     def _timings_alone(self, ended: Ended) -> dict[str, Any]:
         """Return the speeds of a cell's model alone; of a loop of its own those of its reports, if it was alone."""
-        measured, epochs = self._speeds[ended.cell.label], self._epochs[ended.cell]
+        speed, epochs = self._speeds[ended.cell.label], self._epochs[ended.cell]
+        measured = speed.measured
         alone = measured.throughput
         own = reported_speed(epochs) if alone is None and not ended.ran_concurrently else None
         return {
             "images_per_second_alone": alone.images_per_second if alone else own,
             "features_per_second_alone": alone and alone.features_per_second,
             "predictions_per_second_alone": alone and alone.predictions_per_second,
+            "calibrated_readings": speed.readings,
             "calibration_seconds": measured.calibration_seconds,
             "calibration_version": CALIBRATION_VERSION,
         }

@@ -35,7 +35,7 @@ class NewImages:
 
 @dataclass(frozen=True)
 class CellRows:
-    """A finished cell, and the rows of :attr:`NewImages.table` that it classifies, in the order in which it sees them."""
+    """A finished cell, and the rows of :attr:`NewImages.table` that it classifies, in the order that it sees."""
 
     record: DoneRecord
     images: pd.DataFrame
@@ -166,7 +166,7 @@ def _tested(digests: pd.Series[str], manifest: pd.DataFrame, splits: pd.DataFram
 
 
 def _as_tested(images: pd.DataFrame, record: DoneRecord) -> pd.DataFrame:
-    """Put images in the order in which the cell tested its own: on that depend which stand in a batch, and last bits."""
+    """Put images in the order in which the cell tested its own: last bits depend on which stand in a batch."""
     ranks = images["image"].map(lambda image: hash_rank(record.seed, Path(image).stem))
     return images.loc[ranks.sort_values(kind="stable").index]
 

@@ -72,9 +72,9 @@ def execute(
     observer.planned(todo, kept, run.config.schedule.epochs)
     if not todo:
         return Outcome(kept=kept)
-    speeds, hopeless = measure_throughputs(run, {cell.label for cell in todo}, store, cache, observer)
+    speeds, hopeless = measure_throughputs(run, todo, store, cache, observer)
     if jobs is None:
-        jobs = choose_jobs(run, len(todo), speeds, observer)
+        jobs = choose_jobs(run, len(todo), {label: speed.measured for label, speed in speeds.items()}, observer)
     finished = {name for name, record in stored.items() if isinstance(record, DoneRecord)}
     collector = Collector(run, store, Tasks(run, store, cache), speeds, observer)
     for label, failure in hopeless.items():

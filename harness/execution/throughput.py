@@ -2,36 +2,75 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+from dataclasses import dataclass
 from pathlib import Path
 
 from harness.cache import Cache
 from harness.planning.observer import Observer
 from harness.planning.plan import Run, job_of
 from harness.processes import uninterrupted
-from harness.store.cells import slug
+from harness.store.cells import Cell, slug
 from harness.store.run_store import RunStore
 from harness.workers.handle import WorkerHandle, ask
 from harness.workers.messages import Answer, Failure, Measured, MeasureTask
 
+_ROUNDS, _WORTH_ROUNDS = 3, 20
+"""Readings of every speed, and the cells to compute that they are worth the time for."""
+
+
+@dataclass(frozen=True)
+class Speed:
+    """The speed of a model alone on the device.
+
+    Attributes:
+        measured: The reading whose calibrated speed is the median of all.
+        readings: Training images a second times the seconds of the calibration workload, of every reading.
+    """
+
+    measured: Measured
+    readings: tuple[float, ...] = ()
+
 
 def measure_throughputs(
-    run: Run, labels: set[str], store: RunStore, cache: Cache, observer: Observer
-) -> tuple[dict[str, Measured], dict[str, Failure]]:
-    """Time each of these models, one after the other, each beside the calibration workload.
+    run: Run, todo: Collection[Cell], store: RunStore, cache: Cache, observer: Observer
+) -> tuple[dict[str, Speed], dict[str, Failure]]:
+    """Time the models of cells, one after the other, each beside the calibration workload.
+
+    A run of many cells has every speed read several times, in rounds over the models: what disturbs a machine for
+    seconds disturbs one reading of each.
 
     Returns:
         What was measured, and the models of which every cell would fail for the same reason.
     """
-    speeds: dict[str, Measured] = {}
+    labels = sorted({cell.label for cell in todo})
+    found: dict[str, list[Measured]] = {}
     hopeless: dict[str, Failure] = {}
-    for place, label in enumerate(sorted(labels), 1):
+    for place, label in enumerate(labels, 1):
         answer = measure_model(run, label, cache, store.log_file(slug(label)))
         if isinstance(answer, Failure) and answer.cause == "certain":
             hopeless[label] = answer
         else:
-            speeds[label] = _measured(label, answer, observer)
+            found[label] = [_measured(label, answer, observer)]
         observer.progress("timing models alone", place, len(labels))
-    return speeds, hopeless
+    for _ in range(_ROUNDS - 1 if len(todo) >= _WORTH_ROUNDS else 0):
+        for label in (label for label, readings in found.items() if readings[0].throughput is not None):
+            answer = measure_model(run, label, cache, store.log_file(slug(label)))
+            found[label] += [answer] if isinstance(answer, Measured) and answer.throughput is not None else []
+    return {label: _combined(readings) for label, readings in found.items()}, hopeless
+
+
+def _combined(readings: list[Measured]) -> Speed:
+    """Return the reading of the median calibrated speed; the lower one of two."""
+    calibrated = sorted(
+        (one.throughput.images_per_second * one.calibration_seconds, place)
+        for place, one in enumerate(readings)
+        if one.throughput is not None and one.calibration_seconds is not None
+    )
+    if not calibrated:
+        return Speed(readings[0])
+    median = readings[calibrated[(len(calibrated) - 1) // 2][1]]
+    return Speed(median, tuple(value for value, _ in calibrated))
 
 
 def _measured(label: str, answer: Answer, observer: Observer) -> Measured:

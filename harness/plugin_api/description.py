@@ -8,8 +8,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from pydantic_core import PydanticUndefined
-
 from harness.plugin_api.discovery import RegisteredModel
 from harness.plugin_api.model import Model, Options
 
@@ -112,8 +110,6 @@ def _meanings(docstring: str) -> dict[str, str]:
 
 
 def _default(value: Any) -> Any:
-    if value is PydanticUndefined:
-        return None
     return value.model_dump(mode="json") if hasattr(value, "model_dump") else value
 
 

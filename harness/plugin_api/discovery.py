@@ -12,12 +12,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
 
-import pluggy
-
 from harness.errors import PluginError, UsageError, did_you_mean
-from harness.plugin_api import hookspecs
 from harness.plugin_api.installed import VARIABLE, installed_plugins
 from harness.plugin_api.model import Model
+from harness.plugin_api.registration import registered_by
+from harness.plugin_api.run_observer import RunObserver
 from harness.plugin_api.source_hash import file_digests, own_files, source_hash
 
 
@@ -65,17 +64,34 @@ class RegisteredModel:
 
 
 @dataclass(frozen=True)
+class RegisteredObserver:
+    """An observer and the plugin it came from.
+
+    Attributes:
+        observer: The class.
+        plugin: Where the plugin is.
+        distribution: ``name version`` of the installed distribution, or ``file``.
+    """
+
+    observer: type[RunObserver]
+    plugin: PluginReference
+    distribution: str
+
+
+@dataclass(frozen=True)
 class LoadedPlugin:
     """A plugin, imported.
 
     Attributes:
         reference: Where it is.
         models: What it registers, by name.
+        observers: Likewise.
         files: sha256 of the files that make it what it is, by module name.
     """
 
     reference: PluginReference
     models: dict[str, type[Model]]
+    observers: dict[str, type[RunObserver]]
     files: Mapping[str, str]
 
     @property
@@ -99,15 +115,17 @@ class LoadedPlugin:
 
 @dataclass
 class PluginHost:
-    """All models that can be used, and why others cannot.
+    """All models and observers that can be used, and why others cannot.
 
     Attributes:
         claims: Who registers a model of a name, by name, sorted; a name that several claim is nobody's.
+        observers: Who registers an observer of a name, by name, sorted; likewise.
         failures: What could not be loaded, and the reason in one line, sorted by plugin.
         left_out: Plugins that ``$HARNESS_PLUGINS`` leaves out, sorted; they have not been imported.
     """
 
     claims: dict[str, list[RegisteredModel]] = field(default_factory=dict)
+    observers: dict[str, list[RegisteredObserver]] = field(default_factory=dict)
     failures: dict[str, str] = field(default_factory=dict)
     left_out: list[str] = field(default_factory=list)
 
@@ -130,17 +148,34 @@ class PluginHost:
             return found[0]
         if found:
             raise PluginError(self._contest(name, found))
-        if name in self.failures:
-            raise PluginError(f"plugin {name} could not be loaded: {self.failures[name]}")
+        self._refuse_failed(name)
         known = ", ".join(self.models) or "none"
         left_out = f"; {VARIABLE} leaves out {', '.join(self.left_out)}" if self.left_out else ""
         near = did_you_mean(name, by_origin if ":" in name else self.models)
         raise UsageError(f"no model '{name}'{near} (known: {known}{left_out})")
 
+    def find_observer(self, name: str) -> RegisteredObserver:
+        """Return an observer by name.
+
+        Raises:
+            PluginError: The plugin that goes by that name could not be loaded; or several claim it.
+            UsageError: No such observer.
+        """
+        found = self.observers.get(name, [])
+        if len(found) == 1:
+            return found[0]
+        if found:
+            raise PluginError(_observer_contest(name, found))
+        self._refuse_failed(name)
+        known = ", ".join(self.observers) or "none"
+        raise UsageError(f"no observer '{name}'{did_you_mean(name, self.observers)} (known: {known})")
+
     def troubles(self) -> list[str]:
         """Say in a line each what cannot be used, and why."""
         failed = [f"plugin {name} could not be loaded: {reason}" for name, reason in self.failures.items()]
-        return failed + [self._contest(name, found) for name, found in self.claims.items() if len(found) > 1]
+        models = [self._contest(name, found) for name, found in self.claims.items() if len(found) > 1]
+        observers = [_observer_contest(name, found) for name, found in self.observers.items() if len(found) > 1]
+        return failed + models + observers
 
     def rows_of_files(self) -> dict[str, dict[str, str]]:
         """Return a row of a config for each model of a plugin file; by ``file:name`` if another claims the name too."""
@@ -150,6 +185,10 @@ class PluginHost:
             for row in chosen if len(found) > 1 else chosen[:1]:
                 rows |= {row: {"plugin": row}} if len(found) > 1 else {name: {}}
         return rows
+
+    def _refuse_failed(self, name: str) -> None:
+        if name in self.failures:
+            raise PluginError(f"plugin {name} could not be loaded: {self.failures[name]}")
 
     def _by_origin(self) -> dict[str, list[RegisteredModel]]:
         found: dict[str, list[RegisteredModel]] = {}
@@ -190,7 +229,7 @@ def discover(files: Iterable[Path] = ()) -> PluginHost:
         except PluginError as error:
             message = str(error)
             raise PluginError(message if file.name in message else f"{file}: {message}") from error
-    host.claims = dict(sorted(host.claims.items()))
+    host.claims, host.observers = dict(sorted(host.claims.items())), dict(sorted(host.observers.items()))
     return host
 
 
@@ -198,12 +237,12 @@ def load_plugin(reference: PluginReference) -> LoadedPlugin:
     """Import one plugin and collect what it registers; the working folder stays what it was.
 
     Raises:
-        PluginError: It cannot be imported, misspells a hook, or registers something that is no usable model.
+        PluginError: It cannot be imported, misspells a hook, or registers something that cannot be used.
     """
     try:
         with contextlib.chdir(Path.cwd()):  # paths of the command line and of configs are relative to it
-            models = _registered_by(_import(reference))
-        return LoadedPlugin(reference, models, file_digests(_own_files(reference)))
+            found = registered_by(_import(reference))
+        return LoadedPlugin(reference, found.models, found.observers, file_digests(_own_files(reference)))
     except PluginError:
         raise
     except BaseException as error:
@@ -217,6 +256,13 @@ def _add(host: PluginHost, reference: PluginReference, distribution: str) -> Non
     for model in loaded.models.values():
         claim = RegisteredModel(model, reference, distribution, loaded.source, loaded.files)
         host.claims.setdefault(model.name, []).append(claim)
+    for observer in loaded.observers.values():
+        host.observers.setdefault(observer.name, []).append(RegisteredObserver(observer, reference, distribution))
+
+
+def _observer_contest(name: str, found: list[RegisteredObserver]) -> str:
+    origins = " and ".join(str(one.plugin.file or one.distribution) for one in found)
+    return f"{origins} both register an observer named '{name}' - rename one, or leave one out with {VARIABLE}"
 
 
 def _import(reference: PluginReference) -> ModuleType:
@@ -232,36 +278,6 @@ def _import(reference: PluginReference) -> ModuleType:
     sys.modules[name] = module
     spec.loader.exec_module(module)
     return module
-
-
-def _registered_by(module: ModuleType) -> dict[str, type[Model]]:
-    manager = pluggy.PluginManager(hookspecs.PROJECT)
-    manager.add_hookspecs(hookspecs)
-    manager.register(module)
-    manager.check_pending()
-    models: dict[str, type[Model]] = {}
-
-    def register(model: type[Model]) -> None:
-        _check_model(model, models)
-        models[model.name] = model
-
-    manager.hook.harness_register_models(register=register)
-    if not models:
-        raise PluginError("it registers no model - does it implement the hook harness_register_models?")
-    return models
-
-
-def _check_model(model: type[Model], models: dict[str, type[Model]]) -> None:
-    if not (isinstance(model, type) and issubclass(model, Model)):
-        raise PluginError(f"register() takes a subclass of harness.Model, not {model!r}")
-    if not isinstance(getattr(model, "name", None), str) or not model.name:
-        raise PluginError(f'{model.__name__} has no name; write name = "..." in the class')
-    if not isinstance(model.reproduces, str | None) or not isinstance(model.is_shortcut, bool):
-        raise PluginError(f"{model.__name__}: reproduces must be a text or None, and is_shortcut True or False")
-    if model.__abstractmethods__:
-        raise PluginError(f"{model.__name__} does not implement {', '.join(sorted(model.__abstractmethods__))}")
-    if model.name in models:
-        raise PluginError(f"two classes register the name '{model.name}'")
 
 
 def _own_files(reference: PluginReference) -> dict[str, Path]:

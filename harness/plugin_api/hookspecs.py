@@ -7,12 +7,14 @@ from collections.abc import Callable
 import pluggy
 
 from harness.plugin_api.model import Model
+from harness.plugin_api.run_observer import RunObserver
 
 PROJECT = "harness"
 hookspec = pluggy.HookspecMarker(PROJECT)
 hookimpl = pluggy.HookimplMarker(PROJECT)
 
 Register = Callable[[type[Model]], None]
+RegisterObserver = Callable[[type[RunObserver]], None]
 
 
 @hookspec
@@ -23,4 +25,16 @@ def harness_register_models(register: Register) -> None:
 
     Args:
         register: Takes a model class; refuses a class without a name, and a name that is taken.
+    """
+
+
+@hookspec
+def harness_register_observers(register: RegisterObserver) -> None:
+    """Called once when the command starts, for each plugin, before any config is read.
+
+    Call ``register`` with each :class:`~harness.RunObserver` class that the plugin offers. A run is watched by those
+    that the user names.
+
+    Args:
+        register: Takes an observer class; refuses a class without a name, and a name that is taken.
     """

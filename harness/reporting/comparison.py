@@ -21,7 +21,7 @@ from harness.evaluation.changes import (
     right_class,
 )
 from harness.evaluation.metrics import balanced_accuracy
-from harness.reporting.learning_cost import learning_costs
+from harness.reporting.learning_cost import learning_costs, timing_variance
 from harness.reporting.results import Results
 from harness.reporting.table import DASH, Table, p_text
 from harness.store.keys import first_difference
@@ -34,8 +34,6 @@ ACCURACY, CONFIDENCE, IMAGES, COST = (
     "calibrated cost",
 )
 SCHEMA_VERSION = 3
-TIMING_DEVIATION = 0.1
-"""Of the logarithm of a calibrated speed, which is measured once a run; on a busy machine of two cores it was 0.07."""
 
 
 @dataclass(frozen=True)
@@ -208,7 +206,8 @@ def _compare_model(label: str, base: Results, new: Results, margins: Margins) ->
     rows = [_accuracy_row(label, m, table, margins) for m, table in places if len(table["label"].unique()) > 1]
     rows.append(_confidence_row(label, paired, margins))
     costs = learning_costs(label, base, new)
-    return rows + (_cost_rows(label, costs, margins) if len(costs) else [])
+    timing = timing_variance(base.cells_of(label)) + timing_variance(new.cells_of(label))
+    return rows + (_cost_rows(label, costs, margins, timing) if len(costs) else [])
 
 
 def _accuracy_row(label: str, stratum: str | None, paired: pd.DataFrame, margins: Margins) -> ComparedRow:
@@ -223,7 +222,7 @@ def _confidence_row(label: str, paired: pd.DataFrame, margins: Margins) -> Compa
     return ComparedRow(label, CONFIDENCE, None, base, new, confidence_change(paired), margins.accuracy)
 
 
-def _cost_rows(label: str, costs: pd.DataFrame, margins: Margins) -> list[ComparedRow]:
+def _cost_rows(label: str, costs: pd.DataFrame, margins: Margins, timing: float) -> list[ComparedRow]:
     margin = math.log1p(margins.convergence)
     dead = [int((~costs[column].astype(bool)).sum()) for column in ("converged", "converged_new")]
     remark = f"not converged: {dead[0]} of {len(costs)} cells before, {dead[1]} now" if any(dead) else ""
@@ -231,9 +230,9 @@ def _cost_rows(label: str, costs: pd.DataFrame, margins: Margins) -> list[Compar
     rows = [_cost_row(label, IMAGES, costs, "images", (images, margin, remark))]
     timed = costs.dropna()
     if len(timed):
-        # both runs' speeds are measured once; where nothing is known of chance in images, nothing is of their time
+        # where nothing is known of chance in images, nothing is of their time
         known = images.standard_error is not None
-        change = cost_change(list(timed["calibrated"]), list(timed["calibrated_new"]), 2 * TIMING_DEVIATION**2)
+        change = cost_change(list(timed["calibrated"]), list(timed["calibrated_new"]), timing)
         change = change if known else Change(change.value, None, 0)
         untimed = f"no speed for {len(costs) - len(timed)} cells" if len(timed) < len(costs) else ""
         rows.append(_cost_row(label, COST, timed, "calibrated", (change, margin, untimed)))

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
+import numpy as np
 import pandas as pd
 
 from harness.evaluation.convergence import CHANCE, NO_BETTER_THAN_CHANCE, area_over_curve, plateau
@@ -11,6 +13,11 @@ from harness.reporting.cost import training_cost
 from harness.reporting.results import Results
 from harness.store.schema import DoneRecord
 
+TIMING_DEVIATION = 0.1
+"""Of the logarithm of a calibrated speed that is read once; on a busy machine of two cores it was 0.07."""
+
+_LEAST_DEVIATION = 0.04  # of several readings: what disturbs a machine for the whole of a run disturbs them all
+_FEWEST_READINGS = 3
 _COST = ["images", "calibrated", "converged"]
 
 
@@ -35,6 +42,20 @@ def learning_costs(label: str, base: Results, new: Results) -> pd.DataFrame:
             for number in _cost_of(*curve, None if own is None else level, budget)
         ]
     return pd.DataFrame.from_dict(rows, orient="index", columns=[*_COST, *(f"{name}_new" for name in _COST)])
+
+
+def timing_variance(cells: Sequence[DoneRecord]) -> float:
+    """Return the variance of the logarithm of a run's calibrated speed of a model, by its readings.
+
+    Args:
+        cells: Of the model; they share their readings.
+    """
+    readings = next((cell.timings.calibrated_readings for cell in cells if cell.timings), [])
+    if len(readings) < _FEWEST_READINGS:
+        return TIMING_DEVIATION**2
+    # the median of a normal sample scatters by pi / 2 more than the mean
+    scatter = math.pi / 2 * float(np.var(np.log(readings), ddof=1)) / len(readings)
+    return max(scatter, _LEAST_DEVIATION**2)
 
 
 def _level(history: pd.DataFrame, cell: DoneRecord) -> float | None:

@@ -159,6 +159,8 @@ class TimingsRecord(Record):
         images_per_second_alone: Of training steps; None where it was not measured.
         features_per_second_alone: Of images that frozen layers turn into features; None where none are kept.
         predictions_per_second_alone: Of classifying.
+        calibrated_readings: Of every reading of the speed of training steps, that speed times the seconds of the
+            calibration workload beside it, sorted; none in records of earlier versions.
         calibration_seconds: Of the calibration workload, beside the speeds.
         calibration_version: Of the calibration workload.
     """
@@ -169,6 +171,7 @@ class TimingsRecord(Record):
     images_per_second_alone: Speed | None
     features_per_second_alone: Speed | None = None
     predictions_per_second_alone: Speed | None = None
+    calibrated_readings: Annotated[list[Speed], Field(max_length=100)] = []
     calibration_seconds: Speed | None
     calibration_version: Count
 

@@ -178,10 +178,8 @@ def _built(answer: Any, numbers: bytes) -> Answer:
             return Predicted(_floats(numbers, prod(shape)).reshape(shape))
         case Measured(throughput=Throughput() as speed):
             _refuse_impossible_speeds(speed)
-        case Notice(text):
-            return Notice(_one_line(text))
-        case NotExplained(reason):
-            return NotExplained(_one_line(reason))
+        case Notice(text=text) | NotExplained(reason=text):
+            return type(answer)(_one_line(text))
         case Failure():
             return _short(answer)
     built: Answer = answer

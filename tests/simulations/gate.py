@@ -27,7 +27,8 @@ from harness.evaluation.changes import CELL, Change, clustered_mean, cost_change
 from harness.evaluation.convergence import area_over_curve, plateau
 from harness.protocol.names import TEST
 from harness.protocol.protocols import PROTOCOLS
-from harness.reporting.comparison import TIMING_DEVIATION, Margins
+from harness.reporting.comparison import Margins
+from harness.reporting.learning_cost import TIMING_DEVIATION
 from harness.reporting.results import Results, read_results
 from harness.store.run_store import RunStore
 

@@ -111,7 +111,9 @@ class Section:
         if results.run.protocol.shared_accessions and not results.run.leaky:
             found.append(f"{results.run.protocol.shared_accessions} accessions have images on two sides.")
         warned = ("NOT COMPARABLE", "NOT TRAINED HERE", "STALE", "Mixed", "The images are generated")
-        return found + [note for note in results.notes() if note.startswith(warned)]
+        return found + [
+            note for note in results.notes() if note.startswith(warned) or "are not the official files" in note
+        ]
 
     @property
     def answer(self) -> list[str]:
