@@ -3,14 +3,17 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: demo test lint regression regression-power reference reports real benchmark faults fuzz
+.PHONY: demo test test-whole lint regression regression-power reference reports real benchmark faults fuzz
 .DELETE_ON_ERROR:
 
 demo: $(INSTALLED)  ## the whole comparison on generated images, on the CPU
 	$(BIN)/harness run demo --out .demo/run --jobs 2
 
-test: $(INSTALLED)  ## all tests; none needs the network or a GPU
+test: $(INSTALLED)  ## the tests but for those that take long; none needs the network or a GPU
 	$(BIN)/pytest
+
+test-whole: $(INSTALLED)  ## all tests, those on real images and all faults included
+	$(BIN)/pytest --whole --faults=all
 
 lint: $(INSTALLED)  ## style, types, the order of the rooms, the list of dependencies
 	$(BIN)/ruff check .

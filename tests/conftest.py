@@ -35,6 +35,16 @@ models:
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--faults", choices=("short", "all"), default="short", help="how much of tests/faults to do")
+    parser.addoption("--whole", action="store_true", help="do what takes long as well")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what takes long, unless all is asked for: the gate of every change has a quarter of an hour."""
+    if config.getoption("--whole") or config.getoption("--faults") == "all":
+        return
+    for item in items:
+        if item.get_closest_marker("long"):
+            item.add_marker(pytest.mark.skip(reason="takes long; done by 'make test-whole' (--whole)"))
 
 
 @pytest.fixture(scope="session")

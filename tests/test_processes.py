@@ -125,7 +125,9 @@ def wait_until(condition, seconds: float = 60.0) -> bool:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux hands orphans to a chosen process")
-@pytest.mark.parametrize(("stopped", "killed"), [([], "supervisor"), (["supervisor", "worker"], "host")])
+@pytest.mark.parametrize(
+    ("stopped", "killed"), [pytest.param([], "supervisor", marks=pytest.mark.long), (["supervisor", "worker"], "host")]
+)
 def test_nothing_outlives_the_run(stopped, killed, tmp_path, phantom, shared_cache, request) -> None:
     if request.config.getoption("--faults") != "all" and killed != "supervisor":
         pytest.skip("done by --faults=all")

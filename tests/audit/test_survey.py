@@ -300,6 +300,7 @@ def real_slides():
     return audit_folder(real("breakhis"))
 
 
+@pytest.mark.long
 def test_real_slides(real_slides):
     report = real_slides
     assert len(report.identical) == 15
@@ -314,6 +315,7 @@ def test_real_slides(real_slides):
     assert "SOB_M_DC-14-13412-100-001 = SOB_M_LC-14-13412-100-001" in text
 
 
+@pytest.mark.long
 def test_real_lung_tiles():
     report = audit_folder(real("lc25000"))
     assert len(division(report, "random images").shared["tile"]) > 400
@@ -354,12 +356,14 @@ def test_what_stain_normalisation_does_is_counted_by_class(clean):
 
 
 @pytest.mark.usefixtures("with_shortcuts")
+@pytest.mark.long
 def test_pictures_of_whites_and_stains(phantom, tmp_path):
     audit_folder(phantom, figures=tmp_path / "figures")
     for name in ("whites.png", "stains.png"):
         assert decode_full_size(tmp_path / "figures" / name).shape[0] == 3
 
 
+@pytest.mark.long
 def test_the_white_point_of_real_images(real_slides):
     report = real_slides
     found = scores(report, ("white point", "file"))

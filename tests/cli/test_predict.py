@@ -275,6 +275,7 @@ def test_a_row_that_was_made_elsewhere_has_no_model(harness, run, tiny, phantom,
 
 
 @pytest.mark.parametrize("stain", ["fitted", "slide"])
+@pytest.mark.long
 def test_colours_are_those_that_the_fold_saw(harness, finished, phantom, plugin, new, tmp_path, stain):
     run = finished("--plugin", plugin, "-o", "models={dim: {}}", "-o", f"pixels={{size: 32, stain: {stain}}}")
     files, stored = files_of(run, phantom, "dim-200x-fold0-seed0")

@@ -144,7 +144,10 @@ def test_the_bare_model_of_the_docs_runs(harness, tiny, phantom, tmp_path):
 
 @pytest.mark.parametrize(
     ("body", "reason"),
-    [("raise ValueError('no such layer')", "ValueError: no such layer"), ("os._exit(7)", "exited with code 7")],
+    [
+        pytest.param("raise ValueError('no such layer')", "ValueError: no such layer", marks=pytest.mark.long),
+        ("os._exit(7)", "exited with code 7"),
+    ],
 )
 def test_a_failing_model_costs_only_its_own_cells(harness, tiny, phantom, tmp_path, done, body, reason):
     (tmp_path / "bad.py").write_text(BAD.format(body=body))

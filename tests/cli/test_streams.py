@@ -40,7 +40,7 @@ def call(tmp_path: Path, phantom: Path, shared_cache: Path):
     return run
 
 
-@pytest.mark.parametrize("streams", ["2>&1 | head -n 1", "<&- >&- 2>&-"])
+@pytest.mark.parametrize("streams", ["2>&1 | head -n 1", pytest.param("<&- >&- 2>&-", marks=pytest.mark.long)])
 def test_a_run_goes_on_whoever_listens(call, tmp_path, streams):
     done = call(f"harness run odd.yaml --data IMAGES --out run {streams}")
     assert done.returncode == 0, done.stderr
@@ -59,6 +59,7 @@ def test_no_character_is_a_traceback(call, harness, tmp_path, phantom, encoding)
     assert ("模型" in done.stdout.decode("utf-8", "replace")) is (encoding == "ascii")
 
 
+@pytest.mark.long
 def test_the_exit_code_is_that_of_the_run_though_nobody_reads_its_tables(call, tmp_path):
     (tmp_path / "bad.py").write_text(
         "from harness import TorchModel, hookimpl\n"
@@ -84,6 +85,7 @@ def test_windows_is_answered_in_one_line():
     assert done.stderr == "harness: only Linux and macOS are supported - on Windows, use it in WSL 2\n"
 
 
+@pytest.mark.long
 def test_a_plugin_that_changes_the_folder_moves_no_path_of_the_command_line(call, tmp_path):
     (tmp_path / "mover.py").write_text(
         "import os, numpy as np\n"

@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+PROTOCOL_NAMES = ("paper-random", "slide-5fold", "accession-5fold")
 PROTOCOLS = ("-o", "allow_leak=true", "-o", "protocols=[paper-random, slide-5fold, accession-5fold]")
 
 
@@ -13,8 +14,7 @@ def study(finished):
 
 
 def test_every_protocol_is_a_run_and_the_table_compares_them(study, harness):
-    protocols = ("paper-random", "slide-5fold", "accession-5fold")
-    leaky = {name: json.loads((study / name / "run.json").read_text())["leaky"] for name in protocols}
+    leaky = {name: json.loads((study / name / "run.json").read_text())["leaky"] for name in PROTOCOL_NAMES}
     assert leaky == {"paper-random": True, "slide-5fold": False, "accession-5fold": False}
     records = json.loads(harness("tables", study, "--format", "json")[1])["records"]
     found = {(r["model"], r["metric"], r["stratum"], r["quantity"], r["protocol"]): r["value"] for r in records}
@@ -36,6 +36,17 @@ def test_the_table_is_a_pure_function_of_the_study(study, harness):
     assert drawn == {"leak.pdf", "leak.png", "leak.svg", "drawn.json"}
     assert harness("tables", study)[0] == 0
     assert {path.name: path.read_bytes() for path in (study / "tables").iterdir()} == before
+
+
+def test_the_report_of_a_study_has_every_run_and_what_stands_across_them(study, harness, tmp_path):
+    code, out, err = harness("report", study, "--images", "none", "--out", tmp_path / "page.html")
+    assert (code, out.strip()) == (0, str(tmp_path / "page.html")), err
+    text = (tmp_path / "page.html").read_text()
+    assert [f'id="r{number}-answer">{name}' in text for number, name in enumerate(PROTOCOL_NAMES, 1)] == [True] * 3
+    assert 'id="across-0"' in text
+    assert 'id="across-1"' not in text
+    assert '<title id="leak-title">The leak' in text
+    assert "LEAKY: " in text
 
 
 def test_a_study_of_the_first_schema_is_still_read(study, harness):

@@ -188,6 +188,7 @@ def test_an_interruption_is_told(events, plugin, tiny, phantom, shared_cache, tm
     assert events()[-1][1]["state"] == "interrupted"
 
 
+@pytest.mark.long
 def test_one_that_hangs_is_found_while_the_run_goes_on(started, monkeypatch):
     monkeypatch.setattr(observer_handle, "MESSAGE_SECONDS", 0.0)
     hanger = started("hanger")
@@ -196,6 +197,7 @@ def test_one_that_hangs_is_found_while_the_run_goes_on(started, monkeypatch):
         hanger.tell("epoch_ended", {}, {})
 
 
+@pytest.mark.long
 def test_no_more_waits_for_one_that_hangs_than_is_bounded(started, monkeypatch):
     monkeypatch.setattr(observer_handle, "MESSAGES", 5)
     hanger = started("hanger")

@@ -81,6 +81,7 @@ def test_killed_at_random_moments(stage, undisturbed, tmp_path, record_property)
     record_property("predictions, tables 1, 3 and 4, table 5's epochs and images", "the same bytes as undisturbed")
 
 
+@pytest.mark.long
 def test_a_long_cell_goes_on_from_its_checkpoint(stage, tmp_path, everything, record_property):
     epochs = 30 if everything else 12
     often = ("-o", f"schedule.epochs={epochs}", "-o", "checkpoint_minutes=0.000001")

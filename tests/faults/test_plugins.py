@@ -108,6 +108,7 @@ LEANING = {
 }
 
 
+@pytest.mark.long
 def test_predictions_that_lean_on_the_batch_are_told_once_and_kept(stage, tmp_path, record_property):
     wanted = {name: Misbehaviour("", predict=body) for name, (body, _) in LEANING.items()}
     code, told = stage.run(tmp_path / "run", "--models", ",".join(wanted), *write(tmp_path, wanted))
@@ -181,6 +182,7 @@ def harness_register_models(register):
 """
 
 
+@pytest.mark.long
 def test_what_a_cell_caches_reaches_no_cell_that_is_tested_on_it(stage, tmp_path, record_property):
     (tmp_path / "peek.py").write_text(PEEK)
     given = ("--plugin", tmp_path / "peek.py", "--models", "peek", "-o", "protocol=accession-5fold")
@@ -273,6 +275,7 @@ def harness_register_models(register):
 """
 
 
+@pytest.mark.long
 def test_a_cell_starts_in_the_same_state_whatever_the_one_before_has_left(stage, tmp_path, record_property):
     (tmp_path / "vandal.py").write_text(VANDAL)
     arguments = ("--plugin", tmp_path / "vandal.py", "--models", "vandal")

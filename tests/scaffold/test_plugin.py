@@ -28,6 +28,7 @@ def tool(*arguments, cwd, **environment):
     return done.stdout
 
 
+@pytest.mark.long
 def test_a_file_passes_every_check(harness, tmp_path):
     code, out, err = harness("plugins", "new", "my-network", "--file", "--in", tmp_path)
     assert code == 0, err
