@@ -329,6 +329,7 @@ def scores(report, colours):
 
 
 @pytest.mark.usefixtures("with_shortcuts")
+@pytest.mark.long
 def test_a_light_that_tells_the_class_is_found_and_taken_out(slides):
     for path in image_files(slides):
         if "_B_" in path.stem:

@@ -234,6 +234,7 @@ def test_dry_run_writes_nothing(harness, tiny, phantom, tmp_path):
     assert not (tmp_path / "r").exists()
 
 
+@pytest.mark.long
 def test_transfer_stages_and_fitted_stain(harness, tiny, phantom, tmp_path):
     budget = "{epochs: 1, batch_size: 32, augmentation: none}"
     options = f"{{growth_rate: 4, block_config: [1, 1], freeze: denseblock1, natural: {budget}, lung: {budget}}}"

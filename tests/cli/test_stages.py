@@ -58,6 +58,7 @@ def run(harness, tiny, phantom, tmp_path, monkeypatch):
     return call
 
 
+@pytest.mark.long
 def test_a_stage_is_shared_by_none_but_its_like_and_made_anew_where_it_is_spoilt(run):
     told, before, stages = run("{}")  # the options say nothing, so the network alone must tell the twins apart
     assert len(stages) == 2
@@ -71,6 +72,7 @@ def test_a_stage_is_shared_by_none_but_its_like_and_made_anew_where_it_is_spoilt
     assert weights.read_bytes() == whole
 
 
+@pytest.mark.long
 def test_options_are_part_of_the_key_unless_a_model_leaves_them_out(run):
     _, _, stages = run("super().stage_options()")
     assert len(stages) == 3

@@ -47,6 +47,7 @@ def judge(run, told, wanted):
         assert f"{name}-200x-fold0-seed0: {reasons[name]}" in told
 
 
+@pytest.mark.long
 def test_all_at_once(stage, undisturbed, tmp_path, everything, record_property):
     run, wanted = tmp_path / "run", MISBEHAVIOURS if everything else {name: MISBEHAVIOURS[name] for name in CHEAP}
     code, told = stage.run(run, "--jobs", 3, "-o", "magnifications=[200]", *write(tmp_path, wanted))
