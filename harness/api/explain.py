@@ -7,9 +7,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from harness.cache import Cache, Note
-from harness.config.run_config import RunConfig
 from harness.errors import UsageError, did_you_mean
-from harness.execution.explain import CellImages, Explanations, RunToExplain, explain_images
+from harness.execution.explain import CellImages, Explanations, explain_images
+from harness.execution.kept_models import KeptRun
 from harness.locations import cache_folder
 from harness.planning.observer import Observer
 from harness.reporting.gallery import choose_images
@@ -50,9 +50,9 @@ def explain(
     cells = _cells_to_explain(results, labels)
     files = tuple(Path(plugin).absolute() for plugin in plugins)
     cache = Cache(cache_folder(), note or Observer().note)
-    config = _with_data(results.run.config, Path(data).absolute() if data else None)
+    run = KeptRun(store, results.run.config.with_data_folder(data), cache, files, device or "auto")
     cells = [one for one in cells if one.record.scored is None]
-    outcome = explain_images(RunToExplain(store, config, cache, files, device or "auto"), cells)
+    outcome = explain_images(run, cells)
     shown = {one.cell.label for one in cells}
     unseen = {label: _why_not_shown(results, label) for label in labels if label not in shown}
     return replace(outcome, skipped=unseen | outcome.skipped)
@@ -82,9 +82,3 @@ def _why_not_shown(results: Results, label: str) -> str:
     if results.is_scored(label):
         return "its predictions were made elsewhere, and there is no model here"
     return "it says the same of every image, and the report shows none of it"
-
-
-def _with_data(config: RunConfig, folder: Path | None) -> RunConfig:
-    if folder is None:
-        return config
-    return config.model_copy(update={"data": config.data.model_copy(update={"folder": folder})})

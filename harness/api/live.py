@@ -20,6 +20,9 @@ from harness.store.run_folder import RunFolder
 LOOPBACK = "127.0.0.1"
 _FRESH_SECONDS = 2.0
 _MOST_BYTES = 50_000_000
+_PAGE = {"Content-Type": "text/html; charset=utf-8"}
+_PLAIN = {"Content-Type": "text/plain; charset=utf-8"}
+_HEADERS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff", "Referrer-Policy": "no-referrer"}
 
 
 def read_live(folder: Path) -> LiveRun:
@@ -154,8 +157,3 @@ class _Handler(BaseHTTPRequestHandler):
             return HTTPStatus.OK, headers, self.server.page.content()
         except (HarnessError, OSError) as error:
             return HTTPStatus.INTERNAL_SERVER_ERROR, _PLAIN, f"{error}\n".encode()
-
-
-_PAGE = {"Content-Type": "text/html; charset=utf-8"}
-_PLAIN = {"Content-Type": "text/plain; charset=utf-8"}
-_HEADERS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff", "Referrer-Policy": "no-referrer"}

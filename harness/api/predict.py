@@ -16,8 +16,9 @@ from harness.config.run_config import RunConfig
 from harness.data.names import CLASSES
 from harness.errors import UsageError, did_you_mean
 from harness.evaluation.threshold import DEFAULT_THRESHOLD
+from harness.execution.kept_models import KeptRun
 from harness.execution.new_images import NewImages, assign_cells, find_new_images, known_patients_note
-from harness.execution.predict import PROBABILITIES, RunToPredict, predict_images
+from harness.execution.predict import PROBABILITIES, predict_images
 from harness.locations import cache_folder
 from harness.planning.observer import Observer
 from harness.store.checksums import RECORD
@@ -153,12 +154,10 @@ def _missing_note(run: RunRecord, cells: Sequence[DoneRecord], only: str | None)
     )
 
 
-def _how(store: RunStore, config: RunConfig, options: PredictOptions, note: Note) -> RunToPredict:
-    if (folder := options.get("data")) is not None:
-        data = config.data.model_copy(update={"folder": Path(folder).absolute()})
-        config = config.model_copy(update={"data": data})
+def _how(store: RunStore, config: RunConfig, options: PredictOptions, note: Note) -> KeptRun:
+    config = config.with_data_folder(options.get("data"))
     plugins = tuple(Path(plugin).absolute() for plugin in options.get("plugins", ()))
-    return RunToPredict(store, config, Cache(cache_folder(), note), plugins, options.get("device") or "auto")
+    return KeptRun(store, config, Cache(cache_folder(), note), plugins, options.get("device") or "auto")
 
 
 def _summary(label: str, images: NewImages, said: pd.DataFrame) -> ImagePredictions:

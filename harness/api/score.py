@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TypedDict, Unpack
 
 from harness.cache import Cache
-from harness.config.run_config import RunConfig, load_config, parse_config
+from harness.config.run_config import RunConfig, load_config
 from harness.errors import ConfigError
 from harness.execution.scoring import label_of, read_predictions, score_cells, store_scored, with_scored_row
 from harness.locations import cache_folder, results_folder
@@ -48,7 +48,8 @@ def score(
 ) -> dict[str, Table]:
     """Make predictions that were made elsewhere a row of a run, held to the same division of the same images.
 
-    The row is called ``scored:NAME``, has no cost, and every table says that it was not trained here.
+    The row is called ``scored:NAME`` and has no cost; a note below the tables of the paper says that it was not trained
+    here.
 
     Args:
         predictions: A CSV file; see :func:`~harness.execution.scoring.read_predictions`.
@@ -84,10 +85,7 @@ def _settings(config: str, label: str, options: ScoreOptions, observer: Observer
     name, settings = load_config(config, tuple(options.get("overrides", ())), observer.note)
     if settings.study is not None:
         raise ConfigError(f"config '{name}' is a study of several runs - score against the config of one of them")
-    values = settings.model_dump(mode="json")
-    if data := options.get("data"):
-        values["data"]["folder"] = str(Path(data).absolute())
-    return name, with_scored_row(parse_config(values, "command line"), label)
+    return name, with_scored_row(settings.with_data_folder(options.get("data")), label)
 
 
 def _joined_run(name: str, config: RunConfig, division: Division, store: RunStore) -> RunRecord:

@@ -173,6 +173,13 @@ class RunConfig(Settings):
             set_key(values, key, value)
         return parse_config(values, where)
 
+    def with_data_folder(self, folder: Path | str | None) -> RunConfig:
+        """Return the config with the images at another place; the config itself where none is named."""
+        if not folder:
+            return self
+        data = self.data.model_copy(update={"folder": Path(folder).absolute()})
+        return self.model_copy(update={"data": data})
+
     def added_to(self, before: RunConfig) -> RunConfig:
         """Return the config of a run folder that held ``before``: models and magnifications that were there stay."""
         return self.model_copy(

@@ -20,8 +20,10 @@ from harness.planning.models import ModelEntry
 from harness.plugin_api.model import EpochReport
 from harness.plugin_api.schedule import FINAL_STAGE
 from harness.protocol.names import TEST, VALIDATION
+from harness.store.active import EpochRecord
 from harness.store.cells import Cell
-from harness.store.schema import DoneRecord, EpochRecord, Record, make_record
+from harness.store.record import Record, make_record
+from harness.store.schema import DoneRecord
 from harness.workers.messages import Fitted
 
 _TOLERANCE = 1e-3

@@ -23,10 +23,11 @@ from harness.planning.observer import Observer
 from harness.planning.plan import Run
 from harness.planning.staleness import given_settings
 from harness.plugin_api.model import EpochReport
+from harness.store.active import ActiveRecord
 from harness.store.cells import Cell
 from harness.store.keys import hash_of
 from harness.store.run_store import RunStore
-from harness.store.schema import ActiveRecord, ErrorRecord, FailedRecord
+from harness.store.schema import ErrorRecord, FailedRecord
 from harness.text import duration
 from harness.training.calibration import CALIBRATION_VERSION
 from harness.training.devices import describe_device, versions

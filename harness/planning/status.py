@@ -14,9 +14,10 @@ import psutil
 from harness.planning.cell_keys import plan_cells
 from harness.planning.staleness import PluginFiles, changes_since, is_installed
 from harness.plugin_api.schedule import FINAL_STAGE
+from harness.store.active import ActiveRecord
 from harness.store.cells import Cell
 from harness.store.run_folder import RunFolder
-from harness.store.schema import ActiveRecord, CellRecord, DoneRecord, FailedRecord
+from harness.store.schema import CellRecord, DoneRecord, FailedRecord
 
 
 @dataclass(frozen=True)

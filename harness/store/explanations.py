@@ -14,7 +14,7 @@ from harness.data.png import png_fault
 from harness.durable import cannot_write, replacing, write_json
 from harness.errors import DataError
 from harness.store.json_files import read_file, read_json
-from harness.store.schema import Count, Record, read_record
+from harness.store.record import Count, Record, read_record
 
 FOLDER = "explanations"
 SCHEMA_VERSION = 1

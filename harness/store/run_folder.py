@@ -8,17 +8,11 @@ from pathlib import Path
 from typing import Any, Self
 
 from harness.errors import ConfigError, DataError
+from harness.store.active import ActiveRecord
 from harness.store.checksums import RECORD, find_fault
 from harness.store.json_files import read_json
-from harness.store.schema import (
-    MAX_CELLS,
-    ActiveRecord,
-    CellRecord,
-    DoneRecord,
-    FailedRecord,
-    RunRecord,
-    read_record,
-)
+from harness.store.record import read_record
+from harness.store.schema import MAX_CELLS, CellRecord, DoneRecord, FailedRecord, RunRecord
 from harness.store.upgrades import upgrade_cell, upgrade_run
 
 

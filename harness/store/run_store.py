@@ -14,12 +14,13 @@ import pyarrow as pa
 
 from harness.durable import cannot_write, flush, write_json, write_text
 from harness.errors import CellError, DataError
+from harness.store.active import ActiveRecord
 from harness.store.artifacts import SavingFolder, collect
 from harness.store.checksums import RECORD, TABLES, with_checksums
 from harness.store.columns import HISTORY, MANIFEST, PREDICTIONS, SPLITS, as_table, read_table, table_frame, write_table
 from harness.store.run_folder import RunFolder
 from harness.store.run_lock import OnWait, hold
-from harness.store.schema import ActiveRecord, CellRecord, DoneRecord, FailedRecord, RunRecord
+from harness.store.schema import CellRecord, DoneRecord, FailedRecord, RunRecord
 
 TRACEBACK = "traceback.txt"
 SAVED = "saved"

@@ -1,16 +1,15 @@
-"""Records of a run folder: what ``run.json``, ``cell.json`` and the note of a cell at work hold."""
+"""Records of a run folder: what ``run.json`` and ``cell.json`` hold."""
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BeforeValidator, Field
 
 from harness.config.run_config import RunConfig, parse_config
-from harness.errors import DataError
 from harness.evaluation.metric_names import METRIC_NAMES
 from harness.store.cells import Cell
+from harness.store.record import Count, Fraction, Record, Seconds, Speed
 
 SCHEMA_VERSION = 4
 MAX_CELLS = 1_000_000
@@ -19,22 +18,6 @@ SCORED = "scored"
 
 SHARED_PARTS = ("plugin", "options", "starts from", "training version")
 """Parts of a cell's key that all cells of a model have in common, unless some of them are stale."""
-
-Count = Annotated[int, Field(ge=0, le=10**15)]
-Seconds = Annotated[float, Field(ge=0, le=1e12)]
-Speed = Annotated[float, Field(ge=1e-9, le=1e12)]
-Fraction = Annotated[float, Field(ge=0, le=1)]
-R = TypeVar("R", bound="Record")
-
-
-class Record(BaseModel):
-    """A part of a JSON file. It is written and read by the same class; fields that it does not know are kept."""
-
-    model_config = ConfigDict(extra="allow", strict=True, allow_inf_nan=False, frozen=True)
-
-    def to_json(self) -> dict[str, Any]:
-        """Return it in types that JSON knows."""
-        return self.model_dump(mode="json")
 
 
 class ProtocolRecord(Record):
@@ -171,7 +154,7 @@ class TimingsRecord(Record):
     images_per_second_alone: Speed | None
     features_per_second_alone: Speed | None = None
     predictions_per_second_alone: Speed | None = None
-    calibrated_readings: Annotated[list[Speed], Field(max_length=100)] = []
+    calibrated_readings: list[Speed] = Field(default_factory=list, max_length=100)
     calibration_seconds: Speed | None
     calibration_version: Count
 
@@ -203,7 +186,7 @@ class PluginRecord(Record):
 
     model: str
     distribution: str
-    files: dict[str, str] = {}
+    files: dict[str, str] = Field(default_factory=dict)
 
 
 class GivenRecord(Record):
@@ -328,7 +311,7 @@ class DoneRecord(CellRecord):
     start_up_seconds: Seconds | None
     precision: str
     feature_images: Count | None
-    provenance: list[str] = []
+    provenance: list[str] = Field(default_factory=list)
     inspection: dict[str, dict[str, float]]
     epochs: Count
     convergence: ConvergenceRecord | None
@@ -344,64 +327,3 @@ class FailedRecord(CellRecord):
 
     state: Literal["failed"]
     error: ErrorRecord
-
-
-class EpochRecord(Record):
-    """An epoch of a cell at work: what of an :class:`~harness.EpochReport` a curve needs; None is no finite number."""
-
-    stage: str
-    epoch: int
-    train_loss: float | None
-    validation_loss: float | None
-    validation_balanced_accuracy: float | None
-    images_seen: int
-    train_seconds: float | None
-
-
-class ActiveRecord(Record):
-    """The note of a cell at work.
-
-    Attributes:
-        pid: Of the process that does it.
-        host: The machine on which that process is.
-        epoch: The last one that was reported.
-        harness_pid: Of the process that runs the run.
-        history: The epochs so far, all stages; the latest of very many.
-    """
-
-    pid: Annotated[int, Field(ge=1, lt=1 << 31)]
-    host: str
-    epoch: Count
-    harness_pid: Annotated[int, Field(ge=1, lt=1 << 31)]
-    history: list[EpochRecord] = []
-
-
-def make_record(kind: type[R], values: dict[str, Any], where: str) -> R:
-    """Check values and make a record of them.
-
-    Args:
-        kind: The class.
-        values: As read from JSON, or about to be written.
-        where: What to call the place in an error.
-
-    Raises:
-        DataError: A field is missing or of another type; the first one is named.
-    """
-    try:
-        return kind.model_validate(values)
-    except ValidationError as error:
-        fault = error.errors(include_url=False)[0]
-        key = ".".join(str(part) for part in fault["loc"])[:100]
-        raise DataError(f"{where}: '{key}': {fault['msg']}") from None
-
-
-def read_record(kind: type[R], values: dict[str, Any], path: Path) -> R:
-    """Make a record of what stands in a file.
-
-    Raises:
-        DataError: A field is missing or of another type; the first one is named, and what to do.
-    """
-    try:
-        return make_record(kind, values, f"{path} does not hold what the harness writes there")
-    except DataError as error:
-        raise DataError(f"{error} - delete what is damaged and run again, or get the folder anew") from None

@@ -1,6 +1,10 @@
-"""Expected duration of a training."""
+"""Expected duration of a training, and operations of a forward pass."""
 
 from __future__ import annotations
+
+import torch
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
 
 from harness.plugin_api.model import Throughput
 from harness.plugin_api.schedule import Schedule
@@ -23,3 +27,11 @@ def training_seconds(speed: Throughput, schedule: Schedule, train: int, validati
     if speed.features_per_second is None:
         return steps + schedule.epochs * validation / speed.predictions_per_second
     return steps + (train * views + validation) / speed.features_per_second
+
+
+def count_forward_flop(network: nn.Module, image: torch.Tensor) -> int:
+    """Count the floating-point operations of one forward pass; a multiply-add is two."""
+    network.eval()
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        network(image)
+    return int(counter.get_total_flops())

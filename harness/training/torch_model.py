@@ -13,7 +13,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import nn
-from torch.utils.flop_counter import FlopCounterMode
 
 from harness.plugin_api.model import (
     FitContext,
@@ -27,6 +26,7 @@ from harness.plugin_api.model import (
 from harness.plugin_api.schedule import FINAL_STAGE, Schedule
 from harness.training.architecture import describe_network
 from harness.training.checkpoint import checkpoints_of
+from harness.training.cost import count_forward_flop
 from harness.training.feed import PixelFeed
 from harness.training.frozen import refuse_fresh_frozen
 from harness.training.grad_cam import captum_version, grad_cam, last_map_layer, name_of_layer
@@ -341,11 +341,3 @@ class TorchModel(Model):
             provenance=start.provenance,
             inspection={**start.inspection, **({FINAL_STAGE: found} if found else {})},
         )
-
-
-def count_forward_flop(network: nn.Module, image: torch.Tensor) -> int:
-    """Count the floating-point operations of one forward pass; a multiply-add is two."""
-    network.eval()
-    with torch.no_grad(), FlopCounterMode(display=False) as counter:
-        network(image)
-    return int(counter.get_total_flops())

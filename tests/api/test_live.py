@@ -9,8 +9,8 @@ import pytest
 
 from harness.api.live import LOOPBACK, read_live, serve
 from harness.errors import DataError, EnvironmentMissingError
+from harness.store.active import ActiveRecord, EpochRecord
 from harness.store.run_store import RunStore
-from harness.store.schema import ActiveRecord, EpochRecord
 
 EVIL = "<script>alert(1)</script>"
 

@@ -257,7 +257,7 @@ def test_bad_requests(harness, run, plugin, monkeypatch, tmp_path):
 
 def test_answers_of_a_worker_are_checked(run):
     record = RunStore(run).read_done()[SEER]
-    work = core.RunToExplain(RunStore(run), RunStore(run).require_run().config, None)
+    work = core.KeptRun(RunStore(run), RunStore(run).require_run().config, None)
     explainer = core._Explainer(work, "cpu", core.Explanations())
     one = core.CellImages(record, ["a", "b"])
     for answer in (Explained(np.zeros((1, 32, 32), np.uint8), {}), Explained(np.zeros((2, 16, 16), np.uint8), {})):

@@ -293,7 +293,7 @@ def test_colours_are_those_that_the_fold_saw(harness, finished, phantom, plugin,
 def test_answers_of_a_worker_are_checked(run, monkeypatch):
     record = RunStore(run).read_done()[CELL]
     one = core.CellRows(record, pd.DataFrame({"image": ["a", "b"]}))
-    predictor = core._Predictor(core.RunToPredict(RunStore(run), RunStore(run).require_run().config, None), *[None] * 3)
+    predictor = core._Predictor(core.KeptRun(RunStore(run), RunStore(run).require_run().config, None), *[None] * 3)
     for answer, words in [
         (Predicted(np.full((1, 2), 0.5)), "returned shape (1, 2) for 2 images"),
         (Predicted(np.full((2, 2), np.nan)), "not finite"),

@@ -21,11 +21,12 @@ from harness.reporting.comparison import Margins, compare_runs, comparison_table
 from harness.reporting.results import read_results
 from harness.reporting.run_tables import TABLES
 from harness.reporting.table import FORMATS, render
+from harness.store.active import ActiveRecord
 from harness.store.columns import HISTORY, MANIFEST, PREDICTIONS, SPLITS, parse_table, table_frame
 from harness.store.json_files import parse_json
+from harness.store.record import read_record
 from harness.store.run_folder import parse_cell, parse_run
 from harness.store.run_store import RunStore
-from harness.store.schema import ActiveRecord, read_record
 
 _REFERENCE = Path(__file__).resolve().parents[2] / "results" / "reference" / "demo"
 _CELLS = tuple(f"{label}-100x-fold{fold}-seed0" for label in ("majority", "densenet") for fold in (0, 1))

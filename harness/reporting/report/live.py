@@ -9,7 +9,8 @@ from dataclasses import dataclass
 
 from harness.plugin_api.schedule import FINAL_STAGE
 from harness.reporting.report.templating import asset, environment
-from harness.store.schema import ActiveRecord, DoneRecord, EpochRecord, RunRecord
+from harness.store.active import ActiveRecord, EpochRecord
+from harness.store.schema import DoneRecord, RunRecord
 from harness.text import duration
 
 _WIDTH, _HEIGHT = 240.0, 60.0
