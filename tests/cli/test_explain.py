@@ -183,7 +183,7 @@ def test_what_is_there_is_kept_and_needs_neither_images_nor_plugin(run, plugin, 
     stamps = {path: path.stat().st_mtime_ns for path in (run / FOLDER).rglob("*.png")}
     assert (first.computed, first.kept, first.failures) == (len(stamps), 0, {})
     with monkeypatch.context() as without:
-        without.setattr(core, "discover", None)
+        without.setattr(core.KeptRun, "find_models", None)
         again = explain(run, ["seer"])
     assert (again.computed, again.kept) == (0, len(stamps))
     victim = min(stamps)
