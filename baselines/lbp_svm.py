@@ -1,9 +1,10 @@
 """Local binary patterns and a support vector machine: texture statistics, no learning of features.
 
 Uniform LBP histograms (Ojala, Pietikäinen and Mäenpää, IEEE TPAMI 2002) at several radii, scaled, and an RBF support
-vector classifier. Both classes weigh alike wherever something is fitted or chosen: in the machine's penalty, in the AUC
-by which C and gamma are chosen on validation, and in Platt's sigmoid (Platt 1999), fitted on validation, whose 0.5 is
-then where an image of either class is equally likely. The fitted model is kept as plain arrays.
+vector classifier; of more than two classes one for each, against the others. Both sides weigh alike wherever something
+is fitted or chosen: in the machine's penalty, in the AUC by which C and gamma are chosen on validation, and in Platt's
+sigmoid (Platt 1999), fitted on validation, whose 0.5 is then where an image of either side is equally likely. The fitted
+model is kept as plain arrays.
 """
 
 from __future__ import annotations
@@ -44,6 +45,11 @@ class LbpSvmOptions(Options):
     gammas: tuple[float, ...] = Field((0.1, 0.3, 1.0, 3.0), min_length=1)
 
 
+def _positives(classes: int) -> tuple[int, ...]:
+    """Return the classes that are told from the others: of two the second."""
+    return (1,) if classes == 2 else tuple(range(classes))
+
+
 class LbpSvm(ArrayModel):
     """Uniform LBP histograms, RBF support vector machine."""
 
@@ -58,25 +64,36 @@ class LbpSvm(ArrayModel):
         held_y = validation.labels.cpu().numpy()
         mean, scale = x.mean(0), x.std(0) + 1e-12
         x, held = (x - mean) / scale, (self._features(validation.images) - mean) / scale
-        machine = self._search(x, y, held, held_y)
-        sigmoid = LogisticRegression(class_weight="balanced").fit(machine.decision_function(held)[:, None], held_y)
-        self._arrays = {
-            "mean": mean,
-            "scale": scale,
-            "support_vectors": machine.support_vectors_,
-            "dual_coefficients": machine.dual_coef_[0],
-            "intercept": machine.intercept_,
-            "gamma": np.array([machine.gamma]),
-            "sigmoid": np.array([sigmoid.coef_[0, 0], sigmoid.intercept_[0]]),
-        }
+        self._arrays = {"mean": mean, "scale": scale}
+        for positive in _positives(len(context.classes)):
+            self._fit_one(positive, (x, (y == positive).astype(int)), (held, (held_y == positive).astype(int)))
 
     def predict_proba(self, images: torch.Tensor) -> NDArray[np.floating[Any]]:
-        """Return calibrated probabilities (N, 2)."""
-        arrays = self._arrays
-        x = (self._features(images) - arrays["mean"]) / arrays["scale"]
-        slope, intercept = arrays["sigmoid"]
-        malignant = 1 / (1 + np.exp(-slope * self._decision(x) - intercept))
-        return np.stack([1 - malignant, malignant], axis=1)
+        """Return calibrated probabilities (N, classes); of more than two classes they are made to sum to one."""
+        x = (self._features(images) - self._arrays["mean"]) / self._arrays["scale"]
+        if "sigmoid 0" not in self._arrays:
+            positive = self._probability(x, 1)
+            return np.stack([1 - positive, positive], axis=1)
+        classes = sum(name.startswith("sigmoid") for name in self._arrays)
+        found = np.stack([self._probability(x, positive) for positive in range(classes)], axis=1)
+        return found / found.sum(axis=1, keepdims=True)
+
+    def _fit_one(self, positive: int, train: tuple[Array, Array], held: tuple[Array, Array]) -> None:
+        """Tell one class from the others."""
+        machine = self._search(*train, *held)
+        scores = machine.decision_function(held[0])[:, None]
+        sigmoid = LogisticRegression(class_weight="balanced").fit(scores, held[1])
+        self._arrays |= {
+            f"support_vectors {positive}": machine.support_vectors_,
+            f"dual_coefficients {positive}": machine.dual_coef_[0],
+            f"intercept {positive}": machine.intercept_,
+            f"gamma {positive}": np.array([machine.gamma]),
+            f"sigmoid {positive}": np.array([sigmoid.coef_[0, 0], sigmoid.intercept_[0]]),
+        }
+
+    def _probability(self, x: Array, positive: int) -> Array:
+        slope, intercept = self._arrays[f"sigmoid {positive}"]
+        return 1 / (1 + np.exp(-slope * self._decision(x, positive) - intercept))
 
     def _search(self, x: Array, y: Array, held: Array, held_y: Array) -> SVC:
         """Return the machine with the best AUC on validation; ties go to the smaller C, then gamma."""
@@ -88,11 +105,13 @@ class LbpSvm(ArrayModel):
                 best, best_score = machine, score
         return best
 
-    def _decision(self, x: Array) -> Array:
-        arrays = self._arrays
-        support = arrays["support_vectors"]
+    def _decision(self, x: Array, positive: int) -> Array:
+        support, coefficients, intercept, gamma = (
+            self._arrays[f"{name} {positive}"]
+            for name in ("support_vectors", "dual_coefficients", "intercept", "gamma")
+        )
         distances = (x**2).sum(1)[:, None] + (support**2).sum(1)[None] - 2 * x @ support.T
-        return np.exp(-arrays["gamma"][0] * distances) @ arrays["dual_coefficients"] + arrays["intercept"][0]
+        return np.exp(-gamma[0] * distances) @ coefficients + intercept[0]
 
     def _features(self, images: torch.Tensor) -> Array:
         recipe = TextureRecipe(self.options.radii, self.options.channel)

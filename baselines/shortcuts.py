@@ -32,14 +32,20 @@ class _Shortcut(ArrayModel):
         machine = make_pipeline(StandardScaler(), LogisticRegression(class_weight="balanced"))
         machine.fit(self._properties(train.images), train.labels.cpu().numpy())
         scaler, regression = machine[0], machine[1]
-        slope = regression.coef_[0] / scaler.scale_
-        self._arrays = {"slope": slope, "intercept": regression.intercept_ - slope @ scaler.mean_}
+        slopes = [slope / scaler.scale_ for slope in regression.coef_]  # one of two classes, otherwise one a class
+        shifts = np.array([slope @ scaler.mean_ for slope in slopes])
+        self._arrays = {"slopes": np.stack(slopes), "intercepts": regression.intercept_ - shifts}
 
     def predict_proba(self, images: torch.Tensor) -> NDArray[np.floating[Any]]:
-        """Return probabilities (N, 2)."""
-        logits = self._properties(images) @ self._arrays["slope"] + self._arrays["intercept"]
-        malignant = 1 / (1 + np.exp(-logits))
-        return np.stack([1 - malignant, malignant], axis=1)
+        """Return probabilities (N, classes)."""
+        found = self._properties(images)
+        scores = zip(self._arrays["slopes"], self._arrays["intercepts"], strict=True)
+        logits = np.stack([found @ slope + intercept for slope, intercept in scores], axis=1)
+        if logits.shape[1] == 1:
+            positive = 1 / (1 + np.exp(-logits[:, 0]))
+            return np.stack([1 - positive, positive], axis=1)
+        shares = np.exp(logits - logits.max(axis=1, keepdims=True))
+        return shares / shares.sum(axis=1, keepdims=True)
 
     def _properties(self, images: torch.Tensor) -> NDArray[np.float64]:
         return type(self).property_of(images.cpu().numpy())

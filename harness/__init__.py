@@ -9,15 +9,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from harness.api.data import audit_folder
+    from harness.api.divisions import splits
     from harness.api.explain import explain
     from harness.api.export import export_run
-    from harness.api.images import audit_folder, splits
     from harness.api.predict import predict
     from harness.api.report import report
     from harness.api.results import compare, read_run, status, tables
     from harness.api.runs import estimate, run
     from harness.api.score import score
     from harness.data.properties import mean_colour, sharpness, white_point
+    from harness.errors import DataError
+    from harness.plugin_api.data_set import DataSet, GeneratedSlide, ImageRecord, PublishedFile
     from harness.plugin_api.hookspecs import Register, hookimpl
     from harness.plugin_api.model import (
         EpochReport,
@@ -25,11 +28,11 @@ if TYPE_CHECKING:
         LabeledImages,
         Model,
         ModelCard,
-        Options,
         Requirements,
         Throughput,
         TrainingOptions,
     )
+    from harness.plugin_api.options import Options
     from harness.plugin_api.run_observer import RunObserver
     from harness.plugin_api.schedule import Schedule
     from harness.training.normalisation import Normalisation
@@ -42,7 +45,8 @@ _HOME = {
     "predict": "harness.api.predict",
     "report": "harness.api.report",
     "score": "harness.api.score",
-    **dict.fromkeys(("audit_folder", "splits"), "harness.api.images"),
+    "audit_folder": "harness.api.data",
+    "splits": "harness.api.divisions",
     **dict.fromkeys(("compare", "read_run", "status", "tables"), "harness.api.results"),
     **dict.fromkeys(("estimate", "run"), "harness.api.runs"),
     **dict.fromkeys(("Register", "hookimpl"), "harness.plugin_api.hookspecs"),
@@ -53,13 +57,15 @@ _HOME = {
             "LabeledImages",
             "Model",
             "ModelCard",
-            "Options",
             "Requirements",
             "Throughput",
             "TrainingOptions",
         ),
         "harness.plugin_api.model",
     ),
+    **dict.fromkeys(("DataSet", "GeneratedSlide", "ImageRecord", "PublishedFile"), "harness.plugin_api.data_set"),
+    "DataError": "harness.errors",
+    "Options": "harness.plugin_api.options",
     **dict.fromkeys(("mean_colour", "sharpness", "white_point"), "harness.data.properties"),
     "RunObserver": "harness.plugin_api.run_observer",
     "Schedule": "harness.plugin_api.schedule",
@@ -68,13 +74,18 @@ _HOME = {
     "TorchModel": "harness.training.torch_model",
 }
 __all__ = [
+    "DataError",
+    "DataSet",
     "EpochReport",
     "FitContext",
+    "GeneratedSlide",
+    "ImageRecord",
     "LabeledImages",
     "Model",
     "ModelCard",
     "Normalisation",
     "Options",
+    "PublishedFile",
     "Register",
     "Requirements",
     "RunObserver",

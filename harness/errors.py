@@ -54,6 +54,10 @@ class DataError(EnvironmentMissingError):
     """Images are missing, unreadable or not what they claim to be."""
 
 
+class NoImagesError(DataError):
+    """A folder holds none of the images that were expected."""
+
+
 class PluginError(HarnessError):
     """A plugin could not be loaded, or a name is claimed twice."""
 

@@ -42,7 +42,7 @@ class RealRun:
 
 REAL = {
     "stain": RealRun("stain", (), ("probe",)),
-    "matrix": RealRun("cpu", ("magnifications=[100,200]",), _TRANSFER),
+    "matrix": RealRun("cpu", ("strata=[100x,200x]",), _TRANSFER),
     "frozen": RealRun("cpu", ("schedule.epochs=30",), ("probe",), ("majority", "white-point", "probe")),
     "leak": RealRun("leak", (), _TRANSFER),
     "ablation": RealRun("ablation", ("pixels.size=48", "schedule.epochs=4"), _PRETRAINED),

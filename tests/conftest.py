@@ -7,11 +7,10 @@ from pathlib import Path
 import hypothesis
 import pandas as pd
 import pytest
+from breakhis import official_table, write_synthetic_breakhis
 
 from harness.cli.main import _exit_code
-from harness.data.official import official_list
 from harness.errors import SplitError
-from harness.synthetic.breakhis import write_synthetic_breakhis
 from harness.synthetic.settings import SyntheticSettings
 
 # on a busy machine an example takes as long as it takes; no test asserts seconds
@@ -21,7 +20,7 @@ hypothesis.settings.load_profile("harness")
 TINY_CONFIG = """
 protocol: holdout
 device: cpu
-magnifications: [200]
+strata: [200x]
 pixels: {size: 32}
 schedule: {epochs: 2, batch_size: 8, learning_rate: 0.02, augmentation: random}
 sources:
@@ -115,5 +114,5 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def official_images() -> pd.DataFrame:
     """The official list as the used rows of a manifest, the DC copy of slide 13412 dropped."""
-    images = official_list().reset_index()
-    return images[~((images["type"] == "DC") & (images["slide"] == "14-13412"))].reset_index(drop=True)
+    images = official_table().reset_index()
+    return images[~((images["subtype"] == "DC") & (images["subgroup"] == "14-13412"))].reset_index(drop=True)

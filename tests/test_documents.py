@@ -26,7 +26,7 @@ STAND_INS = {
 }
 SMALL = {
     "device": "cpu",
-    "magnifications": [200],
+    "strata": ["200x"],
     "pixels": {"size": 32},
     "schedule": {"epochs": 1, "batch_size": 8},
     "models": {

@@ -102,7 +102,7 @@ def harness_register_models(register): register(Strays)
 CONFIG = """
 protocol: holdout
 device: cpu
-magnifications: [200]
+strata: [200x]
 pixels: {size: 16, stain: none}
 schedule: {epochs: 1}
 models:

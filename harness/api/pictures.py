@@ -82,7 +82,7 @@ def _sources(
     folder: Path, results: Results, chosen: Sequence[ShownImage], cache: Cache, tell: Progress
 ) -> list[_Source]:
     config, images = results.run.config, results.images.set_index("name")
-    place, size = find_images(config, cache, tell), config.pixels
+    place, size = find_images(config.data, cache, tell), config.pixels
     recipe = PixelRecipe(size.size, size.resize, PER_IMAGE.get(size.stain))
     seen = _seen_by_fold(results, chosen, cache, tell) if size.stain in {"fitted", "slide"} else {}
     keys = {name: cell.key for name, cell in results.cells.items()}
@@ -146,7 +146,12 @@ def _address(image: torch.Tensor) -> str:
 def _without_folders(error: Exception, results: Results) -> str:
     """Return why there are none, without the folders of the machine: a report is sent to others."""
     words = str(error).partition(" - ")[0]
-    for folder in (results.run.config.data.folder, data_folder() / "breakhis", data_folder(), cache_folder()):
+    for folder in (
+        results.run.config.data.folder,
+        data_folder() / results.run.config.data.set,
+        data_folder(),
+        cache_folder(),
+    ):
         words = words.replace(f"{folder}/", "").replace(str(folder), "their folder") if folder else words
     return f"{_ABSOLUTE.sub(lambda found: Path(found[0]).name, words)}."
 

@@ -13,12 +13,12 @@ from numpy.typing import NDArray
 
 from harness.cache import Cache, Note
 from harness.config.run_config import RunConfig
-from harness.data.names import CLASSES
+from harness.data.description import DataSetDescription
 from harness.errors import UsageError, did_you_mean
-from harness.evaluation.threshold import DEFAULT_THRESHOLD
+from harness.execution.cell_results import called, probability_columns
 from harness.execution.kept_models import KeptRun
 from harness.execution.new_images import NewImages, assign_cells, find_new_images, known_patients_note
-from harness.execution.predict import PROBABILITIES, predict_images
+from harness.execution.predict import predict_images
 from harness.locations import cache_folder
 from harness.planning.observer import Observer
 from harness.store.checksums import RECORD
@@ -31,7 +31,7 @@ class PredictOptions(TypedDict, total=False):
 
     Attributes:
         model: Label of the model; needed where several can predict.
-        stratum: Of images whose names do not say it, such as ``200x``; needed where the run has several.
+        stratum: Of images of which the data set does not know it, such as ``200x``; needed where the run has several.
         device: ``auto``, ``cpu`` or ``cuda[:N]``; ``auto`` by default.
         plugins: Plugin files, if the model comes from one.
         data: Folder of the run's images, if they have moved; they are needed only where colours depend on them.
@@ -51,11 +51,12 @@ class ImagePredictions:
     Attributes:
         model: Its label.
         images: One row an image, in the order given: ``image group``, the mean probability over the cells for each
-            class (``p_benign p_malignant``), ``called`` (the class at 0.5), ``share_malignant`` (of the cells, those
-            that call it malignant at the threshold of their own validation images), ``cells`` (how many).
-        groups: One row a group, in the order of their first images: ``group images``, the mean of their probabilities,
-            ``called`` at 0.5, ``threshold`` (the mean of the cells') and ``called_at_threshold``.
-        by_cell: One row an image and cell: ``image cell``, the probabilities, ``threshold``.
+            class (``p_<class>``), ``called`` (the class at 0.5, of more than two the most probable one) and ``cells``
+            (how many). Of two classes also ``share_<positive class>``: of the cells, those that call it that at the
+            threshold of their own validation images.
+        groups: One row a group, in the order of their first images: ``group images``, the mean of their probabilities
+            and ``called``; of two classes also ``threshold`` (the mean of the cells') and ``called_at_threshold``.
+        by_cell: One row an image and cell: ``image cell``, the probabilities, and of two classes ``threshold``.
     """
 
     model: str
@@ -69,9 +70,9 @@ def predict(
 ) -> ImagePredictions:
     """Classify new images with a kept model: the mean over its cells, folds and seeds.
 
-    An image with an official name goes to the cells of its own magnification. An image of the run is classified only by
-    cells that tested it. On systems that start processes anew a script that calls this needs the usual ``__main__``
-    guard.
+    An image that the data set knows by its name goes to the cells of its own stratum. An image of the run is classified
+    only by cells that tested it. On systems that start processes anew a script that calls this needs the usual
+    ``__main__`` guard.
 
     Args:
         run: The run folder, or the folder of one of its cells.
@@ -91,13 +92,17 @@ def predict(
     record, manifest = store.require_run(), store.read_manifest()
     cells = _chosen_cells(record, store.read_done(), only, options.get("model"))
     strata = [stratum for stratum in record.strata if stratum in {one.stratum for one in cells}]
-    found = find_new_images([Path(image) for image in images], strata, options.get("stratum"))
+    found = find_new_images([Path(image) for image in images], record.config.data, strata, options.get("stratum"))
     assigned = assign_cells(found, cells, manifest, store.read_splits())
-    for message in (*found.notes, known_patients_note(found, manifest), _missing_note(record, cells, only)):
+    for message in (
+        *found.notes,
+        known_patients_note(found, manifest, record.data_set),
+        _missing_note(record, cells, only),
+    ):
         if message:
             tell(message)
     how = _how(store, record.config, options, tell)
-    return _summary(cells[0].model, found, predict_images(how, found, assigned))
+    return _summary(cells[0].model, found, predict_images(how, found, assigned), record.data_set)
 
 
 def _run_and_cell(folder: Path) -> tuple[Path, str | None]:
@@ -160,31 +165,38 @@ def _how(store: RunStore, config: RunConfig, options: PredictOptions, note: Note
     return KeptRun(store, config, Cache(cache_folder(), note), plugins, options.get("device") or "auto")
 
 
-def _summary(label: str, images: NewImages, said: pd.DataFrame) -> ImagePredictions:
+def _summary(label: str, images: NewImages, said: pd.DataFrame, data_set: DataSetDescription) -> ImagePredictions:
     """Take the means of what cells say, from rows as :func:`predict_images` returns them."""
-    malignant = (said[PROBABILITIES[1]] >= said["threshold"]).astype(float)
-    by_image = said.assign(share_malignant=malignant).groupby(level=0)
-    columns = [*PROBABILITIES, "threshold", "share_malignant"]
-    table = images.table[["image", "group"]].join(by_image[columns].mean()).assign(cells=by_image.size())
-    table["called"] = _called(table[PROBABILITIES[1]], DEFAULT_THRESHOLD)
+    probabilities = probability_columns(data_set.classes)
+    share, of_two = f"share_{data_set.positive}", ["threshold"] if data_set.is_binary else []
+    positive = (said[probabilities[1]] >= said["threshold"]).astype(float)
+    by_image = said.assign(**{share: positive}).groupby(level=0)
+    table = images.table[["image", "group"]].join(by_image[[*probabilities, "threshold", share]].mean())
+    table = table.assign(cells=by_image.size(), called=_called(table, data_set))
     by_cell = said.sort_index(kind="stable").join(images.table["image"])
+    shown = ["image", "group", *probabilities, "called", *([share] if data_set.is_binary else []), "cells"]
     return ImagePredictions(
         label,
-        table[["image", "group", *PROBABILITIES, "called", "share_malignant", "cells"]],
-        _by_group(table),
-        by_cell[["image", "cell", *PROBABILITIES, "threshold"]].reset_index(drop=True),
+        table[shown],
+        _by_group(table, data_set),
+        by_cell[["image", "cell", *probabilities, *of_two]].reset_index(drop=True),
     )
 
 
-def _by_group(table: pd.DataFrame) -> pd.DataFrame:
+def _by_group(table: pd.DataFrame, data_set: DataSetDescription) -> pd.DataFrame:
+    probabilities = probability_columns(data_set.classes)
     grouped = table.groupby("group", sort=False)
-    groups = grouped[[*PROBABILITIES, "threshold"]].mean().assign(images=grouped.size()).reset_index()
-    scores = groups[PROBABILITIES[1]]
-    groups["called"] = _called(scores, DEFAULT_THRESHOLD)
-    groups["called_at_threshold"] = _called(scores, groups["threshold"])
-    return groups[["group", "images", *PROBABILITIES, "called", "threshold", "called_at_threshold"]]
+    groups = grouped[[*probabilities, "threshold"]].mean().assign(images=grouped.size()).reset_index()
+    groups["called"] = _called(groups, data_set)
+    shown = ["group", "images", *probabilities, "called"]
+    if not data_set.is_binary:
+        return groups[shown]
+    above = groups[probabilities[1]] >= groups["threshold"]
+    groups["called_at_threshold"] = np.where(above, data_set.classes[1], data_set.classes[0])
+    return groups[[*shown, "threshold", "called_at_threshold"]]
 
 
-def _called(scores: pd.Series[float], threshold: pd.Series[float] | float) -> NDArray[Any]:
-    """Name the class of each score at a threshold, of two classes the second from the threshold on."""
-    return np.where(scores >= threshold, CLASSES[1], CLASSES[0])
+def _called(table: pd.DataFrame, data_set: DataSetDescription) -> NDArray[Any]:
+    """Name the class of each row by its probabilities."""
+    labels = called(table[probability_columns(data_set.classes)].to_numpy(float))
+    return np.array(data_set.classes, dtype=object)[labels]

@@ -219,7 +219,7 @@ class _Request:
         if self.kind is None:
             return None
         for one in self.runs.values():
-            divide(one, scan_images(one, self.cache))
+            divide(scan_images(one, self.cache))
         return begin_study(self.folder, self.kind, [folder.name for folder in self.runs])
 
     def compute(self, folder: Path, config: RunConfig) -> Outcome:

@@ -9,7 +9,7 @@ from typing import TypedDict, Unpack
 from harness.cache import Cache
 from harness.config.run_config import RunConfig, load_config
 from harness.errors import ConfigError
-from harness.execution.scoring import label_of, read_predictions, score_cells, store_scored, with_scored_row
+from harness.execution.scoring import label_of, read_predictions, read_table, score_cells, store_scored, with_scored_row
 from harness.locations import cache_folder, results_folder
 from harness.planning.cell_keys import resolved
 from harness.planning.comparison import comparison_parts, refuse_other_comparison
@@ -19,7 +19,6 @@ from harness.planning.models import refuse_folders_that_cannot_be
 from harness.planning.observer import Observer
 from harness.planning.run_record import run_record
 from harness.planning.splits import Division, divide
-from harness.protocol.protocols import PROTOCOLS
 from harness.reporting.publish import publish
 from harness.reporting.table import Table
 from harness.store.run_store import RunStore
@@ -68,13 +67,14 @@ def score(
     watched, file = observer or Observer(), Path(predictions)
     cache, label = Cache(cache_folder(), watched.note), label_of(file, options.get("name"))
     name, settings = _settings(str(config), label, options, watched)
-    scored = read_predictions(file, label, settings, PROTOCOLS[settings.protocol].folds)
-    images = decode_images(settings, scan_images(settings, cache, watched.progress), cache, watched.progress)
-    division = divide(settings, images)
-    cells = score_cells(scored, division, settings)
+    table = read_table(file)  # what is wrong with it must not come to light after the images have been read
+    scanned = scan_images(settings, cache, watched.progress)
+    scored = read_predictions(file, table, label, divide(scanned))
+    division = divide(decode_images(scanned, cache, watched.progress))
+    cells = score_cells(scored, division)
     store = RunStore(Path(options.get("out") or results_folder() / name))
     with store.open_for_writing():
-        run = _joined_run(name, settings, division, store)
+        run = _joined_run(name, division, store)
         store.write_run(run, division.manifest, division.splits)
         store_scored(scored, cells, run, store)
         return publish(store, cache)
@@ -88,22 +88,22 @@ def _settings(config: str, label: str, options: ScoreOptions, observer: Observer
     return name, with_scored_row(settings.with_data_folder(options.get("data")), label)
 
 
-def _joined_run(name: str, config: RunConfig, division: Division, store: RunStore) -> RunRecord:
+def _joined_run(name: str, division: Division, store: RunStore) -> RunRecord:
     """Return the record of the run with the scored row in it.
 
     Raises:
         ComparisonError: The folder holds a run of another comparison.
         ConfigError: The row would share a folder with another.
     """
-    stored = store.read_run()
+    stored, config = store.read_run(), division.config
     device_type = stored.comparison.device_type if stored else resolve_device(config.device).type
-    comparison = comparison_parts(config, division, resolved(config, device_type))
+    comparison = comparison_parts(division, resolved(config, device_type))
     if stored is not None:
         refuse_other_comparison(stored.comparison, comparison, store.folder)
     labels = list(dict.fromkeys([*(stored.config.models if stored else ()), *config.models]))
     refuse_folders_that_cannot_be(labels)
     if stored is None:
-        return run_record(name, config, division, comparison, {"type": "elsewhere"})
+        return run_record(name, division, comparison, {"type": "elsewhere"})
     # how and on what the others were made stays as it is recorded
     joined = stored.config.with_rows_of(config)
-    return stored.model_copy(update={"config": joined, "strata": joined.strata})
+    return stored.model_copy(update={"config": joined, "strata": list(joined.chosen_strata)})

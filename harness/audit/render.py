@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from tabulate import tabulate
@@ -11,7 +11,7 @@ from tabulate import tabulate
 from harness.audit.report import AuditReport, DivisionFinding, ImageSize, RelatedSlides
 from harness.audit.shortcuts import AS_FILED, METHODS, PropertyScore
 from harness.data.background import DARK_LEVEL
-from harness.data.names import CLASSES, parse_stem, stratum_name
+from harness.data.description import plural
 from harness.data.near_duplicates import HASH_BITS, MAX_DIFFERING_BITS, MIN_CORRELATION, IdenticalImages, NearDuplicate
 from harness.data.tissue import LOW_TISSUE_SHARE, OUTLYING_SCORE, TISSUE_DENSITY
 from harness.text import markdown, natural_order
@@ -21,21 +21,13 @@ N_EXAMPLES = 5
 N_OFFENDERS = 3
 """How many of a kind it names for a split."""
 
-_ORIGIN = {"breakhis": "slides", "lc25000": "tiles"}
-_KINDS = {
-    "accession": "accessions",
-    "slide": "slides",
-    "tile": "tiles",
-    "identical": "identical groups",
-    "near_duplicate": "near-duplicate pairs",
-}
 _STAIN_COUNTS = (("dark_backgrounds", "with_background"), ("swapped", "images"), ("unchanged", "images"))
 _LUNG_TREE = "lung_colon_image_set/lung_image_sets/"
 
 
 def render_audit(report: AuditReport) -> str:
     """Return the report as plain text that is also Markdown: summary, findings with a few examples, splits."""
-    filing = _filing(report) if report.kind == "breakhis" else ()
+    filing = _filing(report) if report.data_set is not None else ()
     findings = [*_pictures(report), *filing, *_oddities(report)]
     rows = [[finding.title, f"{finding.count:,}", finding.remark] for finding in findings]
     sections = [line for finding in findings if finding.items for line in _section(finding)]
@@ -55,12 +47,33 @@ class _Finding:
 
 
 def _heading(report: AuditReport) -> list[str]:
-    if report.kind == "lc25000":
+    data_set = report.data_set
+    if data_set is None:
         what = f"LC25000, lung classes: {report.n_images:,} images, copies of {report.n_origins:,} tiles"
     else:
-        slides = f"{report.n_origins:,} slides (counted once a diagnosis)"
-        what = f"BreakHis: {report.n_images:,} images, {slides}, {report.n_accessions:,} accessions"
-    return [f"# Audit of {_plain(report.folder)}", "", what, ""]
+        once = f" (counted once a {data_set.subtype})" if data_set.subtype else ""
+        slides = f"{report.n_origins:,} {plural(data_set.subgroup)}{once}, " if data_set.has_subgroups else ""
+        what = f"{data_set.name}: {report.n_images:,} images, {slides}{report.n_groups:,} {plural(data_set.group)}"
+    notes = [line for note in report.notes for line in (_plain(note), "")]
+    return [f"# Audit of {_plain(report.folder)}", "", *notes, what, ""]
+
+
+def _origins(report: AuditReport) -> str:
+    """Return what images are of, in a word: slides, or tiles."""
+    return "tiles" if report.data_set is None else plural(report.data_set.subgroup)
+
+
+def _words(report: AuditReport) -> dict[str, str]:
+    """Return what stands on two sides of a split, in words."""
+    groups = {}
+    if report.data_set is not None:
+        groups = {"group": plural(report.data_set.group), "subgroup": plural(report.data_set.subgroup)}
+    return {
+        **groups,
+        "tile": "tiles",
+        "identical": "identical groups",
+        "near_duplicate": "near-duplicate pairs",
+    }
 
 
 def _table(alignment: dict[str, str], rows: list[list[str]]) -> list[str]:
@@ -86,14 +99,14 @@ def _pictures(report: AuditReport) -> Iterator[_Finding]:
     yield _Finding(
         "groups of pixel-identical images",
         len(report.identical),
-        f"{_n_across(report.identical):,} of them between {_ORIGIN[report.kind]}",
+        f"{_n_across(report.identical):,} of them between {_origins(report)}",
         f"Equal in every pixel at full size.{_places(report, report.identical)}",
         [" = ".join(group.images) for group in report.identical],
     )
     yield _Finding(
         "pairs of near-duplicates",
         len(report.near_duplicates),
-        f"{_n_across(report.near_duplicates):,} of them between {_ORIGIN[report.kind]}",
+        f"{_n_across(report.near_duplicates):,} of them between {_origins(report)}",
         "The same again: re-encoded, mirrored, turned by quarters (by no other angle), or photographed twice. At most "
         f"{MAX_DIFFERING_BITS} of {HASH_BITS} bits of a perceptual hash differ, and thumbnails correlate by at least "
         f"{MIN_CORRELATION}.{_places(report, report.near_duplicates)}",
@@ -105,26 +118,28 @@ def _pictures(report: AuditReport) -> Iterator[_Finding]:
 
 
 def _filing(report: AuditReport) -> Iterator[_Finding]:
+    data_set = report.data_set
+    if data_set is None:
+        return
+    slide, groups, kind = data_set.subgroup, plural(data_set.group), data_set.subtype or "class"
     contradicting = sum(len(slide.classes) > 1 for slide in report.double_slides)
     yield _Finding(
-        "slides under several diagnoses",
+        f"{plural(slide)} under several {plural(kind) if data_set.subtype else 'classes'}",
         len(report.double_slides),
-        f"{contradicting:,} of them benign and malignant",
-        "One slide number under several types: the same tissue with contradicting diagnoses.",
+        f"{contradicting:,} of them of several classes" if data_set.subtype else "",
+        f"One {slide} under several: the same tissue with contradicting diagnoses, or tissue of several kinds.",
         [_related(slide) for slide in report.double_slides],
     )
-    n_images = sum(accession.n_images for accession in report.divided_accessions)
-    yield _Finding(
-        "accessions of several slides",
-        len(report.divided_accessions),
-        f"{n_images:,} images, {100 * n_images / max(1, report.n_images):.1f} %",
-        "Slides whose numbers differ in the letters only are parts of one case, and belong on one side of a split.",
-        [_related(accession) for accession in report.divided_accessions],
-    )
-    yield _Finding("other images", len(report.unparsed), "no official name", "In no split.", report.unparsed)
-    yield _Finding(
-        "misplaced files", len(report.misplaced), "folder against name", "The name counts.", report.misplaced
-    )
+    if data_set.has_subgroups:
+        n_images = sum(group.n_images for group in report.divided_groups)
+        yield _Finding(
+            f"{groups} of several {plural(slide)}",
+            len(report.divided_groups),
+            f"{n_images:,} images, {100 * n_images / max(1, report.n_images):.1f} %",
+            f"They are parts of one {data_set.group}, and belong on one side of a split.",
+            [_related(group) for group in report.divided_groups],
+        )
+    yield _Finding("other images", len(report.unparsed), "not known to it", "In no split.", report.unparsed)
     yield _Finding("pictures not read", len(report.unread), "neither PNG nor JPEG", "Convert them.", report.unread)
     yield _Finding("repeated files", len(report.repeated), "same name and bytes", "Counted once.", report.repeated)
 
@@ -164,14 +179,9 @@ def _n_across(found: Sequence[IdenticalImages | NearDuplicate]) -> int:
 
 def _places(report: AuditReport, found: Sequence[IdenticalImages | NearDuplicate]) -> str:
     """Say between which slides or tiles they stand, those with the most first."""
-    counts = Counter(_place(item.images[0], item.origins) for item in found if len(item.origins) > 1)
+    counts = Counter(" and ".join(item.origins) for item in found if len(item.origins) > 1)
     places = [f"{place}: {number:,}" for place, number in counts.most_common()]
-    return f" Between {_ORIGIN[report.kind]}: {_first(places)}." if places else ""
-
-
-def _place(image: str, origins: tuple[str, ...]) -> str:
-    name = parse_stem(image)
-    return " and ".join(origins) + (f" at {stratum_name(name.magnification)}" if name else "")
+    return f" Between {_origins(report)}: {_first(places)}." if places else ""
 
 
 def _related(slides: RelatedSlides) -> str:
@@ -188,15 +198,16 @@ def _splits(report: AuditReport) -> list[str]:
         [division.name, *(f"{len(division.shared[kind]):,}" if division.shared else "-" for kind in kinds)]
         for division in report.divisions
     ]
-    kept = ", with both copies of slide 13412" if report.kind == "breakhis" else ""
-    table = _table({"split": "left"} | {_KINDS[kind]: "right" for kind in kinds}, rows)
-    head = f"## What splits put on two sides of a fold (seed {report.seed}{kept})"
-    return [head, "", *table, *map(_explained, report.divisions)]
+    words = _words(report)
+    table = _table({"split": "left"} | {words[kind]: "right" for kind in kinds}, rows)
+    head = f"## What splits put on two sides of a fold (seed {report.seed}; images that a run drops are in)"
+    return [head, "", *table, *(_explained(division, words) for division in report.divisions)]
 
 
 def _shortcuts(report: AuditReport) -> list[str]:
     """What single properties predict, and what stain normalisation makes of pictures."""
-    head = ["", "## What single properties of a picture predict, accessions apart", ""]
+    groups = "patients" if report.data_set is None else plural(report.data_set.group)
+    head = ["", f"## What single properties of a picture predict, {groups} apart", ""]
     if not report.properties:
         return [*head, _plain(report.no_shortcuts)]
     strata = natural_order({score.stratum for score in report.properties})
@@ -206,7 +217,7 @@ def _shortcuts(report: AuditReport) -> list[str]:
     rows = [[name, colours, *(found[at] for at in strata)] for (name, colours), found in by_row.items()]
     heads = {"property": "left", "colours": "left"} | dict.fromkeys(strata, "right")
     meaning = (
-        "AUC of a logistic regression on the property alone, five folds, accessions apart, with its 95 % interval, and "
+        f"AUC of a logistic regression on the property alone, five folds, {groups} apart, with its 95 % interval, and "
         "its balanced accuracy. Colours: of the file as it is at full size, or at 64 x 64 pixels after a stain "
         "normalisation. The white point is the light behind the slide and nothing of tissue; mean colour and sharpness "
         "are of both. A network that is no better than a property may have learned no more than that."
@@ -222,19 +233,20 @@ def _score(score: PropertyScore) -> str:
 
 
 def _strongest(report: AuditReport) -> str:
-    """Name the strongest property of the files at each magnification."""
+    """Name the strongest property of the files at each stratum."""
     as_filed = [score for score in report.properties if score.colours == AS_FILED and score.auc is not None]
     best = {score.stratum: score for score in sorted(as_filed, key=lambda score: score.auc or 0)}
     named = [f"{at} {best[at].name}, AUC {best[at].auc:.2f}" for at in natural_order(best)]
-    message = "; ".join(named) or "none can be told, since no magnification has both classes in enough folds"
+    message = "; ".join(named) or "none can be told, since no stratum has all classes in enough folds"
     return f"The strongest property of the files: {message}."
 
 
 def _stains(report: AuditReport) -> list[str]:
     by_method = {(outcome.method, outcome.label): outcome for outcome in report.stains}
     labels = sorted({outcome.label for outcome in report.stains})
+    classes = report.data_set.classes if report.data_set else []
     heads = {"stain": "left"} | {
-        f"{what}, {CLASSES[label]}": "right" for what in ("dark background", "swapped", "unchanged") for label in labels
+        f"{what}, {classes[label]}": "right" for what in ("dark background", "swapped", "unchanged") for label in labels
     }
     rows = [
         [
@@ -260,9 +272,9 @@ def _stains(report: AuditReport) -> list[str]:
     return ["", "## What stain normalisation makes of the pictures", "", *_table(heads, rows), meaning]
 
 
-def _explained(division: DivisionFinding) -> str:
+def _explained(division: DivisionFinding, words: Mapping[str, str]) -> str:
     refused = [f"    - cannot be made here: {_plain(division.refused)}"] if division.refused else []
-    shared = [f"    - {_KINDS[kind]}: {_first(items)}" for kind, items in division.shared.items() if items]
+    shared = [f"    - {words[kind]}: {_first(items)}" for kind, items in division.shared.items() if items]
     return "\n".join([f"- {division.name}: {division.title}", *refused, *shared])
 
 

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 from harness.audit.shortcuts import PropertyScore, StainOutcome
+from harness.data.description import DataSetDescription
 from harness.data.near_duplicates import MAX_DIFFERING_BITS, MIN_CORRELATION, IdenticalImages, NearDuplicate
 from harness.data.tissue import LOW_TISSUE_SHARE, OUTLYING_SCORE, TISSUE_DENSITY, LowTissue, StainOutlier
 
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 5
 
 
 @dataclass(frozen=True)
 class RelatedSlides:
-    """Slides of one number (``name`` is a slide) or of one case (an accession); each slide is named with its type."""
+    """Slides of one name under several types (``name`` is a slide), or of one group; each is named with its type."""
 
     name: str
     slides: tuple[str, ...]
@@ -40,7 +41,7 @@ class DivisionFinding:
     Attributes:
         name: The protocol's name.
         title: What it is in words.
-        shared: What stands on two sides, each with a fold where it does: by ``accession`` and ``slide`` or by
+        shared: What stands on two sides, each with a fold where it does: by ``group`` and ``subgroup`` or by
             ``tile``, and by ``identical`` (groups) and ``near_duplicate`` (pairs).
         refused: Why it cannot divide these images, or empty.
     """
@@ -53,48 +54,48 @@ class DivisionFinding:
 
 @dataclass(frozen=True)
 class AuditReport:
-    """What was found; images are named by their official stem, others by their path below ``folder``.
+    """What was found; images are named as the data set does, others by their path below ``folder``.
 
     Attributes:
         folder: The folder as it was given.
-        kind: What it holds.
+        data_set: What the data set is; None for LC25000.
         seed: The seed of the divisions.
         n_images: Images looked at, damaged ones included.
-        n_origins: Slides (counted once a type), or tiles.
-        n_accessions: Accessions; 0 for LC25000.
+        n_origins: The smallest groups (counted once a type), or tiles.
+        n_groups: Groups; 0 for LC25000.
         repeated: Files that repeat another of the same name, byte for byte; not looked at.
-        unparsed: Images without an official name; compared with the others, but in no protocol.
-        misplaced: Files whose folders say another class, type, slide or magnification than their official names.
+        unparsed: Images that the data set does not know; compared with the others, but in no protocol.
+        notes: What the data set says of the files, such as contradictions.
         unread: Pictures in formats that are not read.
         damaged: Images that do not decode, each with the reason.
         identical: Groups of pixel-identical images, those across slides or tiles first.
         near_duplicates: Pairs of images that show the same, those across slides or tiles first.
-        double_slides: Slides under several types.
-        divided_accessions: Accessions of several slides.
+        double_slides: The smallest groups under several types.
+        divided_groups: Groups of several smaller ones.
         sizes: Sizes of images, the most common first.
         stain_outliers: Images stained unlike the others.
         low_tissue: Images with hardly any tissue, the emptiest first.
         divisions: What each protocol would put on two sides.
-        properties: What single properties of a picture predict with accessions apart.
+        properties: What single properties of a picture predict with groups apart.
         stains: What each stain normalisation does to the pictures of each class.
         no_shortcuts: Why the last two are empty, or empty.
     """
 
     folder: str
-    kind: Literal["breakhis", "lc25000"]
+    data_set: DataSetDescription | None
     seed: int
     n_images: int
     n_origins: int
-    n_accessions: int
+    n_groups: int
     repeated: tuple[str, ...]
     unparsed: tuple[str, ...]
-    misplaced: tuple[str, ...]
+    notes: tuple[str, ...]
     unread: tuple[str, ...]
     damaged: tuple[tuple[str, str], ...]
     identical: tuple[IdenticalImages, ...]
     near_duplicates: tuple[NearDuplicate, ...]
     double_slides: tuple[RelatedSlides, ...]
-    divided_accessions: tuple[RelatedSlides, ...]
+    divided_groups: tuple[RelatedSlides, ...]
     sizes: tuple[ImageSize, ...]
     stain_outliers: tuple[StainOutlier, ...]
     low_tissue: tuple[LowTissue, ...]
@@ -113,4 +114,6 @@ class AuditReport:
             "outlying_score": OUTLYING_SCORE,
         }
         damaged = [{"image": image, "reason": reason} for image, reason in self.damaged]
-        return {"schema_version": SCHEMA_VERSION, "limits": limits, **dataclasses.asdict(self), "damaged": damaged}
+        data_set = None if self.data_set is None else self.data_set.model_dump(mode="json")
+        found = {**dataclasses.asdict(self), "data_set": data_set, "damaged": damaged}
+        return {"schema_version": SCHEMA_VERSION, "limits": limits, **found}

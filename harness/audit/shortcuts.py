@@ -19,6 +19,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from harness.data.background import DARK_LEVEL, background_level
+from harness.data.description import DataSetDescription
 from harness.data.options import StainMethod
 from harness.data.properties import mean_colour, sharpness, white_point
 from harness.data.stain import (
@@ -33,7 +34,7 @@ from harness.evaluation.bootstrap import draw_patients
 from harness.evaluation.metric_intervals import Resampled
 from harness.processes import map_in_order
 from harness.protocol.names import TEST
-from harness.protocol.protocols import PROTOCOLS, split_images
+from harness.protocol.protocols import protocols_of, split_images
 from harness.protocol.stains import by_slide, fitted_on_training
 from harness.text import natural_order
 
@@ -47,18 +48,17 @@ PICTURE_SIZE = 64
 _PROPERTIES = {"white point": white_point, "mean colour": mean_colour, "sharpness": sharpness}
 _FILE_PROPERTIES = ("file size", "picture size")
 _CHUNK, _CHUNKS_WORTH_A_POOL = 64, 4
-_PROTOCOL = PROTOCOLS["accession-5fold"]
 
 
 @dataclass(frozen=True)
 class PropertyScore:
-    """What a logistic regression on one property predicts at one magnification, accessions apart in five folds.
+    """What a logistic regression on one property predicts at one stratum, groups apart in five folds.
 
     Attributes:
         name: Of the property.
         colours: ``file``, or the stain normalisation after which it was measured.
         stratum: The column of a table, such as ``200x``.
-        auc: Mean over folds, with its 95 % interval over accessions; None where there are too few.
+        auc: Mean over folds, with its 95 % interval over groups; None where there are too few.
         auc_low: Lower bound.
         auc_high: Upper bound.
         balanced_accuracy: Of the same predictions.
@@ -79,7 +79,7 @@ class StainOutcome:
 
     Attributes:
         method: As in a config.
-        label: 0 is benign, 1 malignant.
+        label: Of the class.
         images: How many.
         with_background: How many have any background.
         dark_backgrounds: How many of these have one darker than 170 afterwards.
@@ -111,21 +111,22 @@ def file_properties(pixels: NDArray[np.uint8], file_bytes: int) -> dict[str, lis
 
 
 def measure_shortcuts(
-    used: pd.DataFrame, pictures: NDArray[np.uint8], seed: int
+    used: pd.DataFrame, pictures: NDArray[np.uint8], data_set: DataSetDescription, seed: int
 ) -> tuple[tuple[PropertyScore, ...], tuple[StainOutcome, ...]]:
     """Measure every property before and after every stain normalisation, and what the latter does to backgrounds.
 
     Args:
-        used: One row an image: ``name sha256 slide accession type stratum label``, and ``properties`` from
+        used: One row an image: ``name sha256 subgroup group subtype stratum label``, and ``properties`` from
             :func:`file_properties`.
         pictures: The same images, resized: uint8 (N, 3, 64, 64).
+        data_set: Whose images these are.
         seed: Of the split.
 
     Raises:
-        SplitError: Too few accessions to keep apart in five folds.
+        SplitError: Too few groups to keep apart in five folds.
     """
     table = used.reset_index(drop=True)
-    splits = split_images(_PROTOCOL, table, (seed,))
+    splits = split_images(next(iter(protocols_of(data_set).values())), table, (seed,))
     test = splits[splits["side"] == TEST].set_index("image")["fold"]
     table = table.assign(fold=table["name"].map(test), seed=seed)
     scores = [
@@ -162,8 +163,8 @@ def normalisers_of(
 
     Args:
         method: As in a config.
-        images: One row a picture: ``name sha256 slide stratum``.
-        splits: ``image fold side`` of one seed, accessions apart.
+        images: One row a picture: ``name sha256 subgroup stratum``.
+        splits: ``image fold side`` of one seed, groups apart.
         pictures: uint8 (N, 3, H, W).
     """
     if method not in {"slide", "fitted"}:
@@ -171,11 +172,11 @@ def normalisers_of(
     profiles = pd.Series([estimate_profile(picture) for picture in pictures], images.index, dtype=object)
     images = images.assign(profile=profiles)
     found: list[list[StainNormaliser | None]] = []
-    for fold in _PROTOCOL.folds:
+    for fold in sorted(splits["fold"].unique()):
         sides = images.assign(side=images["name"].map(splits[splits["fold"] == fold].set_index("image")["side"]))
         by_digest = by_slide(sides) if method == "slide" else _fitted(sides)
         found.append([by_digest.get(digest, Macenko()) for digest in sides["sha256"]])
-    return found[:1] if method == "slide" else found  # accessions apart, a slide is whole on its side in every fold
+    return found[:1] if method == "slide" else found  # groups apart, a slide is whole on its side in every fold
 
 
 def _fitted(sides: pd.DataFrame) -> dict[str, StainNormaliser]:
@@ -226,7 +227,7 @@ def _outcomes(method: StainMethod, labels: NDArray[np.int64], views: list[list[_
 
 
 def _scores(name: str, colours: str, table: pd.DataFrame, views: list[NDArray[np.float64]]) -> Iterator[PropertyScore]:
-    """Predict every accession from the others; ``views`` are the property's values (N, C), one or one a fold."""
+    """Predict every group from the others; ``views`` are the property's values (N, C), one or one a fold."""
     for stratum in natural_order(table["stratum"].unique()):
         at = table[table["stratum"] == stratum]
         predictions = _predicted(at, views)
@@ -241,17 +242,19 @@ def _scores(name: str, colours: str, table: pd.DataFrame, views: list[NDArray[np
 
 
 def _predicted(at: pd.DataFrame, views: list[NDArray[np.float64]]) -> pd.DataFrame | None:
-    """Fit on four folds, classify the fifth; None where no four folds hold both classes."""
+    """Fit on all folds but one, classify that one; None where no fold leaves all classes to the others."""
     parts, labels = [], at["label"].to_numpy()
-    for fold in _PROTOCOL.folds:
-        values = views[fold if len(views) > 1 else 0][at.index]
+    classes = np.unique(labels)
+    for fold in sorted(at["fold"].unique()):
+        values = views[int(fold) if len(views) > 1 else 0][at.index]
         tested = (at["fold"] == fold).to_numpy()
-        if not tested.any() or len(np.unique(labels[~tested])) < 2:
+        if len(classes) < 2 or len(np.unique(labels[~tested])) < len(classes):
             continue
         machine = make_pipeline(StandardScaler(), LogisticRegression(class_weight="balanced", max_iter=1000))
         machine.fit(values[~tested], labels[~tested])
-        parts.append(at[tested].assign(p_malignant=machine.predict_proba(values[tested])[:, 1]))
-    if not parts:
-        return None
-    predictions = pd.concat(parts)
-    return predictions.assign(predicted=(predictions["p_malignant"] >= 0.5).astype(int))
+        probabilities = machine.predict_proba(values[tested])
+        columns = {f"p_{place}": probabilities[:, place] for place in range(len(classes))}
+        called = (probabilities[:, 1] >= 0.5).astype(int) if len(classes) == 2 else probabilities.argmax(1)
+        # numbered anew, since a class may have no image here
+        parts.append(at[tested].assign(**columns, predicted=called, label=np.searchsorted(classes, labels[tested])))
+    return pd.concat(parts) if parts else None

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -20,61 +21,60 @@ from harness.audit.figures import draw_stains, draw_whites
 from harness.audit.report import AuditReport, DivisionFinding, ImageSize, RelatedSlides
 from harness.audit.shortcuts import PICTURE_SIZE, PropertyScore, StainOutcome, file_properties, measure_shortcuts
 from harness.data.decode import content_digest, decode_full_size, resize_square
-from harness.data.layout import misplaced_files, unread_pictures
-from harness.data.manifest import REPEATED, UNPARSED, image_files, scan_folder, used_images
-from harness.data.names import CLASSES, parse_stem
+from harness.data.description import DataSetDescription
+from harness.data.manifest import DROPPED, REPEATED, UNPARSED, USED, unread_pictures, used_images
 from harness.data.near_duplicates import THUMBNAIL_SIZE, NearDuplicate, find_near_duplicates, group_identical, thumbnail
 from harness.data.sources import COPIES, scan_source
 from harness.data.tissue import low_tissue, measure_tissue, stain_outliers
 from harness.errors import DataError, SplitError
 from harness.processes import map_strange
+from harness.protocol.group_assignment import class_sets
 from harness.protocol.leak_gate import Leak, find_leak, find_picture_leak
-from harness.protocol.protocols import PROTOCOLS, deal_tenths, split_images
+from harness.protocol.protocols import deal_tenths, protocols_of, split_images
 
 Progress = Callable[[int, int], None]
 
-_NO_SLIDE = "images without an official name"
+_NO_GROUP = "images that the data set does not know"
 
 
-def audit_folder(
-    root: Path, seed: int = 0, on_progress: Progress | None = None, figures: Path | None = None
+@dataclass(frozen=True)
+class AuditedImages:
+    """Images to audit.
+
+    Attributes:
+        root: Where they lie.
+        manifest: What they are; those that a data set drops are looked at as well.
+        data_set: What the data set is.
+        notes: What the data set says of the files.
+    """
+
+    root: Path
+    manifest: pd.DataFrame
+    data_set: DataSetDescription
+    notes: tuple[str, ...]
+
+
+def audit_images(
+    audited: AuditedImages, seed: int = 0, on_progress: Progress | None = None, figures: Path | None = None
 ) -> AuditReport:
-    """Audit BreakHis or LC25000 images.
+    """Audit the images of a data set.
 
     From 256 images on a pool of processes decodes them, so a script that calls this needs the usual ``__main__`` guard.
 
     Args:
-        root: A folder of BreakHis images in any layout, both copies of slide 13412 included if they are there; or of
-            LC25000, with its ``groups.csv``.
+        audited: The images.
         seed: The seed of the divisions that are tried.
         on_progress: Called with (images looked at, images in all).
-        figures: A folder for pictures of the whites and of what stain normalisation does; it shows images of ``root``.
-            Only for BreakHis.
+        figures: A folder for pictures of the whites and of what stain normalisation does; it shows the images.
 
     Raises:
-        DataError: ``root`` is no folder, holds neither set, or its files contradict each other (see
-            :func:`~harness.data.manifest.scan_folder` and :func:`~harness.data.sources.scan_source`). Damaged images
-            raise nothing; the report names them.
+        DataError: No figures can be drawn of them. Damaged images raise nothing; the report names them.
     """
-    if not root.is_dir():
-        raise DataError(f"no such folder: {root} - pass the folder that holds the images")
-    paths = list(image_files(root))
-    if any(parse_stem(path.stem) for path in paths):
-        return _audit_breakhis(root, seed, on_progress, figures)
-    if (root / "groups.csv").is_file() or (root / "lung_colon_image_set").is_dir():
-        return _audit_lung(root, seed, on_progress)
-    raise DataError(
-        f"{root} holds {len(paths):,} image files, but neither BreakHis (names like SOB_B_A-14-22549AB-40-001.png) nor "
-        "LC25000 (a folder lung_colon_image_set, and groups.csv with the columns path, class, tile) - pass the folder "
-        "of one of them, or generate one with 'harness data phantom DIR'"
-    )
-
-
-def _audit_breakhis(root: Path, seed: int, on_progress: Progress | None, figures: Path | None) -> AuditReport:
-    manifest = scan_folder(root, "keep")
+    root, data_set = audited.root, audited.data_set
+    manifest = audited.manifest.assign(state=audited.manifest["state"].replace(DROPPED, USED))
     unparsed, repeated = (manifest["state"] == state for state in (UNPARSED, REPEATED))
     manifest["image"] = manifest["name"].mask(unparsed, manifest["file"])
-    manifest["origin"] = (manifest["type"] + " " + manifest["slide"]).mask(unparsed, _NO_SLIDE)
+    manifest["origin"] = (manifest["subtype"] + " " + manifest["subgroup"]).mask(unparsed, _NO_GROUP)
     images = manifest[~repeated].reset_index(drop=True)
     used = used_images(images)
     seen, thumbnails, common = _look(root, images, on_progress)
@@ -82,27 +82,27 @@ def _audit_breakhis(root: Path, seed: int, on_progress: Progress | None, figures
     content = seen.set_index("image")["content"]
     content = content[content.index.isin(used["name"])]
     named = seen[seen["image"].isin(used["name"])]
-    properties, stains, no_shortcuts = _shortcuts(named, seed)
+    properties, stains, no_shortcuts = _shortcuts(named, data_set, seed)
     if figures is not None and no_shortcuts:
         raise DataError(f"no figures can be drawn of {root}: {no_shortcuts}")
     if figures is not None:
         figures.mkdir(parents=True, exist_ok=True)
-        draw_whites(named, figures / "whites.png")
-        draw_stains(named, np.stack(list(named["picture"])), seed, figures / "stains.png")
+        draw_whites(named, data_set, figures / "whites.png")
+        draw_stains(named, np.stack(list(named["picture"])), data_set, seed, figures / "stains.png")
     return AuditReport(
         folder=str(root),
-        kind="breakhis",
+        data_set=data_set,
         seed=seed,
         n_origins=used["origin"].nunique(),
-        n_accessions=used["accession"].nunique(),
+        n_groups=used["group"].nunique(),
         repeated=tuple(manifest.loc[repeated, "file"]),
         unparsed=tuple(manifest.loc[unparsed, "file"]),
-        misplaced=misplaced_files(manifest["file"]),
+        notes=audited.notes,
         unread=unread_pictures(root),
         near_duplicates=near,
-        double_slides=_related_slides(used, "slide", "type"),
-        divided_accessions=_related_slides(used, "accession", "slide"),
-        divisions=_breakhis_divisions(used, content, near, seed),
+        double_slides=_related_slides(used, "subgroup", "subtype", data_set),
+        divided_groups=_related_slides(used, "group", "subgroup", data_set),
+        divisions=_protocol_divisions(used, content, near, (data_set, seed)),
         properties=properties,
         stains=stains,
         no_shortcuts=no_shortcuts,
@@ -110,7 +110,17 @@ def _audit_breakhis(root: Path, seed: int, on_progress: Progress | None, figures
     )
 
 
-def _audit_lung(root: Path, seed: int, on_progress: Progress | None) -> AuditReport:
+def is_lung(root: Path) -> bool:
+    """True for a folder of LC25000."""
+    return (root / "groups.csv").is_file() or (root / "lung_colon_image_set").is_dir()
+
+
+def audit_lung(root: Path, seed: int = 0, on_progress: Progress | None = None) -> AuditReport:
+    """Audit the lung images of LC25000, with the tile groups of ``groups.csv``.
+
+    Raises:
+        DataError: The tile groups are missing or incomplete (see :func:`~harness.data.sources.scan_source`).
+    """
     source = scan_source("lc25000", [root]).images
     images = pd.DataFrame(
         {
@@ -125,17 +135,17 @@ def _audit_lung(root: Path, seed: int, on_progress: Progress | None) -> AuditRep
     near = find_near_duplicates(seen, thumbnails)
     return AuditReport(
         folder=str(root),
-        kind="lc25000",
+        data_set=None,
         seed=seed,
         n_origins=images["origin"].nunique(),
-        n_accessions=0,
+        n_groups=0,
         repeated=(),
         unparsed=(),
-        misplaced=(),
+        notes=(),
         unread=unread_pictures(root),
         near_duplicates=near,
         double_slides=(),
-        divided_accessions=(),
+        divided_groups=(),
         divisions=_lung_divisions(images, seen.set_index("image")["content"], near, seed),
         properties=(),
         stains=(),
@@ -169,13 +179,15 @@ def _look(
     return seen, thumbnails, common
 
 
-def _shortcuts(seen: pd.DataFrame, seed: int) -> tuple[tuple[PropertyScore, ...], tuple[StainOutcome, ...], str]:
+def _shortcuts(
+    seen: pd.DataFrame, data_set: DataSetDescription, seed: int
+) -> tuple[tuple[PropertyScore, ...], tuple[StainOutcome, ...], str]:
     """Measure what single properties predict; the reason where that cannot be done."""
     if seen.empty:
-        return (), (), "not measured: no image with an official name"
+        return (), (), "not measured: no image that the data set knows"
     pictures = np.stack(list(seen["picture"]))
     try:
-        return *measure_shortcuts(seen.drop(columns="picture"), pictures, seed), ""
+        return *measure_shortcuts(seen.drop(columns="picture"), pictures, data_set, seed), ""
     except SplitError as error:
         return (), (), f"not measured: {error}"
 
@@ -201,12 +213,14 @@ def _facts_of(path: Path) -> dict[str, Any]:
     }
 
 
-def _related_slides(used: pd.DataFrame, key: str, distinguished_by: str) -> tuple[RelatedSlides, ...]:
+def _related_slides(
+    used: pd.DataFrame, key: str, distinguished_by: str, data_set: DataSetDescription
+) -> tuple[RelatedSlides, ...]:
     return tuple(
         RelatedSlides(
             str(name),
             tuple(sorted(set(group["origin"]))),
-            tuple(CLASSES[label] for label in sorted(set(group["label"]))),
+            tuple(data_set.classes[label] for label in sorted(set(group["label"]))),
             len(group),
         )
         for name, group in used.groupby(key)
@@ -220,14 +234,20 @@ def _sizes(seen: pd.DataFrame) -> tuple[ImageSize, ...]:
     return tuple(ImageSize(h, w, len(names), names if place else ()) for place, (h, w, names) in enumerate(groups))
 
 
-def _breakhis_divisions(
-    used: pd.DataFrame, content: pd.Series[str], near: tuple[NearDuplicate, ...], seed: int
+def _protocol_divisions(
+    used: pd.DataFrame,
+    content: pd.Series[str],
+    near: tuple[NearDuplicate, ...],
+    of: tuple[DataSetDescription, int],
 ) -> tuple[DivisionFinding, ...]:
-    named = used.set_index("name")
-    identities = {"accession": named["accession"], "slide": named["slide"], "identical": content}
+    """Try every protocol of a data set with a seed."""
+    (data_set, seed), named = of, used.set_index("name")
+    identities = {"group": named["group"], "subgroup": named["subgroup"], "identical": content}
+    if not data_set.has_subgroups:
+        del identities["subgroup"]
     return tuple(
         _division((protocol.name, protocol.title), partial(split_images, protocol, used, (seed,)), identities, near)
-        for protocol in PROTOCOLS.values()
+        for protocol in protocols_of(data_set).values()
     )
 
 
@@ -239,7 +259,7 @@ def _lung_divisions(
     identities = {"tile": images.set_index("image")["origin"], "identical": content}
 
     def at_random() -> pd.DataFrame:
-        return table.assign(side=deal_tenths(images["image"], images["stratum"], seed))
+        return table.assign(side=deal_tenths(images["image"], class_sets(images["image"], images["stratum"]), seed))
 
     ways = {
         ("random images", "one random 7:1:2 split over images"): at_random,

@@ -24,8 +24,8 @@ from harness.data.decode import PixelRecipe
 from harness.data.manifest import image_files, sha256_of_files
 from harness.data.pixels import pixel_store
 from harness.data.stain import Macenko, StainNormaliser
-from harness.synthetic.breakhis import write_synthetic_breakhis
-from harness.synthetic.settings import SyntheticSettings
+from harness.plugin_api.data_set import GeneratedSlide
+from harness.synthetic.slides import write_slides
 from harness.training.normalisation import Normalisation
 
 _HEIGHT = 460  # of BreakHis' files
@@ -58,9 +58,8 @@ def measure_images(n: int, size: int, rounds: int, seconds: float) -> list[Image
         seconds: About how long a turn takes; one pass over the images at least.
     """
     with tempfile.TemporaryDirectory() as scratch:
-        accessions = 24
-        settings = SyntheticSettings(accessions=accessions, images=max(1, n // (4 * accessions)), size=_HEIGHT)
-        write_synthetic_breakhis(Path(scratch, "images"), settings)
+        slides = [_slide(number) for number in range(n)]
+        write_slides(Path(scratch, "images"), slides, _HEIGHT, seed=0)
         files = list(image_files(Path(scratch, "images")))
         pixels = np.stack([_decode_naively(file, size) for file in files])
         works = {
@@ -72,6 +71,11 @@ def measure_images(n: int, size: int, rounds: int, seconds: float) -> list[Image
             ImagesResult(work, hold([_contestant(*one, len(files)) for one in ways.items()], rounds, seconds))
             for work, ways in works.items()
         ]
+
+
+def _slide(number: int) -> GeneratedSlide:
+    group = str(number % 24)
+    return GeneratedSlide(f"{number:05d}.png", str(number), group, group, "ductal carcinoma", 200)
 
 
 Ways = dict[str, Callable[[], object]]

@@ -15,7 +15,6 @@ from harness.benchmarks.images import measure_images
 from harness.benchmarks.report import Report, images_report, training_report
 from harness.benchmarks.training import Contest, measure_training
 from harness.config.run_config import RunConfig, load_config
-from harness.data.names import CLASSES
 from harness.errors import UsageError
 from harness.planning.models import ModelEntry, model_entries
 from harness.plugin_api.discovery import discover
@@ -92,7 +91,7 @@ def _order(entry: ModelEntry, config: RunConfig, device: torch.device) -> Traini
         entry.registered.plugin,
         entry.registered.model.name,
         entry.options,
-        len(CLASSES),
+        2,
         config.pixels.size,
         config.schedule.model_copy(update={"epochs": _CACHED_FROM}),
         device=str(device),

@@ -29,13 +29,13 @@ _file_option = click.option(
 
 @click.group("plugins")
 def command() -> None:
-    """List, show and check the models that can be used, and list observers."""
+    """List, show and check the models that can be used, and list observers and data sets."""
 
 
 @command.command("list")
 @_file_option
 def list_plugins(files: tuple[Path, ...]) -> None:
-    """List every model and observer and where it comes from, what could not be loaded and why, names claimed twice."""
+    """List every model, observer and data set and its origin, what could not be loaded, names claimed twice."""
     host = discover(files)
     models = [_row(name, found.distribution, found.model) for name, found in host.models.items()]
     observers = [
@@ -46,6 +46,9 @@ def list_plugins(files: tuple[Path, ...]) -> None:
     click.echo(_table("model", models))
     if observers:
         click.echo(f"\n{_table('observer', observers)}")
+    data_sets = [_row(name, distribution, kind) for name, (kind, distribution) in host.data_sets.items()]
+    if data_sets:
+        click.echo(f"\n{_table('data set', data_sets)}")
     if troubles := host.troubles():
         raise PluginError("; ".join(troubles))
 

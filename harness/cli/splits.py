@@ -9,9 +9,9 @@ from typing import Any
 import click
 from tabulate import tabulate
 
-from harness.api.images import splits
+from harness.api.divisions import splits
 from harness.cli.notes import note
-from harness.data.layout import layout_notes
+from harness.data.description import plural
 from harness.planning.splits import Division
 from harness.protocol.fingerprint import describe_splits, split_fingerprint
 from harness.text import printable
@@ -27,7 +27,7 @@ def command(config: str, overrides: tuple[str, ...], data: Path | None, *, as_js
     answers: list[dict[str, Any]] = []
     notes: dict[str, None] = {}
     for division in splits(config, data, overrides, note):
-        notes.update(dict.fromkeys(layout_notes(division.folder, division.manifest["file"])))
+        notes.update(dict.fromkeys(division.notes))
         answer = _answer(division, with_images=as_json)
         if answer in answers:
             continue  # variants that differ in something else share their sides
@@ -45,10 +45,10 @@ def _answer(division: Division, *, with_images: bool) -> dict[str, Any]:
         "schema_version": 1,
         "protocol": division.protocol.name,
         "fingerprint": split_fingerprint(division.splits),
-        "groups": int(division.images[division.protocol.group].nunique()),
-        "shared_accessions": division.shared_accessions,
+        "groups": int(division.images[division.protocol.level].nunique()),
+        "shared_groups": division.shared_groups,
         "leaks": [str(leak) for leak in division.leaks],
-        "sides": describe_splits(division.splits, division.images).to_dict("records"),
+        "sides": describe_splits(division.splits, division.images, division.data_set).to_dict("records"),
     }
     return {**answer, "images": division.splits.to_dict("records")} if with_images else answer
 
@@ -56,9 +56,7 @@ def _answer(division: Division, *, with_images: bool) -> dict[str, Any]:
 def _print(division: Division, answer: dict[str, Any]) -> None:
     click.echo(f"{division.protocol.name}: {division.protocol.title}\nfingerprint {answer['fingerprint']}\n")
     click.echo(tabulate(answer["sides"], headers="keys", tablefmt="pipe"))
-    click.echo(
-        f"\n{answer['groups']} groups by {division.protocol.group}; "
-        f"{division.shared_accessions} accessions on two sides"
-    )
+    shared = f"{division.shared_groups} {plural(division.data_set.group)} on two sides"
+    click.echo(f"\n{answer['groups']} groups by {division.protocol.group}; {shared}")
     for leak in division.leaks:
         click.echo(printable(f"LEAK: {leak}"))

@@ -11,7 +11,7 @@ from harness.cache import Cache
 from harness.errors import UsageError
 from harness.locations import cache_folder
 from harness.reporting.publish import publish
-from harness.reporting.run_tables import PAPERS, TABLES
+from harness.reporting.run_tables import PAPERS, TABLES, find_table
 from harness.reporting.study import publish_study
 from harness.reporting.table import FORMATS, Format, render
 from harness.store.run_store import RunStore
@@ -24,7 +24,12 @@ def _cache() -> Cache:
 
 @click.command("tables")
 @click.argument("run", type=click.Path(path_type=Path))
-@click.option("--table", "which", type=click.Choice([*TABLES, "all"]), help="Default: the paper's.")
+@click.option(
+    "--table",
+    "which",
+    metavar="NAME",
+    help=f"One of {', '.join(TABLES)} (in the data set's words: accessions, slides), or all.  [default: the paper's]",
+)
 @click.option("--format", "how", type=click.Choice(FORMATS), default="md", show_default=True)
 def command(run: Path, which: str | None, how: Format) -> None:
     """Print the tables of a RUN folder, and write them and the figures into it anew.
@@ -38,5 +43,8 @@ def command(run: Path, which: str | None, how: Format) -> None:
         click.echo(render(publish_study(study, _cache())[1], how), nl=False)
         return
     tables = publish(RunStore(run), _cache())
-    names = PAPERS if which is None else tuple(tables) if which == "all" else (which,)
-    click.echo("\n".join(render(tables[name], how) for name in names), nl=False)
+    if which is None:
+        shown = [tables[name] for name in PAPERS]
+    else:
+        shown = list(tables.values()) if which == "all" else [find_table(which, tables)]
+    click.echo("\n".join(render(table, how) for table in shown), nl=False)

@@ -3,29 +3,91 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field, model_validator
 
-from harness.data.options import DuplicatePolicy, Resize, StainMethod
+from harness.data.cohort import CohortColumns
+from harness.data.options import Resize, StainMethod
 from harness.settings import Settings
 from harness.synthetic.settings import SyntheticSettings
+
+DEFAULT_DATA_SET = "breakhis"
+_Column = Annotated[str, Field(min_length=1)]
+_AbsolutePath = Annotated[Path, AfterValidator(Path.absolute)]
+
+
+class ColumnSettings(Settings):
+    """What the columns of a cohort's table are called; those that are not named are facts.
+
+    Attributes:
+        file: Path of the image, below the folder of the images.
+        label: Its class.
+        group: What is kept apart, such as the patient. Without it nothing can be, and ``allow_leak`` must be set.
+        subgroup: What a group consists of, such as the slide.
+        stratum: What the tables have a column for, such as the magnification.
+        subtype: What the class divides into.
+        name: What predictions call the image; the file's name by default.
+    """
+
+    file: _Column = "file"
+    label: _Column = "label"
+    group: _Column | None = None
+    subgroup: _Column | None = None
+    stratum: _Column | None = None
+    subtype: _Column | None = None
+    name: _Column | None = None
+
+    @model_validator(mode="after")
+    def _check(self) -> ColumnSettings:
+        if self.subgroup is not None and self.group is None:
+            raise ValueError("a subgroup needs a group that it is part of")
+        return self
+
+    def columns(self) -> CohortColumns:
+        """Return them as a reader of tables takes them."""
+        return CohortColumns(**self.model_dump())
 
 
 class DataSettings(Settings):
     """Which images.
 
     Attributes:
-        folder: Where they lie; ``--data`` sets it, ``$HARNESS_DATA/breakhis`` is the default.
+        set: The data set: a name that a plugin registers.
+        plugin: The plugin file that registers it; an installed plugin by default.
+        options: Of the data set, such as ``slide_13412`` of BreakHis: which copy of the slide published under two
+            diagnoses to drop (``drop-dc``, ``drop-lc``), or ``keep`` both.
+        table: Instead of a data set of a plugin, a CSV file with a row an image.
+        columns: What its columns are called.
+        classes: The classes of the table in the order of their labels, of two the positive one last; the order of the
+            alphabet by default.
+        folder: Where the images lie; ``--data`` sets it. ``$HARNESS_DATA/<set>``, or the table's folder, by default.
         phantom: Generate images instead of reading a folder.
-        slide_13412: The slide published under both DC and LC: which copy to drop, or ``keep`` both.
         on_damaged: ``stop`` before any training at an image that cannot be decoded, or ``skip`` it.
     """
 
+    set: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")] = DEFAULT_DATA_SET
+    plugin: _AbsolutePath | None = None
+    options: dict[str, Any] = Field(default_factory=dict)
+    table: _AbsolutePath | None = None
+    columns: ColumnSettings = ColumnSettings()
+    classes: Annotated[tuple[_Column, ...], Field(min_length=2)] | None = None
     folder: Path | None = None
     phantom: SyntheticSettings | None = None
-    slide_13412: DuplicatePolicy = "drop-dc"
     on_damaged: Literal["stop", "skip"] = "stop"
+
+    @model_validator(mode="after")
+    def _check(self) -> DataSettings:
+        if self.table is not None and (self.plugin is not None or self.options or self.phantom is not None):
+            raise ValueError("a table describes its own images: it goes with no plugin, options or phantom")
+        if self.table is None and (self.classes is not None or self.columns != ColumnSettings()):
+            raise ValueError("columns and classes are those of a table, and there is no table")
+        return self
+
+
+def is_generated(data: DataSettings) -> bool:
+    """True where images are generated."""
+    return data.folder is None and data.phantom is not None
 
 
 class PixelSettings(Settings):
@@ -38,9 +100,10 @@ class PixelSettings(Settings):
             and matches its stains to the published reference's by angle; ``published`` is Macenko's code as it was
             published, with a fixed white, which paints tinted backgrounds dark; ``reinhard`` matches mean and deviation
             of colours; ``white-balance`` takes out the light and leaves the stains; ``none``. From other images as
-            well: ``slide`` is ``macenko`` with the median white and stains of all pictures of a slide at a
-            magnification, as far as they stand on the same side; ``fitted`` is ``macenko`` with the median stains of
-            the training side for a reference. A new image is a slide of its own; a fitted reference stays what it was.
+            well: ``slide`` is ``macenko`` with the median white and stains of all pictures of a slide (the data set's
+            smallest group) in a stratum, as far as they stand on the same side; ``fitted`` is ``macenko`` with the
+            median stains of the training side for a reference. A new image is a slide of its own; a fitted reference
+            stays what it was.
     """
 
     size: int = Field(224, ge=16, le=1024)

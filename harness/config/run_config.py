@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping, Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
@@ -12,19 +13,20 @@ from pydantic import AfterValidator, Field
 from harness.cache import Note
 from harness.config.data_settings import DataSettings, PixelSettings, SourceSettings
 from harness.config.overrides import VARIANTS, parse_override, set_key
-from harness.config.renamed_keys import present_key, renamed_key_notes, with_present_keys
+from harness.config.renamed_keys import present_override, renamed_key_notes, with_present_keys
 from harness.config.strict_yaml import MAX_BYTES, parse_yaml
-from harness.data.names import stratum_name
 from harness.errors import ConfigError, did_you_mean
 from harness.plugin_api.schedule import ExecutionMode, Schedule
-from harness.protocol.names import LEAKY_PROTOCOLS, ProtocolName
+from harness.protocol.names import GROUP_FIVE_FOLD, LEAKY_PROTOCOLS, ProtocolName
 from harness.settings import Settings, parse_settings
+from harness.text import natural_order
 
 _SHIPPED = "harness_configs"
 _TAKES_THE_PLACE_OF = {"protocol": ("protocols",), "protocols": ("protocol", VARIANTS), VARIANTS: ("protocols",)}
 _FOLDERS = ("tables", "figures")
 _MOST_SECONDS = 1e8  # three years; what the system can wait for has an end
 StudyKind = Literal["protocols", "variants"]
+_Stratum = Annotated[str, Field(min_length=1, max_length=100)]
 T = TypeVar("T")
 
 
@@ -85,7 +87,7 @@ class RunConfig(Settings):
             each, and a table of what each adds; the first is what the others are compared with.
         allow_leak: Compute numbers although patients or pictures stand on two sides; tables are then headed LEAKY.
         seeds: Of splits and training, 0 to 2**32 - 1; one whole comparison a seed.
-        magnifications: Which to train and test on, each by itself.
+        strata: Which of the data set's strata to train and test on, each by itself, such as ``[200x]``; all by default.
         device: ``auto`` takes CUDA where there is any.
         threads: CPU threads of a cell; the bits of its results depend on it.
         checkpoint_minutes: How long a cell may train without leaving what it needs to go on after an interruption.
@@ -99,7 +101,7 @@ class RunConfig(Settings):
         reference: The model that table 3 compares the others with; the paper's plain DenseNet by default.
     """
 
-    protocol: ProtocolName = "accession-5fold"
+    protocol: ProtocolName = GROUP_FIVE_FOLD
     protocols: Annotated[tuple[ProtocolName, ...], Field(min_length=2), AfterValidator(_distinct)] | None = None
     variants: Annotated[dict[Annotated[str, AfterValidator(_run_name)], dict[str, Any]], Field(min_length=1)] | None = (
         None
@@ -108,9 +110,7 @@ class RunConfig(Settings):
     seeds: Annotated[
         tuple[Annotated[int, Field(ge=0, lt=1 << 32)], ...], Field(min_length=1), AfterValidator(_distinct)
     ] = (0,)
-    magnifications: Annotated[
-        tuple[Literal[40, 100, 200, 400], ...], Field(min_length=1), AfterValidator(_distinct)
-    ] = (40, 100, 200, 400)
+    strata: Annotated[tuple[_Stratum, ...], Field(min_length=1), AfterValidator(_distinct)] | None = None
     device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:[0-9]{1,3})?)$")] = "auto"
     threads: int = Field(1, ge=1, le=1024)
     checkpoint_minutes: float = Field(10.0, gt=0, le=1e6)
@@ -137,9 +137,32 @@ class RunConfig(Settings):
         return label.partition(":")[0]
 
     @property
-    def strata(self) -> list[str]:
-        """What tables have a column for, in their order."""
-        return [stratum_name(magnification) for magnification in self.magnifications]
+    def chosen_strata(self) -> tuple[str, ...]:
+        """What tables have a column for, in their order.
+
+        Raises:
+            ValueError: It is left to the data set, which has not been asked.
+        """
+        if self.strata is None:
+            raise ValueError("this config leaves its strata to the data set")
+        return self.strata
+
+    def of_data_set(self, strata: Sequence[str], options: Mapping[str, Any]) -> RunConfig:
+        """Return the config with what it leaves to its data set.
+
+        Args:
+            strata: All of the data set's.
+            options: The data set's, complete.
+
+        Raises:
+            ConfigError: It names a stratum that the data set has not.
+        """
+        if unknown := [stratum for stratum in self.strata or () if stratum not in strata]:
+            near = did_you_mean(unknown[0], strata)
+            raise ConfigError(f"no stratum '{unknown[0]}' in the data set{near} (it has {', '.join(strata)})")
+        wanted = tuple(strata) if self.strata is None else self.strata
+        data = self.data.model_copy(update={"options": dict(options)})
+        return self.model_copy(update={"strata": wanted, "data": data})
 
     @property
     def study(self) -> StudyKind | None:
@@ -181,21 +204,21 @@ class RunConfig(Settings):
         return self.model_copy(update={"data": data})
 
     def added_to(self, before: RunConfig) -> RunConfig:
-        """Return the config of a run folder that held ``before``: models and magnifications that were there stay."""
+        """Return the config of a run folder that held ``before``: models and strata that were there stay."""
         return self.model_copy(
             update={
                 "models": {**before.models, **self.models},
-                "magnifications": tuple(sorted({*before.magnifications, *self.magnifications})),
+                "strata": tuple(natural_order({*before.chosen_strata, *self.chosen_strata})),
                 "reference": self.reference or before.reference,
             }
         )
 
     def with_rows_of(self, other: RunConfig) -> RunConfig:
-        """Return the config with the models and magnifications of another as well."""
+        """Return the config with the models and strata of another as well."""
         return self.model_copy(
             update={
                 "models": {**self.models, **other.models},
-                "magnifications": tuple(sorted({*self.magnifications, *other.magnifications})),
+                "strata": tuple(natural_order({*self.chosen_strata, *other.chosen_strata})),
             }
         )
 
@@ -261,7 +284,7 @@ def read_config(
     for key, value in given:
         for other in _TAKES_THE_PLACE_OF.get(key.partition(".")[0], ()):
             values.pop(other, None)
-        set_key(values, present_key(key), value)
+        set_key(values, *present_override(key, value))
     return parse_config(values, f"config '{name}'")
 
 

@@ -9,26 +9,20 @@ from __future__ import annotations
 import re
 import shutil
 import urllib.parse
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any, Literal
+from typing import Any
 
 from harness.data.download import Progress, download
 from harness.data.manifest import image_files
-from harness.data.names import CLASSES
 from harness.data.unpack import SCRATCH_PREFIX, unpack
-from harness.data.verify import VerifyReport, verify_folder
-from harness.errors import DataError, UsageError, did_you_mean
+from harness.data.verify import VerifyReport
+from harness.errors import DataError, UsageError
 from harness.file_lock import locked
 from harness.text import printable
 
-Dataset = Literal["breakhis", "lc25000"]
-
-DEFAULT_URLS: dict[str, str | None] = {
-    "breakhis": "http://www.inf.ufpr.br/vri/databases/BreaKHis_v1.tar.gz",
-    "lc25000": None,
-}
+LC25000 = "lc25000"
 LC25000_PREFIXES = {
     "lung_aca": "lungaca",
     "lung_n": "lungn",
@@ -49,13 +43,13 @@ class FetchReport:
     """What a fetch brought.
 
     Attributes:
-        dataset: ``breakhis`` or ``lc25000``.
+        dataset: Its name.
         url: Where it came from.
         folder: The folder that the images lie in.
         found: Images by class.
         expected: Images by class in the whole data set.
         missing: Names of the data set that the archive did not hold.
-        verification: For BreakHis, how the files compare with the official list.
+        verification: How the files compare with what the data set publishes; None for LC25000.
     """
 
     dataset: str
@@ -77,11 +71,26 @@ class FetchReport:
         }
 
 
-def fetch(dataset: Dataset, folder: Path, url: str | None = None, on_progress: Progress | None = None) -> FetchReport:
+@dataclass(frozen=True)
+class Fetched:
+    """What is to be fetched.
+
+    Attributes:
+        dataset: Its name.
+        url: Where it is published; None where it has no lasting address.
+        verify: Holds a folder of its images against what is published; None for LC25000, whose names tell.
+    """
+
+    dataset: str
+    url: str | None
+    verify: Callable[[Path], VerifyReport] | None
+
+
+def fetch(wanted: Fetched, folder: Path, url: str | None = None, on_progress: Progress | None = None) -> FetchReport:
     """Download, unpack and check a data set; call it again after an interruption and it continues.
 
     Args:
-        dataset: ``breakhis`` or ``lc25000``.
+        wanted: What to fetch.
         folder: A new or empty folder; what an earlier, unfinished fetch left there is used.
         url: Address of a .tar.gz, .tgz, .tar or .zip; None takes the official one, where there is one.
         on_progress: Called while the archive arrives.
@@ -91,7 +100,7 @@ def fetch(dataset: Dataset, folder: Path, url: str | None = None, on_progress: P
         DataError: The server does not deliver, the archive is damaged or unsafe, or its images are not what they
             should be. What arrived is kept, and the message says where.
     """
-    address = _address(dataset, url)
+    address = _address(wanted, url)
     _refuse_occupied(folder)
     store = folder / DOWNLOAD_FOLDER
     try:
@@ -102,7 +111,7 @@ def fetch(dataset: Dataset, folder: Path, url: str | None = None, on_progress: P
             archive = store / _archive_name(address)
             download(address, archive, on_progress)
             images = unpack(archive, folder)
-            report = _check(dataset, address, images, archive)
+            report = _check(wanted, address, images, archive)
     except TimeoutError:
         raise UsageError(f"another fetch is at work in {folder} - wait for it, or choose another folder") from None
     except OSError as error:
@@ -121,16 +130,17 @@ def render_fetch(report: FetchReport) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _check(dataset: str, url: str, images: Path, archive: Path) -> FetchReport:
+def _check(wanted: Fetched, url: str, images: Path, archive: Path) -> FetchReport:
     try:
-        return (_check_breakhis if dataset == "breakhis" else _check_lc25000)(url, images)
+        if wanted.verify is None:
+            return _check_lc25000(url, images)
+        return _check_published(wanted.dataset, url, images, wanted.verify(images))
     except DataError as error:
         kept = f"the files are kept in {images} and the archive in {archive}; delete both to fetch again"
         raise DataError(f"{error} - {kept}") from None
 
 
-def _check_breakhis(url: str, images: Path) -> FetchReport:
-    report = verify_folder(images)
+def _check_published(dataset: str, url: str, images: Path, report: VerifyReport) -> FetchReport:
     faults = {
         "damaged": [f"{file}: {reason}" for file, reason in report.damaged],
         "re-encoded": report.reencoded,
@@ -140,10 +150,10 @@ def _check_breakhis(url: str, images: Path) -> FetchReport:
     if message:
         raise DataError(f"files in {images} are not the official ones of their names: {', '.join(message)}")
     if not report.held:
-        raise DataError(f"no official BreakHis image in {images}, only others ({_examples(report.unknown)})")
+        raise DataError(f"no official image of {dataset} in {images}, only others ({_examples(report.unknown)})")
     totals = [report.to_json()[table]["total"] for table in ("counts", "official_counts")]
-    found, expected = ({name: total[name] for name in CLASSES} for total in totals)
-    return FetchReport("breakhis", url, images, found, expected, report.missing, report)
+    found, expected = ({name: total[name] for name in report.published.data_set.classes} for total in totals)
+    return FetchReport(dataset, url, images, found, expected, report.missing, report)
 
 
 def _check_lc25000(url: str, images: Path) -> FetchReport:
@@ -162,20 +172,19 @@ def _check_lc25000(url: str, images: Path) -> FetchReport:
     held = {path.name for path in paths}
     counts = {name: sum(class_of[file] == name for file in held) for name in LC25000_COUNTS}
     missing = tuple(name for name in class_of if name not in held)
-    return FetchReport("lc25000", url, images, counts, dict(LC25000_COUNTS), missing)
+    return FetchReport(LC25000, url, images, counts, dict(LC25000_COUNTS), missing)
 
 
-def _address(dataset: str, url: str | None) -> str:
-    if dataset not in DEFAULT_URLS:
-        known = ", ".join(DEFAULT_URLS)
-        raise UsageError(f"no data set is called '{dataset}' (known: {known}){did_you_mean(dataset, DEFAULT_URLS)}")
-    address = url or DEFAULT_URLS[dataset]
+def _address(wanted: Fetched, url: str | None) -> str:
+    address = url or wanted.url
     if address is None:
-        raise UsageError(
-            f"{dataset} has no lasting public address, so --url is required: the authors' page, "
-            "github.com/tampapath/lung_colon_image_set, links LC25000.zip at academictorrents.com; "
-            "pass the address of a copy that you may use"
+        hint = (
+            ": the authors' page, github.com/tampapath/lung_colon_image_set, links LC25000.zip at academictorrents.com"
+            "; pass the address of a copy that you may use"
+            if wanted.dataset == LC25000
+            else ""
         )
+        raise UsageError(f"{wanted.dataset} has no lasting public address, so --url is required{hint}")
     if not re.match(r"https?://[^/]", address, re.IGNORECASE):
         raise UsageError(f"cannot fetch {address}: only http:// and https:// addresses are read")
     return address

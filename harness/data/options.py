@@ -4,9 +4,6 @@ from __future__ import annotations
 
 from typing import Literal
 
-DuplicatePolicy = Literal["drop-dc", "drop-lc", "keep"]
-"""What becomes of the slide that BreakHis holds under two diagnoses."""
-
 Resize = Literal["squash", "crop"]
 """Both sides to a square, or the short side scaled and the centre cut out."""
 

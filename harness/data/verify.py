@@ -1,4 +1,4 @@
-"""Folder verification against the official list of BreakHis.
+"""Folder verification against the files of a data set as its authors publish them.
 
 A file is known by two things: its name and its sha256. Where they contradict each other the content decides, and where
 neither is official the file is listed as unknown and never guessed at.
@@ -6,7 +6,7 @@ neither is official the file is listed as unknown and never guessed at.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,18 +14,28 @@ from typing import Any
 import pandas as pd
 from tabulate import tabulate
 
-from harness.data.layout import misplaced_files, unread_pictures
-from harness.data.manifest import count_table, image_files, sha256_of_files
-from harness.data.official import N_OFFICIAL_IMAGES, official_list
+from harness.data.description import DataSetDescription
+from harness.data.manifest import count_images, unread_pictures
 from harness.errors import DataError
 from harness.processes import map_strange
 from harness.text import printable
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 N_EXAMPLES = 10
 """How many files of a category a report for people names."""
 
-_BATCH = 64
+
+@dataclass(frozen=True)
+class Published:
+    """The files of a data set as they are published.
+
+    Attributes:
+        data_set: What the data set is.
+        files: One row a file, indexed by its name without ending: ``sha256 label stratum subtype subgroup``.
+    """
+
+    data_set: DataSetDescription
+    files: pd.DataFrame
 
 
 @dataclass(frozen=True)
@@ -38,11 +48,12 @@ class VerifyReport:
         reencoded: Files with an official name and other bytes that decode as an image.
         damaged: Files with an official name that do not decode, each with the reason.
         renamed: Files that are official by their sha256 under a name that is not theirs, each with the official name.
-        misplaced: Files with an official name whose folders say another class, type, slide or magnification.
+        notes: What the data set says of the files, such as folders that contradict names.
         unread: Pictures in formats that are not read.
         unknown: Files of which neither the name nor the sha256 is official.
         held: Stems of the official images that are here: intact, re-encoded or renamed.
         missing: Stems of the official images that are not here, not even damaged.
+        published: What they were held against.
     """
 
     folder: str
@@ -50,40 +61,41 @@ class VerifyReport:
     reencoded: tuple[str, ...]
     damaged: tuple[tuple[str, str], ...]
     renamed: tuple[tuple[str, str], ...]
-    misplaced: tuple[str, ...]
+    notes: tuple[str, ...]
     unread: tuple[str, ...]
     unknown: tuple[str, ...]
     held: tuple[str, ...]
     missing: tuple[str, ...]
+    published: Published
 
     @property
     def fraction_held(self) -> float:
         """Held official images over all of them, 0 to 1."""
-        return len(self.held) / N_OFFICIAL_IMAGES
+        return len(self.held) / len(self.published.files)
 
     @property
     def counts(self) -> pd.DataFrame:
-        """Table 1 of the images held; see ``harness.data.manifest.count_table``."""
-        return count_table(official_list().loc[list(self.held)])
+        """Table 1 of the images held; see :func:`~harness.data.manifest.count_images`."""
+        return count_images(self.published.files.loc[list(self.held)], self.published.data_set)
 
     @property
     def official_counts(self) -> pd.DataFrame:
         """Table 1 of all official images."""
-        return count_table(official_list())
+        return count_images(self.published.files, self.published.data_set)
 
     def to_json(self) -> dict[str, Any]:
         """Return the whole report in types that JSON knows."""
         return {
             "schema_version": SCHEMA_VERSION,
             "folder": self.folder,
-            "n_official": N_OFFICIAL_IMAGES,
+            "n_official": len(self.published.files),
             "n_held": len(self.held),
             "fraction_held": self.fraction_held,
             "intact": list(self.intact),
             "reencoded": list(self.reencoded),
             "damaged": [{"file": file, "reason": reason} for file, reason in self.damaged],
             "renamed": [{"file": file, "official_name": name} for file, name in self.renamed],
-            "misplaced": list(self.misplaced),
+            "notes": list(self.notes),
             "unread": list(self.unread),
             "unknown": list(self.unknown),
             "held": list(self.held),
@@ -93,32 +105,27 @@ class VerifyReport:
         }
 
 
-def verify_folder(root: Path, on_progress: Callable[[int, int], None] | None = None) -> VerifyReport:
+def verify_files(root: Path, digests: Mapping[str, str], published: Published, notes: Sequence[str]) -> VerifyReport:
     """Compare every image below ``root`` with the official list.
 
     Args:
-        root: A folder in any layout; hidden folders are passed over.
-        on_progress: Called with the number of files that are done and the number of all files.
+        root: A folder in any layout.
+        digests: sha256 of every image file in it, by path below it.
+        published: What they are held against.
+        notes: What the data set says of the files.
 
     Raises:
-        DataError: ``root`` is no folder, holds no image file, or holds one that cannot be read.
+        DataError: There is no image file, or one of them ends the process that decodes it.
     """
-    if not root.is_dir():
-        raise DataError(f"no such folder: {root} - pass the folder that holds BreaKHis_v1, or the images themselves")
-    paths = list(image_files(root))
-    if not paths:
+    if not digests:
         raise DataError(f"no image files in {root} (looked for .png, .jpg and .jpeg) - pass the folder of the images")
-    report = on_progress or (lambda _done, _total: None)
-    findings = _Findings(root, {sha: str(stem) for stem, sha in official_list()["sha256"].items()})
-    altered: list[Path] = []
-    for start in range(0, len(paths), _BATCH):
-        altered += findings.sort_by_digest(paths[start : start + _BATCH])
-        report(min(start + _BATCH, len(paths)), len(paths))
+    findings = _Findings(root, published)
+    altered = findings.sort_by_digest(digests)
     if altered:
         from harness.data.decode import decoding_fault  # noqa: PLC0415 - torch, for files that are not official
 
         findings.sort_by_decoding(altered, list(map_strange(decoding_fault, altered, str)))
-    return findings.report()
+    return findings.report(tuple(notes))
 
 
 def render_report(report: VerifyReport) -> str:
@@ -127,12 +134,17 @@ def render_report(report: VerifyReport) -> str:
         ("re-encoded (official name, other bytes, decodes)", report.reencoded),
         ("damaged (does not decode; get these again)", [f"{file}: {reason}" for file, reason in report.damaged]),
         ("renamed (rename them back)", [f"{file} is {name}" for file, name in report.renamed]),
-        ("misplaced (their folders contradict their names, which count)", report.misplaced),
         ("not read (neither PNG nor JPEG)", report.unread),
         ("unknown (neither name nor content is official)", report.unknown),
         ("missing", report.missing),
     )
-    lines = [f"Images in {printable(report.folder)}", "", f"- intact (byte for byte official): {len(report.intact):,}"]
+    notes = [f"{printable(note)}\n" for note in report.notes]
+    lines = [
+        f"Images in {printable(report.folder)}",
+        "",
+        *notes,
+        f"- intact (byte for byte official): {len(report.intact):,}",
+    ]
     for title, items in problems:
         lines.append(f"- {title}: {len(items):,}")
         lines.extend(f"    - {printable(item)}" for item in items[:N_EXAMPLES])
@@ -143,10 +155,10 @@ def render_report(report: VerifyReport) -> str:
 
 @dataclass
 class _Findings:
-    """The categories while they fill; ``stem_of_digest`` maps the official sha256 to its stem."""
+    """The categories while they fill."""
 
     root: Path
-    stem_of_digest: dict[str, str]
+    published: Published
     intact: list[str] = field(default_factory=list)
     reencoded: list[str] = field(default_factory=list)
     damaged: list[tuple[str, str]] = field(default_factory=list)
@@ -155,17 +167,18 @@ class _Findings:
     held: set[str] = field(default_factory=set)
     broken: set[str] = field(default_factory=set)
 
-    def sort_by_digest(self, paths: list[Path]) -> list[Path]:
+    def sort_by_digest(self, digests: Mapping[str, str]) -> list[Path]:
         """Place what the sha256 settles and return the files of official name and unofficial content."""
+        names = {sha: str(stem) for stem, sha in self.published.files["sha256"].items()}
         altered = []
-        for path, digest in zip(paths, sha256_of_files(paths), strict=True):
-            content = self.stem_of_digest.get(digest)
+        for file, digest in digests.items():
+            content, stem = names.get(digest), Path(file).stem
             if content is not None:
-                self._place_official(path, content)
-            elif path.stem in official_list().index:
-                altered.append(path)
+                self._place_official(file, content)
+            elif stem in self.published.files.index:
+                altered.append(self.root / file)
             else:
-                self.unknown.append(self._below_root(path))
+                self.unknown.append(file)
         return altered
 
     def sort_by_decoding(self, paths: list[Path], faults: list[str | None]) -> None:
@@ -178,7 +191,7 @@ class _Findings:
                 self.damaged.append((self._below_root(path), fault))
                 self.broken.add(path.stem)
 
-    def report(self) -> VerifyReport:
+    def report(self, notes: tuple[str, ...]) -> VerifyReport:
         """Close the lists; each is sorted."""
         found = self.held | self.broken
         return VerifyReport(
@@ -187,19 +200,20 @@ class _Findings:
             reencoded=tuple(sorted(self.reencoded)),
             damaged=tuple(sorted(self.damaged)),
             renamed=tuple(sorted(self.renamed)),
-            misplaced=misplaced_files([*sorted(self.intact), *sorted(self.reencoded)]),
+            notes=notes,
             unread=unread_pictures(self.root),
             unknown=tuple(sorted(self.unknown)),
             held=tuple(sorted(self.held)),
-            missing=tuple(sorted(str(stem) for stem in official_list().index if stem not in found)),
+            missing=tuple(sorted(str(stem) for stem in self.published.files.index if stem not in found)),
+            published=self.published,
         )
 
-    def _place_official(self, path: Path, content: str) -> None:
+    def _place_official(self, file: str, content: str) -> None:
         self.held.add(content)
-        if path.stem == content:
-            self.intact.append(self._below_root(path))
+        if Path(file).stem == content:
+            self.intact.append(file)
         else:
-            self.renamed.append((self._below_root(path), f"{content}.png"))
+            self.renamed.append((file, f"{content}.png"))
 
     def _below_root(self, path: Path) -> str:
         return path.relative_to(self.root).as_posix()
@@ -218,7 +232,7 @@ def _holding(report: VerifyReport) -> str:
     percent = round(100 * report.fraction_held, 1)
     if report.fraction_held < 1:
         percent = min(percent, 99.9)
-    return f"You hold {len(report.held):,} of {N_OFFICIAL_IMAGES:,} official images ({percent:.1f} %)"
+    return f"You hold {len(report.held):,} of {len(report.published.files):,} official images ({percent:.1f} %)"
 
 
 def _json_table(table: pd.DataFrame) -> dict[str, dict[str, int]]:

@@ -1,7 +1,7 @@
 """Bootstrap confidence intervals with the patient as the unit.
 
-Accessions are resampled within each class. Everything that a draw needs of an accession are a few sums, so a draw is a
-vector of weights (how often each accession was drawn), and all draws of a metric are matrix products. The same draws
+Groups are resampled within each class. Everything that a draw needs of a group are a few sums, so a draw is a
+vector of weights (how often each group was drawn), and all draws of a metric are matrix products. The same draws
 serve every model of a table, which makes their differences paired.
 """
 
@@ -21,7 +21,7 @@ from harness.evaluation.estimators import Array, Estimator
 
 DRAWS = 2000
 FEWEST_PATIENTS = 5
-"""Accessions of a class below which the tails are moved out to the extreme draws, which say nothing."""
+"""Groups of a class below which the tails are moved out to the extreme draws, which say nothing."""
 _LEVEL = 0.95
 
 
@@ -42,48 +42,54 @@ class Interval:
 
 @dataclass(frozen=True)
 class Patients:
-    """The accessions of a table and their draws.
+    """The groups of a table and their draws.
 
     Attributes:
-        accessions: Sorted, (A,).
-        labels: The class of each, (A,).
-        weights: How often each draw holds each accession, float64 (draws, A).
+        groups: Sorted, (G,).
+        classes: Which classes each has images of, bool (G, C).
+        weights: How often each draw holds each group, float64 (draws, G).
     """
 
-    accessions: pd.Index
-    labels: NDArray[np.int64]
+    groups: pd.Index
+    classes: NDArray[np.bool_]
     weights: Array
 
     @property
     def smallest_class(self) -> int:
-        """How many accessions the smaller class has."""
-        return int(np.unique(self.labels, return_counts=True)[1].min())
+        """How many groups the smallest class has."""
+        counts = self.classes.sum(0)
+        return int(counts[counts > 0].min())
 
-    def only(self, accessions: Iterable[str]) -> Patients:
+    def only(self, groups: Iterable[str]) -> Patients:
         """Return some of them, drawn as often as before."""
-        kept = self.accessions.isin(list(accessions))
-        return Patients(self.accessions[kept], self.labels[kept], self.weights[:, kept])
+        kept = self.groups.isin(list(groups))
+        return Patients(self.groups[kept], self.classes[kept], self.weights[:, kept])
 
 
 def draw_patients(images: pd.DataFrame, draws: int = DRAWS, seed: int = 0) -> Patients:
-    """Resample the accessions of some images within their class.
+    """Resample the groups of some images within their class.
+
+    Where a group has images of several classes, all groups are resampled together: there is no class within which it
+    could be drawn.
 
     Args:
-        images: One row an image: ``accession label``.
+        images: One row an image: ``group label``.
         draws: How many; at least 2,000 for a table.
         seed: Another seed gives other draws.
     """
-    labels = images.groupby("accession")["label"].max()
-    random, weights = np.random.default_rng(seed), np.zeros((draws, len(labels)))
-    for label in np.unique(labels):
-        members = np.flatnonzero(labels == label)
+    found = pd.crosstab(images["group"], images["label"]) > 0
+    classes = found.to_numpy()
+    strata = classes.argmax(1) if (classes.sum(1) == 1).all() else np.zeros(len(classes), int)
+    random, weights = np.random.default_rng(seed), np.zeros((draws, len(classes)))
+    for stratum in np.unique(strata):
+        members = np.flatnonzero(strata == stratum)
         weights[:, members] = random.multinomial(len(members), np.full(len(members), 1 / len(members)), draws)
-    return Patients(labels.index, labels.to_numpy(np.int64), weights)
+    return Patients(found.index, classes, weights)
 
 
 def bootstrap_interval(estimator: Estimator, patients: Patients) -> Interval:
     """Return an estimator's value with its interval; see :func:`interval_of`."""
-    value = float(estimator(np.ones((1, len(patients.accessions))))[0])
+    value = float(estimator(np.ones((1, len(patients.groups))))[0])
     return interval_of(value, estimator(patients.weights), patients.smallest_class)
 
 

@@ -22,8 +22,8 @@ Metrics = dict[str, float | None]
 
 METRICS: dict[str, Callable[[pd.DataFrame], float | None]] = {
     "p_img": image_recognition_rate,
-    "p_arp_slide": lambda table: patient_recognition_rate(table, cases(table)),
-    "p_arp_accession": lambda table: patient_recognition_rate(table, table["accession"]),
+    "p_arp_subgroup": lambda table: patient_recognition_rate(table, cases(table)),
+    "p_arp_group": lambda table: patient_recognition_rate(table, table["group"]),
     "balanced_accuracy": balanced_accuracy,
     "auc": area_under_curve,
     "auprc": average_precision,

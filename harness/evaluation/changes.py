@@ -2,7 +2,7 @@
 
 Two runs of one comparison test the same images in the same cells, so everything is paired. A difference has two
 sources of chance: which patients there are, and how training happened to go. Both are clusters - images of an
-accession share the first, images of a cell (magnification, fold, seed) the second - so the variance is the two-way
+group share the first, images of a cell (stratum, fold, seed) the second - so the variance is the two-way
 clustered one (Cameron, Gelbach & Miller, J Bus Econ Stat 2011), with Student's t on the fewer of the two.
 """
 
@@ -17,6 +17,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.stats import t as student
 
+from harness.evaluation.metrics import class_columns
 from harness.evaluation.significance import holm
 
 Verdict = Literal["better", "same", "worse", "cannot tell"]
@@ -89,26 +90,28 @@ def confidence_change(paired: pd.DataFrame) -> Change:
     Args:
         paired: From :func:`pair_images`.
     """
-    return _paired_mean(right_class(paired, "p_malignant_new") - right_class(paired, "p_malignant"), paired)
+    return _paired_mean(right_class(paired, "_new") - right_class(paired), paired)
 
 
-def right_class(predictions: pd.DataFrame, column: str = "p_malignant") -> pd.Series[float]:
-    """Return the probability that each image's own class was given."""
-    return predictions[column].where(predictions["label"] == 1, 1 - predictions[column])
+def right_class(predictions: pd.DataFrame, suffix: str = "") -> pd.Series[float]:
+    """Return the probability that each image's own class was given, from the columns with a suffix."""
+    columns = [f"{column}{suffix}" for column in class_columns(predictions)]
+    own = predictions[columns].to_numpy(float)[np.arange(len(predictions)), predictions["label"].to_numpy(int)]
+    return pd.Series(own, predictions.index)
 
 
 def pair_images(base: pd.DataFrame, new: pd.DataFrame) -> pd.DataFrame:
     """Put the predictions of two runs side by side.
 
     Args:
-        base: Test predictions of one model: ``image accession stratum fold seed label predicted p_malignant``.
+        base: Test predictions of one model: ``image group stratum fold seed label predicted p_0 p_1 ...``.
         new: Likewise; images and cells that only one of them has are left out.
 
     Returns:
-        ``base`` with ``predicted_new`` and ``p_malignant_new``.
+        ``base`` with ``predicted_new`` and ``p_0_new p_1_new ...``.
     """
     keys = ["image", *CELL]
-    columns = [*keys, "predicted", "p_malignant"]
+    columns = [*keys, "predicted", *class_columns(base)]
     return base.merge(new[columns], on=keys, suffixes=("", "_new"), validate="one_to_one")
 
 
@@ -122,7 +125,7 @@ def common_images(one: pd.DataFrame, other: pd.DataFrame) -> tuple[pd.DataFrame,
 
 
 def _paired_mean(gained: pd.Series[float], paired: pd.DataFrame) -> Change:
-    clusters = paired["accession"].factorize()[0], paired.groupby(CELL).ngroup().to_numpy()
+    clusters = paired["group"].factorize()[0], paired.groupby(CELL).ngroup().to_numpy()
     return clustered_mean(gained.to_numpy(float), paired["label"].to_numpy(), clusters)
 
 
@@ -134,7 +137,7 @@ def clustered_mean(
     Args:
         values: One an image, (N,).
         label: The class of each, as numbers from 0.
-        clusters: The accession and the cell of each, as numbers from 0.
+        clusters: The group and the cell of each, as numbers from 0.
     """
     patient, cell = clusters
     images = np.bincount(label)

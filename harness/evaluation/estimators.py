@@ -1,9 +1,9 @@
 """Metrics as functions of patient weights, for resampling by matrix products.
 
-An estimator gives its number under weights, which say how often each accession counts. With every weight 1 it is that
+An estimator gives its number under weights, which say how often each group counts. With every weight 1 it is that
 of :func:`harness.evaluation.metrics.measure_pooled`.
 
-Shapes: A accessions, D draws, U units (what is averaged in the end: seeds, or seeds and folds).
+Shapes: A groups, D draws, U units (what is averaged in the end: seeds, or seeds and folds).
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from harness.evaluation.metrics import ECE_BINS, cases
+from harness.evaluation.metrics import ECE_BINS, cases, class_columns, is_binary
 
 Array = NDArray[np.float64]
 Estimator = Callable[[Array], Array]
@@ -41,27 +41,32 @@ def mean_of_ratios(*ratios: tuple[Array, Array]) -> Estimator:
     return number
 
 
-def pair_ranking(ordered: Array, pairs: Array) -> Estimator:
-    """The share of pairs (malignant image, benign image) that are in order, averaged over units: the AUC.
+def pair_ranking(*rankings: tuple[Array, Array]) -> Estimator:
+    """The share of pairs (image of a class, image of another) that are in order, averaged over classes and units: AUC.
 
     Args:
-        ordered: Pairs in order by accession of the malignant and of the benign image, float64 (U, A, A).
-        pairs: All pairs, float64 (U, A, A).
+        rankings: Of each class, or of the positive one of two: pairs in order by group of the one and of the other
+            image, and all pairs, float64 (U, G, G) each.
     """
 
     def total(weights: Array, counts: Array) -> Array:
         sums = [np.einsum("da,da->d", weights @ count, weights) for count in counts]
         return np.stack(sums, axis=1)
 
-    return lambda weights: _mean_of_units(total(weights, ordered)[None], total(weights, pairs)[None])
+    def number(weights: Array) -> Array:
+        ordered = np.stack([total(weights, counts) for counts, _ in rankings])
+        pairs = np.stack([total(weights, counts) for _, counts in rankings])
+        return _mean_of_units(ordered, pairs)
+
+    return number
 
 
 def average_precision(units: list[tuple[Array, NDArray[np.int64], NDArray[np.int64]]]) -> Estimator:
     """The area under the precision-recall curve, averaged over units.
 
     Args:
-        units: Of each, its images from the most to the least malignant: their labels (N,), the last place of each
-            image's score among them (N,), since images of one score come in together, and their accessions (N,).
+        units: Of each, its images from the most to the least likely positive: their labels (N,), the last place of each
+            image's score among them (N,), since images of one score come in together, and their groups (N,).
     """
 
     def of_block(drawn: Array) -> Array:
@@ -78,43 +83,44 @@ def average_precision(units: list[tuple[Array, NDArray[np.int64], NDArray[np.int
 
 
 def _average_precision(labels: Array, last: NDArray[np.int64], weights: Array) -> tuple[Array, Array]:
-    """Sum of the malignant images' precisions, and their weight, in each column of weights (N, D): (D,) each."""
-    malignant = weights * labels[:, None]
-    called, right = weights.cumsum(0)[last], malignant.cumsum(0)[last]
+    """Sum of the positive images' precisions, and their weight, in each column of weights (N, D): (D,) each."""
+    positive = weights * labels[:, None]
+    called, right = weights.cumsum(0)[last], positive.cumsum(0)[last]
     precision = np.divide(right, called, out=np.zeros_like(right), where=called > 0)
-    return (malignant * precision).sum(0), malignant.sum(0)
+    return (positive * precision).sum(0), positive.sum(0)
 
 
 def binned_gap(gaps: Array, images: Array) -> Estimator:
     """The expected calibration error: the mean over images of their bin's gap between confidence and frequency.
 
     Args:
-        gaps: Sum of (probability - label) by unit, bin and accession, float64 (U, bins, A).
-        images: Images by unit and accession, float64 (U, A).
+        gaps: Sum of (probability - label) by unit, bin and group, float64 (U, bins, A).
+        images: Images by unit and group, float64 (U, A).
     """
     return lambda weights: _mean_of_units(np.abs(gaps @ weights.T).sum(1).T[None], (weights @ images.T)[None])
 
 
-def estimators(predictions: pd.DataFrame, accessions: pd.Index, *, cross_validated: bool) -> Mapping[str, Estimator]:
+def estimators(predictions: pd.DataFrame, groups: pd.Index, *, cross_validated: bool) -> Mapping[str, Estimator]:
     """Return the estimator of every metric of a prediction table; each is made when it is asked for.
 
     Args:
-        predictions: Test images of one model: ``image slide accession type label predicted p_malignant fold seed``.
-        accessions: What the columns of weights stand for; holds every accession of ``predictions``.
+        predictions: Test images of one model: ``image group subgroup subtype label predicted p_1 fold seed``.
+        groups: What the columns of weights stand for; holds every group of ``predictions``.
         cross_validated: Pool the folds of a seed, as :func:`~harness.evaluation.metrics.measure_pooled` does.
     """
-    return _Estimators(predictions, accessions, ["seed"] if cross_validated else ["seed", "fold"])
+    return _Estimators(predictions, groups, ["seed"] if cross_validated else ["seed", "fold"])
 
 
 class _Estimators(Mapping[str, Estimator]):
     """The estimators of a prediction table, by metric."""
 
-    def __init__(self, predictions: pd.DataFrame, accessions: pd.Index, unit: list[str]) -> None:
+    def __init__(self, predictions: pd.DataFrame, groups: pd.Index, unit: list[str]) -> None:
         self._predictions = predictions
-        self._sums = _Sums(predictions, accessions, unit)
-        self._by_fold = _Sums(predictions, accessions, ["seed", "fold"])
+        self._sums = _Sums(predictions, groups, unit)
+        self._by_fold = _Sums(predictions, groups, ["seed", "fold"])
         self._right = (predictions["predicted"] == predictions["label"]).to_numpy(float)
-        self._malignant = predictions["label"].to_numpy(float)
+        self._labels = predictions["label"].to_numpy()
+        self._columns = class_columns(predictions)
 
     def __getitem__(self, metric: str) -> Estimator:
         return self._makers[metric]()
@@ -128,37 +134,45 @@ class _Estimators(Mapping[str, Estimator]):
     @cached_property
     def _makers(self) -> dict[str, Callable[[], Estimator]]:
         sums, by_fold, right, table = self._sums, self._by_fold, self._right, self._predictions
-        return {
+        classes = range(max(2, len(self._columns)))
+        of_any_number = {
             "p_img": lambda: mean_of_ratios((sums.of(right), sums.of(np.ones_like(right)))),
-            "p_arp_slide": lambda: sums.patient_mean(right, cases(table)),
-            "p_arp_accession": lambda: sums.patient_mean(right, table["accession"]),
-            "balanced_accuracy": lambda: mean_of_ratios(self._recall(1), self._recall(0)),
+            "p_arp_subgroup": lambda: sums.patient_mean(right, cases(table)),
+            "p_arp_group": lambda: sums.patient_mean(right, table["group"]),
+            "balanced_accuracy": lambda: mean_of_ratios(*map(self._recall, classes)),
             "auc": lambda: by_fold.ranking(table),
+            "brier": self._brier,
+        }
+        of_two = {
             "auprc": lambda: by_fold.precision(table),
             "sensitivity": lambda: mean_of_ratios(self._recall(1)),
             "specificity": lambda: mean_of_ratios(self._recall(0)),
-            "brier": self._brier,
             "ece": lambda: sums.calibration(table),
         }
+        return of_any_number | of_two if len(classes) == 2 else of_any_number
 
     def _recall(self, label: int) -> tuple[Array, Array]:
-        of_class = self._malignant if label else 1 - self._malignant
+        of_class = (self._labels == label).astype(float)
         return self._sums.of(self._right * of_class), self._sums.of(of_class)
 
     def _brier(self) -> Estimator:
-        squares = (self._predictions["p_malignant"].to_numpy(float) - self._malignant) ** 2
+        if len(self._columns) <= 2:
+            squares = (self._predictions["p_1"].to_numpy(float) - self._labels) ** 2
+        else:
+            right = self._labels[:, None] == np.arange(len(self._columns))
+            squares = ((self._predictions[self._columns].to_numpy(float) - right) ** 2).sum(1) / 2
         return mean_of_ratios((self._sums.of(squares), self._sums.of(np.ones_like(squares))))
 
 
 class _Sums:
-    """Adds up what images say, by unit and accession."""
+    """Adds up what images say, by unit and group."""
 
-    def __init__(self, predictions: pd.DataFrame, accessions: pd.Index, unit: list[str]) -> None:
+    def __init__(self, predictions: pd.DataFrame, groups: pd.Index, unit: list[str]) -> None:
         self._unit = predictions.groupby(unit).ngroup().to_numpy()
-        self._column = accessions.get_indexer(pd.Index(predictions["accession"]))
+        self._column = groups.get_indexer(pd.Index(predictions["group"]))
         if (self._column < 0).any():
-            raise ValueError("an accession of the predictions is not among the accessions")
-        self._shape = (int(self._unit.max()) + 1, len(accessions))
+            raise ValueError("a group of the predictions is not among the groups")
+        self._shape = (int(self._unit.max()) + 1, len(groups))
 
     def of(self, amounts: Array) -> Array:
         """Sum of an amount an image: (U, A)."""
@@ -167,7 +181,7 @@ class _Sums:
         return total.reshape(self._shape)
 
     def patient_mean(self, right: Array, patient: pd.Series[str]) -> Estimator:
-        """The mean of patients' own shares, whatever a patient is; a patient belongs to one accession."""
+        """The mean of patients' own shares, whatever a patient is; a patient belongs to one group."""
         keys = pd.DataFrame({"unit": self._unit, "column": self._column, "patient": patient.to_numpy(), "right": right})
         rates = keys.groupby(["unit", "column", "patient"], sort=False)["right"].mean().reset_index()
         parts, wholes = np.zeros(self._shape), np.zeros(self._shape)
@@ -176,14 +190,16 @@ class _Sums:
         return mean_of_ratios((parts, wholes))
 
     def ranking(self, predictions: pd.DataFrame) -> Estimator:
-        """Pairs in order, by accession."""
-        units = [self._pairs(predictions, self._unit == unit) for unit in range(self._shape[0])]
-        ordered, pairs = zip(*units, strict=True)
-        return pair_ranking(np.stack(ordered), np.stack(pairs))
+        """Pairs in order, by group: of the positive class of two, otherwise of each class against the others."""
+        columns, labels = class_columns(predictions), predictions["label"].to_numpy()
+        of = [(1, "p_1")] if is_binary(predictions) else list(enumerate(columns))
+        return pair_ranking(
+            *(self._ranking(predictions[column].to_numpy(float), (labels == label).astype(int)) for label, column in of)
+        )
 
     def precision(self, predictions: pd.DataFrame) -> Estimator:
         """Images in the order of their scores, by unit; units without one of the classes have no curve."""
-        scores, labels = predictions["p_malignant"].to_numpy(float), predictions["label"].to_numpy(float)
+        scores, labels = predictions["p_1"].to_numpy(float), predictions["label"].to_numpy(float)
         units = []
         for unit in range(self._shape[0]):
             here = np.flatnonzero(self._unit == unit)
@@ -194,17 +210,22 @@ class _Sums:
 
     def calibration(self, predictions: pd.DataFrame) -> Estimator:
         """Gaps by bin."""
-        scores, labels = predictions["p_malignant"].to_numpy(float), predictions["label"].to_numpy(float)
+        scores, labels = predictions["p_1"].to_numpy(float), predictions["label"].to_numpy(float)
         bins = np.minimum((scores * ECE_BINS).astype(int), ECE_BINS - 1)
         gaps = np.stack([self.of((scores - labels) * (bins == place)) for place in range(ECE_BINS)], axis=1)
         return binned_gap(gaps, self.of(np.ones_like(scores)))
 
-    def _pairs(self, predictions: pd.DataFrame, chosen: NDArray[np.bool_]) -> tuple[Array, Array]:
-        scores, labels = predictions["p_malignant"].to_numpy(float)[chosen], predictions["label"].to_numpy()[chosen]
+    def _ranking(self, scores: Array, positive: NDArray[np.int64]) -> tuple[Array, Array]:
+        units = [self._pairs(scores, positive, self._unit == unit) for unit in range(self._shape[0])]
+        ordered, pairs = zip(*units, strict=True)
+        return np.stack(ordered), np.stack(pairs)
+
+    def _pairs(self, scores: Array, positive: NDArray[np.int64], chosen: NDArray[np.bool_]) -> tuple[Array, Array]:
+        scores, positive = scores[chosen], positive[chosen]
         columns, size = self._column[chosen], self._shape[1]
-        malignant, benign = scores[labels == 1], scores[labels == 0]
-        order = (np.sign(malignant[:, None] - benign[None, :]) + 1) / 2
-        to_row, to_column = (np.eye(size)[columns[labels == label]] for label in (1, 0))
+        of_one, of_other = scores[positive == 1], scores[positive == 0]
+        order = (np.sign(of_one[:, None] - of_other[None, :]) + 1) / 2
+        to_row, to_column = (np.eye(size)[columns[positive == label]] for label in (1, 0))
         return to_row.T @ order @ to_column, np.outer(to_row.sum(0), to_column.sum(0))
 
 

@@ -17,15 +17,20 @@ class Resampled:
     """Metrics of one model's test images; each is computed when it is first asked for, and kept.
 
     Args:
-        predictions: ``image slide accession type label predicted p_malignant fold seed``.
-        patients: The accessions that can be drawn, those of ``predictions`` among them, and their draws.
+        predictions: ``image group subgroup subtype label predicted p_0 p_1 ... fold seed``.
+        patients: The groups that can be drawn, those of ``predictions`` among them, and their draws.
         cross_validated: Predictions are pooled over folds.
     """
 
     def __init__(self, predictions: pd.DataFrame, patients: Patients, *, cross_validated: bool) -> None:
         self.predictions, self.patients = predictions, patients
-        self._estimators = estimators(predictions, patients.accessions, cross_validated=cross_validated)
+        self._estimators = estimators(predictions, patients.groups, cross_validated=cross_validated)
         self._known: dict[str, tuple[float, Array]] = {}
+
+    @property
+    def metrics(self) -> list[str]:
+        """The metrics that so many classes have."""
+        return list(self._estimators)
 
     def interval(self, metric: str, smallest: int | None = None) -> Interval:
         """Return a metric with its interval; for ``smallest`` see :func:`~harness.evaluation.bootstrap.interval_of`."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from harness.data.description import DataSetDescription
+
 
 @dataclass(frozen=True)
 class MetricName:
@@ -19,8 +21,8 @@ class MetricName:
 
 
 METRIC_NAMES = {
-    "p_arp_slide": MetricName("P_arp by slide"),
-    "p_arp_accession": MetricName("P_arp by accession"),
+    "p_arp_subgroup": MetricName("P_arp by subgroup"),
+    "p_arp_group": MetricName("P_arp by group"),
     "p_img": MetricName("P_img"),
     "balanced_accuracy": MetricName("balanced accuracy"),
     "auc": MetricName("AUC"),
@@ -33,6 +35,7 @@ METRIC_NAMES = {
 """By the key in ``cell.json``, in the order of table 3."""
 
 
-def title_of(metric: str) -> str:
-    """Return a metric's title."""
-    return METRIC_NAMES[metric].title
+def title_of(metric: str, data_set: DataSetDescription) -> str:
+    """Return a metric's title, in the words of a data set: ``P_arp by slide``."""
+    words = {"p_arp_subgroup": data_set.subgroup, "p_arp_group": data_set.group}
+    return f"P_arp by {words[metric]}" if metric in words else METRIC_NAMES[metric].title

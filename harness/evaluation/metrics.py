@@ -1,8 +1,11 @@
 """Classification metrics.
 
-A *prediction table* has one row an image, with at least ``slide accession type label predicted p_malignant``, and
-``fold`` and ``seed`` where several are pooled. All numbers lie between 0 and 1; of the Brier score and the expected
-calibration error less is better.
+A *prediction table* has one row an image, with at least ``group subgroup subtype label predicted`` and a probability
+for each class in the order of the labels, ``p_0 p_1 ...``; ``fold`` and ``seed`` where several are pooled. All numbers
+lie between 0 and 1; of the Brier score and the expected calibration error less is better.
+
+With two classes the second is the positive one, and ``p_1`` says all. With more, balanced accuracy and AUC are means
+over classes, and metrics of a positive class (sensitivity, specificity, AUPRC) and the calibration error are absent.
 """
 
 from __future__ import annotations
@@ -11,6 +14,17 @@ import numpy as np
 import pandas as pd
 
 ECE_BINS = 10
+
+
+def class_columns(predictions: pd.DataFrame) -> list[str]:
+    """Return the columns of the classes' probabilities, in the order of the labels."""
+    found = (name for name in predictions.columns if name.startswith("p_") and name.removeprefix("p_").isdigit())
+    return sorted(found, key=lambda name: int(name.removeprefix("p_")))
+
+
+def is_binary(predictions: pd.DataFrame) -> bool:
+    """True for two classes."""
+    return len(class_columns(predictions)) <= 2
 
 
 def image_recognition_rate(predictions: pd.DataFrame) -> float:
@@ -29,38 +43,48 @@ def patient_recognition_rate(predictions: pd.DataFrame, patient: pd.Series[str])
 
 
 def cases(predictions: pd.DataFrame) -> pd.Series[str]:
-    """Return each row's slide under its diagnosis: the 82 "cases" of the literature."""
-    return predictions["type"] + " " + predictions["slide"]
+    """Return each row's subgroup under its subtype: of BreakHis' slides the 82 "cases" of the literature."""
+    return predictions["subtype"] + " " + predictions["subgroup"]
 
 
 def sensitivity(predictions: pd.DataFrame) -> float | None:
-    """Share of the malignant images called malignant; None without any."""
-    return _recall(predictions, 1)
+    """Share of the positive images called positive; None without any, and for more than two classes."""
+    return _recall(predictions, 1) if is_binary(predictions) else None
 
 
 def specificity(predictions: pd.DataFrame) -> float | None:
-    """Share of the benign images called benign; None without any."""
-    return _recall(predictions, 0)
+    """Share of the negative images called negative; None without any, and for more than two classes."""
+    return _recall(predictions, 0) if is_binary(predictions) else None
 
 
 def balanced_accuracy(predictions: pd.DataFrame) -> float | None:
-    """Mean of sensitivity and specificity; None where a class is missing."""
-    of_malignant, of_benign = sensitivity(predictions), specificity(predictions)
-    return None if of_malignant is None or of_benign is None else (of_malignant + of_benign) / 2
+    """Mean over classes of the share of a class's images that are right; None where a class is missing."""
+    recalls = [_recall(predictions, label) for label in range(max(2, len(class_columns(predictions))))]
+    known = [recall for recall in recalls if recall is not None]
+    return sum(known) / len(known) if len(known) == len(recalls) else None
 
 
 def brier_score(predictions: pd.DataFrame) -> float:
-    """Mean squared difference between ``p_malignant`` and the label (Brier 1950); 0 is perfect, 0.25 a coin's."""
-    return float(((predictions["p_malignant"] - predictions["label"]) ** 2).mean())
+    """Mean squared difference between probabilities and what is the case, half the sum over classes (Brier 1950).
 
-
-def expected_calibration_error(predictions: pd.DataFrame) -> float:
-    """How far probabilities are from frequencies (Naeini et al., AAAI 2015).
-
-    ``p_malignant`` is cut into ten bins of equal width; the gap between the mean probability and the share of malignant
-    images of each bin is averaged over images.
+    With two classes that is the square of ``p_1`` minus the label; 0 is perfect, 0.25 a coin's.
     """
-    scores, labels = predictions["p_malignant"].to_numpy(float), predictions["label"].to_numpy(float)
+    columns, labels = class_columns(predictions), predictions["label"]
+    if is_binary(predictions):
+        return float(((predictions["p_1"] - labels) ** 2).mean())
+    right = labels.to_numpy()[:, None] == np.arange(len(columns))
+    return float(((predictions[columns].to_numpy(float) - right) ** 2).sum(1).mean() / 2)
+
+
+def expected_calibration_error(predictions: pd.DataFrame) -> float | None:
+    """How far probabilities are from frequencies (Naeini et al., AAAI 2015); None for more than two classes.
+
+    ``p_1`` is cut into ten bins of equal width; the gap between the mean probability and the share of positive images
+    of each bin is averaged over images.
+    """
+    if not is_binary(predictions):
+        return None
+    scores, labels = predictions["p_1"].to_numpy(float), predictions["label"].to_numpy(float)
     bins = np.minimum((scores * ECE_BINS).astype(int), ECE_BINS - 1)
     return float(np.abs(np.bincount(bins, scores - labels, ECE_BINS)).sum() / len(predictions))
 

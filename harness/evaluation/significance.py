@@ -10,6 +10,8 @@ import pandas as pd
 from scipy.stats import binomtest
 from scipy.stats import t as student
 
+from harness.evaluation.metrics import class_columns, is_binary
+
 
 @dataclass(frozen=True)
 class PairedTest:
@@ -51,18 +53,25 @@ def corrected_t_test(differences: Sequence[float], test_per_train: float) -> Pai
 
 
 def patient_decisions(predictions: pd.DataFrame) -> pd.Series[bool]:
-    """Say which patients are judged rightly: accessions, by their mean probability against the threshold.
+    """Say which groups are judged rightly, by their mean probabilities; groups of several classes are left out.
 
     Args:
-        predictions: Test images of one model: ``accession label p_malignant threshold``; over folds and seeds the mean
-            distance to each cell's own threshold counts.
+        predictions: Test images of one model: ``group label p_0 p_1 ...``, of two classes also ``threshold``. Of two
+            classes the mean distance to each cell's own threshold counts, over folds and seeds; of more the class of
+            the highest mean probability.
 
     Returns:
-        By accession, sorted.
+        By group, sorted.
     """
-    distance = (predictions["p_malignant"] - predictions["threshold"]).groupby(predictions["accession"]).mean()
-    label = predictions.groupby("accession")["label"].max()
-    right: pd.Series[bool] = (distance >= 0) == (label == 1)
+    labels = predictions.groupby("group")["label"].agg(["min", "max"])
+    columns = class_columns(predictions)
+    if is_binary(predictions):
+        distance = (predictions["p_1"] - predictions["threshold"]).groupby(predictions["group"]).mean()
+        judged = (distance >= 0).astype(int)
+    else:
+        means = predictions.groupby("group")[columns].mean()
+        judged = pd.Series(means.to_numpy().argmax(1), means.index)
+    right: pd.Series[bool] = (judged == labels["max"])[labels["min"] == labels["max"]]
     return right
 
 
@@ -70,7 +79,7 @@ def mcnemar_test(one: pd.Series[bool], other: pd.Series[bool]) -> PairedTest:
     """Exact McNemar test on the same patients: are those that only one model judges rightly spread evenly?
 
     Args:
-        one: Who the first model judges rightly, by accession.
+        one: Who the first model judges rightly, by group.
         other: The same of the second model.
     """
     both = pd.concat([one, other], axis=1, keys=["one", "other"]).dropna().astype(bool)

@@ -1,4 +1,4 @@
-"""The operating threshold, chosen on validation."""
+"""The operating threshold of two classes, chosen on validation."""
 
 from __future__ import annotations
 
@@ -10,22 +10,22 @@ DEFAULT_THRESHOLD = 0.5
 
 
 def choose_threshold(predictions: pd.DataFrame) -> float:
-    """Return the threshold on ``p_malignant`` of the best balanced accuracy (Youden 1950) on these images.
+    """Return the threshold on ``p_1`` of the best balanced accuracy (Youden 1950) on these images.
 
     Args:
-        predictions: Validation images: ``label p_malignant``.
+        predictions: Validation images: ``label p_1``.
 
     Returns:
         A value between two neighbouring scores, 0 to 1; of equally good ones the nearest to 0.5. An image is called
-        malignant where its probability is at least this. 0.5 where a class is missing.
+        positive where its probability is at least this. 0.5 where a class is missing.
     """
-    scores = predictions["p_malignant"].to_numpy(float)
-    malignant = predictions["label"].to_numpy() == 1
-    if malignant.all() or not malignant.any():
+    scores = predictions["p_1"].to_numpy(float)
+    positive = predictions["label"].to_numpy() == 1
+    if positive.all() or not positive.any():
         return DEFAULT_THRESHOLD
     candidates = _between(np.unique(scores))
-    sensitivity = _share_at_least(scores[malignant], candidates)
-    specificity = 1 - _share_at_least(scores[~malignant], candidates)
+    sensitivity = _share_at_least(scores[positive], candidates)
+    specificity = 1 - _share_at_least(scores[~positive], candidates)
     # rounded, so that equally good thresholds are equal whatever the last bit says
     merit = np.round(sensitivity + specificity, 12)
     best = candidates[merit == merit.max()]
@@ -36,7 +36,7 @@ def with_chosen_thresholds(predictions: pd.DataFrame, validation: str, test: str
     """Decide every test image anew, at the threshold chosen on its own cell's validation images.
 
     Args:
-        predictions: Of any number of cells: ``side model stratum fold seed label p_malignant``.
+        predictions: Of any number of cells: ``side model stratum fold seed label p_1``.
         validation: The name of the validation side.
         test: The name of the test side.
 
@@ -45,9 +45,9 @@ def with_chosen_thresholds(predictions: pd.DataFrame, validation: str, test: str
     """
     cell = ["model", "stratum", "fold", "seed"]
     sides = dict(list(predictions.groupby("side")))
-    chosen = sides[validation].groupby(cell)[["label", "p_malignant"]].apply(choose_threshold).rename("threshold")
+    chosen = sides[validation].groupby(cell)[["label", "p_1"]].apply(choose_threshold).rename("threshold")
     tested = sides[test].join(chosen, on=cell)
-    return tested.assign(predicted=(tested["p_malignant"] >= tested["threshold"]).astype(int))
+    return tested.assign(predicted=(tested["p_1"] >= tested["threshold"]).astype(int))
 
 
 def _between(scores: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -11,7 +12,6 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from harness.data.names import CLASSES
 from harness.errors import CellError, DataError
 from harness.evaluation.cell_metrics import measure
 from harness.evaluation.convergence import find_convergence
@@ -28,10 +28,12 @@ from harness.workers.messages import Fitted
 
 _TOLERANCE = 1e-3
 HISTORY_COLUMNS = tuple(EpochReport.__dataclass_fields__)
-_IDENTITY = ["side", "name", "slide", "accession", "type", "stratum", "model", "fold", "seed", "label"]
+_IDENTITY = ["side", "name", "group", "subgroup", "subtype", "stratum", "model", "fold", "seed", "label"]
 
 
-def prediction_table(cell: Cell, validation: pd.DataFrame, test: pd.DataFrame, fitted: Fitted) -> pd.DataFrame:
+def prediction_table(
+    cell: Cell, validation: pd.DataFrame, test: pd.DataFrame, fitted: Fitted, classes: Sequence[str]
+) -> pd.DataFrame:
     """Put names and labels back to a worker's probabilities.
 
     Args:
@@ -39,20 +41,23 @@ def prediction_table(cell: Cell, validation: pd.DataFrame, test: pd.DataFrame, f
         validation: Its validation images, in the order that the worker saw.
         test: Its test images, in the order that the worker saw.
         fitted: The worker's answer.
+        classes: Their names in the order of the labels.
 
     Returns:
-        One row a validation and test image: ``side image slide accession type stratum model fold seed label
-        predicted p_benign p_malignant``, sorted by side and image.
+        One row a validation and test image: ``side image group subgroup subtype stratum model fold seed label
+        predicted`` and ``p_<class>`` of each class, sorted by side and image.
 
     Raises:
         CellError: The worker's numbers are no probabilities of these images.
     """
     sides = ((VALIDATION, validation, fitted.validation), (TEST, test, fitted.test))
-    table = pd.concat([prediction_side(cell, *side) for side in sides])
+    table = pd.concat([prediction_side(cell, *side, classes) for side in sides])
     return table.sort_values(["side", "image"], ignore_index=True)
 
 
-def prediction_side(cell: Cell, side: str, images: pd.DataFrame, probabilities: NDArray[np.float64]) -> pd.DataFrame:
+def prediction_side(
+    cell: Cell, side: str, images: pd.DataFrame, probabilities: NDArray[np.float64], classes: Sequence[str]
+) -> pd.DataFrame:
     """Put names and labels to the probabilities of one side, sorted by image; see :func:`prediction_table`.
 
     Args:
@@ -60,12 +65,13 @@ def prediction_side(cell: Cell, side: str, images: pd.DataFrame, probabilities: 
         side: Its name.
         images: Its images.
         probabilities: float64 (n, classes), in the order of the images.
+        classes: Their names in the order of the labels.
 
     Raises:
         CellError: They are no probabilities of these images.
     """
-    table = _side(side, images, probabilities).assign(model=cell.label, fold=cell.fold, seed=cell.seed)
-    table = table[[*_IDENTITY, "predicted", *_probability_columns()]].rename(columns={"name": "image"})
+    table = _side(side, images, probabilities, classes).assign(model=cell.label, fold=cell.fold, seed=cell.seed)
+    table = table[[*_IDENTITY, "predicted", *probability_columns(classes)]].rename(columns={"name": "image"})
     return table.sort_values("image", ignore_index=True)
 
 
@@ -89,12 +95,16 @@ def reported_speed(epochs: list[EpochReport]) -> float | None:
     return last.images_seen / last.train_seconds
 
 
-def findings(entry: ModelEntry, fitted: Fitted, predictions: pd.DataFrame, history: pd.DataFrame) -> dict[str, Any]:
+def findings(
+    entry: ModelEntry, fitted: Fitted, predictions: pd.DataFrame, history: pd.DataFrame, classes: Sequence[str]
+) -> dict[str, Any]:
     """Return what is found out of a cell: its record but for identity, key and the speeds measured alone."""
+    predictions = scored_columns(predictions, classes)
     test, validation = (predictions[predictions["side"] == side] for side in (TEST, VALIDATION))
     single_class = bool((validation["predicted"] == validation["predicted"].iloc[0]).all())
     stages = history[history["stage"] != FINAL_STAGE].groupby("stage", sort=False).last().reset_index()
-    convergence = find_convergence(history[history["stage"] == FINAL_STAGE], single_class=single_class)
+    final = history[history["stage"] == FINAL_STAGE]
+    convergence = find_convergence(final, single_class=single_class, chance=1 / len(classes))
     return {
         "reproduces": entry.registered.model.reproduces,
         "deviations": entry.deviations(),
@@ -128,21 +138,27 @@ def _plain(value: Any) -> Any:
     return value.to_json() if isinstance(value, Record) else str(value)
 
 
-def _side(side: str, images: pd.DataFrame, probabilities: NDArray[np.float64]) -> pd.DataFrame:
-    probabilities = checked_probabilities(probabilities, len(images))
-    columns = dict(zip(_probability_columns(), probabilities.T, strict=True))
-    # of two classes the second from 0.5 on, as at any other threshold
-    predicted = (probabilities[:, 1] >= DEFAULT_THRESHOLD).astype(int) if len(CLASSES) == 2 else probabilities.argmax(1)
+def _side(side: str, images: pd.DataFrame, probabilities: NDArray[np.float64], classes: Sequence[str]) -> pd.DataFrame:
+    probabilities = checked_probabilities(probabilities, len(images), len(classes))
+    columns = dict(zip(probability_columns(classes), probabilities.T, strict=True))
+    predicted = called(probabilities)
     return images.assign(side=side, predicted=predicted, **columns)
 
 
-def checked_probabilities(probabilities: NDArray[np.float64], n: int) -> NDArray[np.float64]:
+def called(probabilities: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Return the class of each row: of two the second from 0.5 on, as at any other threshold."""
+    if probabilities.shape[1] == 2:
+        return (probabilities[:, 1] >= DEFAULT_THRESHOLD).astype(np.int64)
+    highest: NDArray[np.int64] = probabilities.argmax(1)
+    return highest
+
+
+def checked_probabilities(probabilities: NDArray[np.float64], n: int, n_classes: int) -> NDArray[np.float64]:
     """Return a model's probabilities as they are kept, float64 (n, classes), each from 0 to 1.
 
     Raises:
         CellError: They are no probabilities of so many images.
     """
-    n_classes = len(CLASSES)
     if probabilities.shape != (n, n_classes):
         raise CellError(f"predict_proba returned shape {probabilities.shape} for {n} images and {n_classes} classes")
     if not np.isfinite(probabilities).all():
@@ -152,5 +168,11 @@ def checked_probabilities(probabilities: NDArray[np.float64], n: int) -> NDArray
     return probabilities.clip(0, 1)  # float32 rounds a probability of one to a little more
 
 
-def _probability_columns() -> list[str]:
-    return [f"p_{name}" for name in CLASSES]
+def probability_columns(classes: Sequence[str]) -> list[str]:
+    """Return the columns of the classes' probabilities."""
+    return [f"p_{name}" for name in classes]
+
+
+def scored_columns(predictions: pd.DataFrame, classes: Sequence[str]) -> pd.DataFrame:
+    """Return predictions with probabilities named by the numbers of their classes, as metrics take them."""
+    return predictions.rename(columns={f"p_{name}": f"p_{label}" for label, name in enumerate(classes)})

@@ -156,10 +156,10 @@ class Collector:
         self._store.drop_checkpoint(cell.name)
 
     def _keep(self, ended: Ended, fitted: Fitted, held_back: HeldBack) -> None:
-        cell = ended.cell
-        predictions = prediction_table(cell, held_back.validation, held_back.test, fitted)
+        cell, classes = ended.cell, self._run.division.data_set.classes
+        predictions = prediction_table(cell, held_back.validation, held_back.test, fitted, classes)
         history = history_table(self._epochs[cell])
-        found = findings(self._run.entry(cell.label), fitted, predictions, history)
+        found = findings(self._run.entry(cell.label), fitted, predictions, history, classes)
         found["timings"] |= {"cell_seconds": ended.seconds, **self._timings_alone(ended)}
         record = done_record({"state": "done", **self._identity(cell, ended.concurrency), **found})
         self._store.finish_cell(cell.name, held_back.saved, record, predictions, history)

@@ -8,7 +8,6 @@ from collections.abc import Mapping
 import psutil
 import torch
 
-from harness.data.names import CLASSES
 from harness.errors import CellError
 from harness.planning.observer import Observer
 from harness.planning.plan import Run
@@ -72,7 +71,7 @@ def _together(run: Run, label: str, jobs: int) -> float:
         entry.registered.plugin,
         entry.registered.model.name,
         entry.options,
-        len(CLASSES),
+        len(run.division.data_set.classes),
         config.pixels.size,
         config.schedule,
         device=list_devices(run.device)[0],

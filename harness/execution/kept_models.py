@@ -8,7 +8,6 @@ from pathlib import Path
 
 from harness.cache import Cache
 from harness.config.run_config import RunConfig
-from harness.data.names import CLASSES
 from harness.errors import PluginError, UsageError
 from harness.plugin_api.discovery import RegisteredModel, discover
 from harness.plugin_api.source_hash import source_hash
@@ -40,6 +39,11 @@ class KeptRun:
     cache: Cache
     plugins: Sequence[Path] = ()
     device: str = "auto"
+
+    @property
+    def classes(self) -> list[str]:
+        """The classes of the run in the order of their labels."""
+        return self.store.require_run().data_set.classes
 
     def torch_device(self) -> str:
         """Return the device as torch names it.
@@ -93,7 +97,7 @@ class KeptRun:
         """
         return ModelJob(
             options=record.options,
-            classes=CLASSES,
+            classes=tuple(self.classes),
             size=self.config.pixels.size,
             device=device,
             threads=self.config.threads,

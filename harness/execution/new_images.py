@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
 
-from harness.data.layout import layout_notes
-from harness.data.manifest import IMAGE_SUFFIXES, image_files, sha256_of_files, used_images
-from harness.data.names import parse_stem, stratum_name
+from harness.config.data_settings import DataSettings
+from harness.data.description import DataSetDescription, plural
+from harness.data.manifest import IMAGE_SUFFIXES, Described, image_files, sha256_of_files, unread_note, used_images
 from harness.errors import DataError, UsageError, did_you_mean
+from harness.planning.image_set import asked_data_set
+from harness.plugin_api.data_set_answers import ask_images
 from harness.protocol.group_assignment import hash_rank
 from harness.protocol.names import TEST
 from harness.store.schema import DoneRecord
@@ -25,7 +27,8 @@ class NewImages:
 
     Attributes:
         table: One row a file, in the order given: ``image`` (its path as given), ``path`` (absolute), ``sha256``,
-            ``group`` (accession of an official name, otherwise the name of its folder), ``stratum``.
+            ``group`` (as the data set tells, otherwise the name of its folder), ``known`` (the data set tells of it),
+            ``stratum``.
         notes: What a person should know, in one line each.
     """
 
@@ -41,13 +44,14 @@ class CellRows:
     images: pd.DataFrame
 
 
-def find_new_images(paths: Iterable[Path], strata: Sequence[str], stratum: str | None) -> NewImages:
+def find_new_images(paths: Iterable[Path], data: DataSettings, strata: Sequence[str], stratum: str | None) -> NewImages:
     """List image files, each once.
 
     Args:
         paths: Files, and folders in which they are found as a run finds its own.
+        data: The run's data set, which is asked what the images are; a table tells nothing of other images.
         strata: Those that can be predicted.
-        stratum: Of images whose names do not say it; not needed where there is one.
+        stratum: Of images of which the data set does not know it; not needed where there is one.
 
     Raises:
         DataError: A file is not there or cannot be read, or a folder holds no image.
@@ -55,16 +59,18 @@ def find_new_images(paths: Iterable[Path], strata: Sequence[str], stratum: str |
     """
     roots = list(paths)
     files = list({path.absolute(): path for root in roots for path in _files_of(root)}.values())
+    known = {} if data.table is not None else _described(roots, data)
     table = pd.DataFrame(
         {
             "image": list(map(str, files)),
             "path": [str(file.absolute()) for file in files],
             "sha256": sha256_of_files(files),
-            "group": list(map(_group, files)),
-            "stratum": _strata_of(files, strata, stratum),
+            "group": [_group(file, known) for file in files],
+            "known": [file.absolute() in known for file in files],
+            "stratum": _strata_of(files, known, strata, stratum),
         }
     )
-    return NewImages(table, [note for root in roots if root.is_dir() for note in layout_notes(root, [])])
+    return NewImages(table, [note for root in roots if root.is_dir() and (note := unread_note(root))])
 
 
 def assign_cells(
@@ -96,16 +102,16 @@ def assign_cells(
     return [one for one in assigned if len(one.images)]
 
 
-def known_patients_note(images: NewImages, manifest: pd.DataFrame) -> str | None:
-    """Say how many images are none of the run's, but of accessions that its cells have seen; None where none is."""
+def known_patients_note(images: NewImages, manifest: pd.DataFrame, data_set: DataSetDescription) -> str | None:
+    """Say how many images are none of the run's, but of groups that its cells have seen; None where none is."""
     table, used = images.table, used_images(manifest)
-    official = table["image"].map(lambda image: parse_stem(Path(image).stem) is not None)
-    seen = table[official & ~table["sha256"].isin(manifest["sha256"]) & table["group"].isin(used["accession"])]
+    seen = table[table["known"] & ~table["sha256"].isin(manifest["sha256"]) & table["group"].isin(used["group"])]
     if seen.empty:
         return None
     return (
-        f"{len(seen)} images are of accessions that the run has images of ({_few(seen['group'].unique())}): its cells "
-        "were trained on those patients, and what they say of them measures nothing"
+        f"{len(seen)} images are of {plural(data_set.group)} that the run has images of "
+        f"({_few(seen['group'].unique())}): its cells were trained on those patients, and what they say of them "
+        "measures nothing"
     )
 
 
@@ -128,28 +134,40 @@ def _files_in(folder: Path) -> list[Path]:
     return found
 
 
-def _group(file: Path) -> str:
-    name = parse_stem(file.stem)
-    return name.accession if name else file.absolute().parent.name
+def _described(roots: Iterable[Path], data: DataSettings) -> dict[Path, Described]:
+    """Have a data set say what images are, by their absolute paths."""
+    below: dict[Path, list[str]] = {}
+    for root in roots:
+        folder = root.absolute() if root.is_dir() else root.absolute().parent
+        below.setdefault(folder, []).extend(path.absolute().relative_to(folder).as_posix() for path in _files_of(root))
+    known: dict[Path, Described] = {}
+    for folder, files in below.items():
+        found = ask_images(asked_data_set(data), folder, dict.fromkeys(files, ""), generated=True)
+        known |= {folder / record.file: record for record in found.records}
+    return known
 
 
-def _strata_of(files: Sequence[Path], strata: Sequence[str], stratum: str | None) -> list[str]:
+def _group(file: Path, known: Mapping[Path, Described]) -> str:
+    record = known.get(file.absolute())
+    return record.groups[0] if record and record.groups else file.absolute().parent.name
+
+
+def _strata_of(
+    files: Sequence[Path], known: Mapping[Path, Described], strata: Sequence[str], stratum: str | None
+) -> list[str]:
     if stratum is not None and stratum not in strata:
         near = did_you_mean(stratum, strata)
         raise UsageError(f"no finished cell of it at {stratum}{near} (there are cells at {', '.join(strata)})")
     otherwise = strata[0] if stratum is None and len(strata) == 1 else stratum
-    return [_stratum_of(file, strata, otherwise) for file in files]
+    return [_stratum_of(file, known.get(file.absolute()), strata, otherwise) for file in files]
 
 
-def _stratum_of(file: Path, strata: Sequence[str], otherwise: str | None) -> str:
-    name = parse_stem(file.stem)
-    found = stratum_name(name.magnification) if name else otherwise
+def _stratum_of(file: Path, record: Described | None, strata: Sequence[str], otherwise: str | None) -> str:
+    found = record.stratum if record and record.stratum else otherwise
     if found is None:
-        raise UsageError(
-            f"{file} does not say at what magnification it was taken - say it with --stratum: {', '.join(strata)}"
-        )
+        raise UsageError(f"of {file} nobody knows the stratum - say it with --stratum: {', '.join(strata)}")
     if found not in strata:
-        raise UsageError(f"{file} was taken at {found}, and there are cells at {', '.join(strata)} only - leave it out")
+        raise UsageError(f"{file} is of {found}, and there are cells at {', '.join(strata)} only - leave it out")
     return found
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,10 +10,9 @@ from pathlib import Path
 import pandas as pd
 
 from harness.cache import Cache
-from harness.data.names import CLASSES
 from harness.errors import CellError, DataError
 from harness.evaluation.threshold import choose_threshold
-from harness.execution.cell_results import checked_probabilities
+from harness.execution.cell_results import checked_probabilities, probability_columns, scored_columns
 from harness.execution.kept_models import KeptRun
 from harness.execution.new_images import CellRows, NewImages
 from harness.execution.new_pixels import FoldColours, NewPixels
@@ -20,8 +20,6 @@ from harness.plugin_api.discovery import RegisteredModel
 from harness.processes import adopt_orphans
 from harness.protocol.names import VALIDATION
 from harness.workers.messages import Answer, Failure, ImageRows, Predicted, PredictTask
-
-PROBABILITIES = [f"p_{name}" for name in CLASSES]
 
 
 def predict_images(run: KeptRun, images: NewImages, cells: Sequence[CellRows]) -> pd.DataFrame:
@@ -34,7 +32,7 @@ def predict_images(run: KeptRun, images: NewImages, cells: Sequence[CellRows]) -
 
     Returns:
         One row an image and cell, indexed by the row of the image: ``cell``, a probability a class, and ``threshold``,
-        the one chosen on the cell's own validation images.
+        the one chosen on the cell's own validation images; not a number for more than two classes.
 
     Raises:
         CellError: A cell could not predict; or the plugin of the model is not there, or is another.
@@ -66,6 +64,7 @@ class _Predictor:
 
     def __init__(self, run: KeptRun, model: RegisteredModel, pixels: NewPixels, device: str) -> None:
         self._run, self._model, self._pixels, self._device = run, model, pixels, device
+        self._classes = run.classes
 
     def predict(self, one: CellRows) -> pd.DataFrame:
         """Return what one cell says of its images; see :func:`predict_images`."""
@@ -76,10 +75,10 @@ class _Predictor:
         if not isinstance(answer, Predicted):  # it comes from a process in which a plugin ran
             raise CellError(f"{cell.name}: unexpected answer: {type(answer).__name__}")
         try:
-            probabilities = checked_probabilities(answer.probabilities, len(one.images))
+            probabilities = checked_probabilities(answer.probabilities, len(one.images), len(self._classes))
         except CellError as error:
             raise CellError(f"{cell.name}: {error}") from error
-        said = pd.DataFrame(probabilities, index=one.images.index, columns=PROBABILITIES)
+        said = pd.DataFrame(probabilities, index=one.images.index, columns=probability_columns(self._classes))
         return said.assign(cell=cell.name, threshold=self._threshold(cell.name))
 
     def _answer(self, one: CellRows) -> Answer:
@@ -93,5 +92,7 @@ class _Predictor:
             raise DataError(f"{cell.name}: {error}") from error
 
     def _threshold(self, cell: str) -> float:
-        predictions = self._run.store.read_predictions([cell])
+        if len(self._classes) != 2:
+            return math.nan
+        predictions = scored_columns(self._run.store.read_predictions([cell], self._classes), self._classes)
         return choose_threshold(predictions[predictions["side"] == VALIDATION])

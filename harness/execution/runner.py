@@ -59,7 +59,7 @@ def execute(
         raise UsageError(f"no executor '{executor}'{did_you_mean(executor, EXECUTORS)} (it is {', '.join(EXECUTORS)})")
     adopt_orphans()  # so that what a plugin has started ends with the run, even if the process between is killed
     store.sweep()
-    record = run_record(run.name, run.config, run.division, run.comparison, describe_device(run.device))
+    record = run_record(run.name, run.division, run.comparison, describe_device(run.device))
     store.write_run(added_to(record, store.read_run()), run.division.manifest, run.division.splits)
     damage = store.find_damage(thorough=True)
     for cell in run.keys:

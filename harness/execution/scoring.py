@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PureWindowsPath
 from typing import Any
@@ -12,10 +13,15 @@ import pandas as pd
 
 from harness.config.run_config import ModelSettings, RunConfig
 from harness.data.manifest import IMAGE_SUFFIXES, sha256_of_file
-from harness.data.names import CLASSES
 from harness.errors import UsageError
 from harness.evaluation.cell_metrics import measure
-from harness.execution.cell_results import HISTORY_COLUMNS, done_record, prediction_side
+from harness.execution.cell_results import (
+    HISTORY_COLUMNS,
+    done_record,
+    prediction_side,
+    probability_columns,
+    scored_columns,
+)
 from harness.planning.cell_keys import cell_rows, plan_cells
 from harness.planning.splits import Division
 from harness.protocol.names import TEST
@@ -28,7 +34,6 @@ PREFIX = f"{SCORED}:"
 """Of the label of every such row, so that no table shows it as trained here."""
 
 _PLACE = ["seed", "fold", "image"]
-_COLUMNS = [f"p_{name}" for name in CLASSES]
 _TOLERANCE = 1e-3
 _MOST_BYTES = 1 << 30
 _NAMED = 3
@@ -60,48 +65,51 @@ def with_scored_row(config: RunConfig, label: str) -> RunConfig:
     return config.model_copy(update={"models": {label: ModelSettings(plugin=SCORED)}, "reference": None})
 
 
-def read_predictions(file: Path, label: str, config: RunConfig, folds: tuple[int, ...]) -> ScoredPredictions:
-    """Read a CSV of predictions.
+def read_predictions(file: Path, table: pd.DataFrame, label: str, division: Division) -> ScoredPredictions:
+    """Read predictions from the texts of a table.
 
     Args:
-        file: With the columns ``image``, ``fold``, ``seed`` and ``p_benign``, ``p_malignant``. An image is named by its
-            official name, with or without folder and ending. ``fold`` and ``seed`` may be left out where there is one,
-            and one of the probabilities where it is what the other leaves of 1.
+        file: Where they come from.
+        table: From :func:`read_table`, with the columns ``image``, ``fold``, ``seed`` and ``p_<class>`` of each
+            class. An image goes by its name,
+            with or without folder and ending. ``fold`` and ``seed`` may be left out where there is one, and one of two
+            probabilities where it is what the other leaves of 1.
         label: Of the row.
-        config: Of the run that they are held to.
-        folds: Of its protocol.
+        division: That they are held to.
 
     Raises:
         UsageError: It is no such table; the first line that is wrong is named.
     """
-    table = _read_csv(file)
-    for column, values in (("fold", folds), ("seed", config.seeds)):
+    probabilities = probability_columns(division.data_set.classes)
+    table = _named_probabilities(table, probabilities)
+    for column, values in (("fold", division.protocol.folds), ("seed", division.config.seeds)):
         if column not in table and len(values) == 1:
             table[column] = str(values[0])
-    _fill_probability(table)
-    if lacking := [column for column in ("image", "fold", "seed", *_COLUMNS) if column not in table]:
+    _fill_probability(table, probabilities)
+    if lacking := [column for column in ("image", "fold", "seed", *probabilities) if column not in table]:
         raise UsageError(
-            f"{file} has no column '{lacking[0]}' - it needs image, fold, seed, {', '.join(_COLUMNS)}, and has "
+            f"{file} has no column '{lacking[0]}' - it needs image, fold, seed, {', '.join(probabilities)}, and has "
             f"{', '.join(map(str, table.columns))[:200]}"
         )
-    names = table["image"].map(_official_name)
-    found = pd.DataFrame({column: _numbers(file, table[column]) for column in ("seed", "fold", *_COLUMNS)})
-    _refuse_no_probabilities(file, found)
+    names = table["image"].map(_image_name)
+    found = pd.DataFrame({column: _numbers(file, table[column]) for column in ("seed", "fold", *probabilities)})
+    _refuse_no_probabilities(file, found, probabilities)
     whole = found.assign(image=names).astype({"seed": "int64", "fold": "int64"})
     return ScoredPredictions(label, ScoredRecord(file=file.name, sha256=sha256_of_file(file)), whole)
 
 
-def score_cells(scored: ScoredPredictions, division: Division, config: RunConfig) -> dict[Cell, pd.DataFrame]:
+def score_cells(scored: ScoredPredictions, division: Division) -> dict[Cell, pd.DataFrame]:
     """Hold predictions to a division: the test images of each cell, with what was predicted.
 
     Raises:
         UsageError: A test image is missing, stands there twice, or is none of that fold and seed.
     """
-    cells = {cell: _tested(division, cell) for cell in plan_cells([scored.label], config, division.protocol.folds)}
+    planned = plan_cells([scored.label], division.config, division.protocol.folds)
+    cells = {cell: _tested(division, cell) for cell in planned}
     wanted = pd.concat([rows.assign(seed=cell.seed, fold=cell.fold) for cell, rows in cells.items()])
     wanted = wanted.rename(columns={"name": "image"})[_PLACE]
-    # a table for all magnifications does for some of them
-    elsewhere = division.images.loc[~division.images["stratum"].isin(config.strata), "name"]
+    # a table for all strata does for some of them
+    elsewhere = division.images.loc[~division.images["stratum"].isin(division.config.chosen_strata), "name"]
     file, given = scored.source.file, scored.table[~scored.table["image"].isin(elsewhere)]
     _refuse(file, "stand there twice", given[given.duplicated(_PLACE)])
     both = wanted.merge(given, on=_PLACE, how="outer", indicator="found_in")
@@ -109,7 +117,8 @@ def score_cells(scored: ScoredPredictions, division: Division, config: RunConfig
     _refuse(file, "are no test images of that fold and seed", both[both["found_in"] == "right_only"])
     _refuse(file, "are missing", both[both["found_in"] == "left_only"])
     by_place = given.set_index(_PLACE)
-    return {cell: _predicted(cell, rows, by_place) for cell, rows in cells.items()}
+    classes = division.data_set.classes
+    return {cell: _predicted(cell, rows, by_place, classes) for cell, rows in cells.items()}
 
 
 def store_scored(scored: ScoredPredictions, cells: dict[Cell, pd.DataFrame], run: RunRecord, store: RunStore) -> None:
@@ -120,8 +129,12 @@ def store_scored(scored: ScoredPredictions, cells: dict[Cell, pd.DataFrame], run
         store.finish_cell(cell.name, saved, _record(scored, cell, predictions, run), predictions, history)
 
 
-def _read_csv(file: Path) -> pd.DataFrame:
-    """Read a table of texts, whatever separates its columns; rows without a word are none."""
+def read_table(file: Path) -> pd.DataFrame:
+    """Read a CSV as a table of texts, whatever separates its columns; rows without a word are none.
+
+    Raises:
+        UsageError: There is none that can be read.
+    """
     if not file.is_file():
         raise UsageError(f"no such file: {file}")
     if file.stat().st_size > _MOST_BYTES:
@@ -143,20 +156,28 @@ def _read_csv(file: Path) -> pd.DataFrame:
         raise UsageError(f"{file} is no CSV that can be read: {str(error).splitlines()[0]}") from error
     table = table.rename(columns=lambda name: str(name).strip().lower())
     table = table[table.ne("").any(axis=1)]
-    decimals = [name for name in table.columns if name in _COLUMNS]
-    return table if separator == "," else table.assign(**{name: table[name].str.replace(",", ".") for name in decimals})
+    if separator == ",":
+        return table
+    of_numbers = [name for name in table.columns if name.startswith("p_")]
+    return table.assign(**{name: table[name].str.replace(",", ".") for name in of_numbers})
 
 
-def _official_name(image: str) -> str:
+def _named_probabilities(table: pd.DataFrame, probabilities: Sequence[str]) -> pd.DataFrame:
+    """Name columns of probabilities as their classes are, which may have capitals."""
+    known = {name.lower(): name for name in probabilities}
+    return table.rename(columns=lambda name: known.get(name, name))
+
+
+def _image_name(image: str) -> str:
     path = PureWindowsPath(image.strip())  # it takes both kinds of slashes
     return path.stem if path.suffix.lower() in IMAGE_SUFFIXES else path.name
 
 
-def _fill_probability(table: pd.DataFrame) -> None:
+def _fill_probability(table: pd.DataFrame, probabilities: Sequence[str]) -> None:
     """Add the probability of one of two classes where the other's is given."""
-    known = [column for column in _COLUMNS if column in table]
-    if len(_COLUMNS) == 2 and len(known) == 1:
-        (other,) = set(_COLUMNS) - set(known)
+    known = [column for column in probabilities if column in table]
+    if len(probabilities) == 2 and len(known) == 1:
+        (other,) = set(probabilities) - set(known)
         table[other] = (1 - pd.to_numeric(table[known[0]], errors="coerce")).astype(str)
 
 
@@ -168,17 +189,18 @@ def _numbers(file: Path, column: pd.Series[Any]) -> pd.Series[float]:
     return numbers
 
 
-def _refuse_no_probabilities(file: Path, found: pd.DataFrame) -> None:
+def _refuse_no_probabilities(file: Path, found: pd.DataFrame, probabilities: Sequence[str]) -> None:
     for column in ("seed", "fold"):
         if len(wrong := np.flatnonzero(found[column] % 1 != 0)):
             raise UsageError(
                 f"{file}, line {wrong[0] + 2}: {column} {found[column].iloc[wrong[0]]:g} is no whole number"
             )
-    values = found[_COLUMNS].to_numpy(float)
+    values = found[list(probabilities)].to_numpy(float)
     bad = (values < 0).any(axis=1) | (values > 1).any(axis=1) | (abs(values.sum(axis=1) - 1) > _TOLERANCE)
     if len(wrong := np.flatnonzero(bad)):
+        found_there = ", ".join(f"{value:g}" for value in values[wrong[0]])
         raise UsageError(
-            f"{file}, line {wrong[0] + 2}: {', '.join(_COLUMNS)} are {', '.join(f'{v:g}' for v in values[wrong[0]])}; "
+            f"{file}, line {wrong[0] + 2}: {', '.join(probabilities)} are {found_there}; "
             "probabilities lie between 0 and 1 and sum to 1"
         )
 
@@ -201,10 +223,11 @@ def _tested(division: Division, cell: Cell) -> pd.DataFrame:
     return rows[rows["side"] == TEST]
 
 
-def _predicted(cell: Cell, rows: pd.DataFrame, by_place: pd.DataFrame) -> pd.DataFrame:
+def _predicted(cell: Cell, rows: pd.DataFrame, by_place: pd.DataFrame, classes: Sequence[str]) -> pd.DataFrame:
     """Return a cell's predictions as they are stored."""
     places = pd.MultiIndex.from_arrays([[cell.seed] * len(rows), [cell.fold] * len(rows), rows["name"]])
-    return prediction_side(cell, TEST, rows, by_place.loc[places, _COLUMNS].to_numpy(float))
+    found = by_place.loc[places, probability_columns(classes)].to_numpy(float)
+    return prediction_side(cell, TEST, rows, found, classes)
 
 
 def _record(scored: ScoredPredictions, cell: Cell, predictions: pd.DataFrame, run: RunRecord) -> DoneRecord:
@@ -230,7 +253,7 @@ def _record(scored: ScoredPredictions, cell: Cell, predictions: pd.DataFrame, ru
         "reproduces": None,
         "deviations": [],
         "is_shortcut": False,
-        "metrics": measure(predictions),
+        "metrics": measure(scored_columns(predictions, run.data_set.classes)),
         "validation_metrics": None,
         "single_class": bool((predictions["predicted"] == predictions["predicted"].iloc[0]).all()),
         **dict.fromkeys(unknown),

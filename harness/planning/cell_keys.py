@@ -43,7 +43,7 @@ def plan_cells(labels: Iterable[str], config: RunConfig, folds: Iterable[int]) -
         Cell(label, stratum, fold, seed)
         for label in labels
         for seed in config.seeds
-        for stratum in config.strata
+        for stratum in config.chosen_strata
         for fold in folds
     ]
 

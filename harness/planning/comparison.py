@@ -6,7 +6,6 @@ import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 
-from harness.config.run_config import RunConfig
 from harness.errors import ComparisonError
 from harness.planning.splits import Division
 from harness.protocol.fingerprint import split_fingerprint
@@ -14,14 +13,16 @@ from harness.store.keys import first_difference
 from harness.store.schema import ComparisonRecord
 
 
-def comparison_parts(config: RunConfig, division: Division, found: Mapping[str, str]) -> ComparisonRecord:
+def comparison_parts(division: Division, found: Mapping[str, str]) -> ComparisonRecord:
     """Collect what decides whether two results may stand in one table."""
-    used = division.images
+    config, used = division.config, division.images
     content = "\n".join(sorted(used["name"] + " " + used["sha256"]))
     return ComparisonRecord(
         protocol=division.protocol.name,
         group=division.protocol.group,
-        slide_13412=config.data.slide_13412,
+        data_set=division.data_set.name,
+        classes=division.data_set.classes,
+        data_options=config.data.options,
         seeds=list(config.seeds),
         folds=list(division.protocol.folds),
         images=hashlib.sha256(content.encode()).hexdigest(),

@@ -14,7 +14,7 @@ from harness.planning.decode_images import decode_images
 from harness.planning.fold_pixels import DecodedRun, pixels_of_folds
 from harness.planning.image_set import Progress, scan_images
 from harness.planning.splits import Division
-from harness.protocol.protocols import PROTOCOLS
+from harness.protocol.protocols import find_protocol
 
 
 def decoded_as_run(
@@ -34,10 +34,12 @@ def decoded_as_run(
     """
     scanned = scan_images(config, cache, on_progress)
     _refuse_other_images(manifest, scanned.manifest, scanned.folder)
-    images = decode_images(config, scanned, cache, on_progress)
-    protocol = PROTOCOLS[config.protocol]
-    division = Division(protocol, images.folder, images.manifest, splits, leaks=[], shared_accessions=0)
-    return division, pixels_of_folds(config, division, images.decoded, cache)
+    images = decode_images(scanned, cache, on_progress)
+    protocol = find_protocol(config.protocol, images.data_set)
+    division = Division(
+        images.config, images.data_set, protocol, images.folder, images.manifest, splits, leaks=[], shared_groups=0
+    )
+    return division, pixels_of_folds(division, images.decoded, cache)
 
 
 def _refuse_other_images(of_run: pd.DataFrame, found: pd.DataFrame, folder: Path) -> None:

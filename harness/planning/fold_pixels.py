@@ -8,7 +8,6 @@ import numpy as np
 import pandas as pd
 
 from harness.cache import Cache
-from harness.config.run_config import RunConfig
 from harness.data.options import StainMethod
 from harness.data.pixels import PixelStore, painted_store, stain_profiles
 from harness.data.stain import Macenko
@@ -43,12 +42,11 @@ class DecodedRun:
         return LabeledRows(self.rows(seed, fold, images), images["label"].to_numpy(np.int64))
 
 
-def pixels_of_folds(config: RunConfig, division: Division, plain: PixelStore, cache: Cache) -> DecodedRun:
+def pixels_of_folds(division: Division, plain: PixelStore, cache: Cache) -> DecodedRun:
     """Return the decoded array of each fold.
 
     Args:
-        config: Says how colours are normalised.
-        division: Who is where.
+        division: Who is where; its config says how colours are normalised.
         plain: The images as decoded, each normalised by itself if at all.
         cache: The cache.
 
@@ -56,9 +54,10 @@ def pixels_of_folds(config: RunConfig, division: Division, plain: PixelStore, ca
         DataError: No training image of a fold shows enough tissue to fit stains on.
     """
     folds = list(division.splits[["seed", "fold"]].drop_duplicates().itertuples(index=False, name=None))
-    if config.pixels.stain not in {"slide", "fitted"}:
+    stain = division.config.pixels.stain
+    if stain not in {"slide", "fitted"}:
         return DecodedRun(dict.fromkeys(folds, plain))
-    return _normalised_by_fold(config.pixels.stain, division, plain, folds, cache)
+    return _normalised_by_fold(stain, division, plain, folds, cache)
 
 
 def _normalised_by_fold(

@@ -19,7 +19,6 @@ from harness.planning.sources import scan_source_set
 from harness.planning.splits import divide
 from harness.planning.staleness import PluginFiles, changes_since, given_settings
 from harness.plugin_api.installed import wanted_plugins
-from harness.protocol.protocols import PROTOCOLS
 from harness.store.cells import Cell
 from harness.store.keys import what_changed
 from harness.store.run_store import RunStore
@@ -38,14 +37,24 @@ def kept_cells(config: RunConfig, store: RunStore, cache: Cache, observer: Obser
     """
     try:
         run, done = store.read_run(), store.read_done()
-        cells = plan_cells(config.models, config, PROTOCOLS[config.protocol].folds)
-        if run is None or any(cell.name not in done for cell in cells):
+        if run is None:
             return None
+        config = config.model_copy(update={"strata": config.strata or tuple(run.data_set.strata)})
+        cells = plan_cells(config.models, config, run.comparison.folds)
+        if any(cell.name not in done for cell in cells):
+            return None
+        config = _with_options_of(config, run.config)
         if config.added_to(run.config) != run.config or run.plugins != wanted_plugins():
             return None
         return len(cells) if _are_as_planned(cells, config, run, store, cache, observer) else None
     except (HarnessError, OSError):
         return None  # whatever is wrong, the whole preparation says so in its own place
+
+
+def _with_options_of(config: RunConfig, before: RunConfig) -> RunConfig:
+    """Fill in the options of the data set as they were resolved; whether they still are is seen from the images."""
+    data = config.data.model_copy(update={"options": {**before.data.options, **config.data.options}})
+    return config.model_copy(update={"data": data})
 
 
 def _are_as_planned(
@@ -64,8 +73,9 @@ def _are_as_planned(
         return False
     before, found = store.read_manifest(), resolved(config, device_type)
     images = scan_images(config, cache, observer.progress)
-    division = divide(config, mark_damaged(images, before.loc[before["state"] == DAMAGED, "sha256"]))
-    if comparison_parts(config, division, found) != run.comparison:
+    division = divide(mark_damaged(images, before.loc[before["state"] == DAMAGED, "sha256"]))
+    config = division.config
+    if comparison_parts(division, found) != run.comparison:
         return False
     if not store.holds(division.manifest, division.splits):
         return False

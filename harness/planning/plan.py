@@ -8,14 +8,11 @@ import torch
 
 from harness.cache import Cache
 from harness.config.run_config import RunConfig
-from harness.data.layout import layout_notes
-from harness.data.manifest import UNPARSED
-from harness.data.names import CLASSES
 from harness.planning.cell_keys import cell_rows, key_parts, plan_cells, resolved
 from harness.planning.comparison import comparison_parts, refuse_other_comparison
 from harness.planning.decode_images import decode_images
 from harness.planning.fold_pixels import DecodedRun, pixels_of_folds
-from harness.planning.image_set import ImageSet, scan_images
+from harness.planning.image_set import scan_images
 from harness.planning.models import ModelEntry, model_entries
 from harness.planning.observer import Observer
 from harness.planning.pretraining import decode_sources, pretraining_starts
@@ -75,12 +72,15 @@ def prepare_run(
     for entry in entries:
         entry.deviations()  # a plugin that fails at that must do so before anything is trained
     refuse_leaky_protocol(config)
-    images = decode_images(config, scan_images(config, cache, observer.progress), cache, observer.progress)
-    _note_files(images, observer)
-    division = divide(config, images)
-    refuse_empty_sides(division, config.strata)
+    scanned = scan_images(config, cache, observer.progress)
+    for note in scanned.file_notes():
+        observer.note(note)
+    config = scanned.config
+    images = decode_images(scanned, cache, observer.progress)
+    division = divide(images)
+    refuse_empty_sides(division, config.chosen_strata)
     found = resolved(config, device.type)
-    comparison = comparison_parts(config, division, found)
+    comparison = comparison_parts(division, found)
     stored = store.read_run()
     if stored is not None:
         refuse_other_comparison(stored.comparison, comparison, store.folder)
@@ -91,7 +91,7 @@ def prepare_run(
         cell: key_parts(identities[cell.label], cell, cell_rows(division, cell), config, found)
         for cell in plan_cells(identities, config, division.protocol.folds)
     }
-    decoded = pixels_of_folds(config, division, images.decoded, cache)
+    decoded = pixels_of_folds(division, images.decoded, cache)
     return Run(name, config, entries, division, decoded, sources, starts, device, comparison, keys)
 
 
@@ -109,7 +109,7 @@ def job_of(run: Run, label: str, cache: Cache, pixels: str, device: str | None =
     wanted = entry.requirements().sources
     return ModelJob(
         options=entry.options,
-        classes=CLASSES,
+        classes=tuple(run.division.data_set.classes),
         size=run.config.pixels.size,
         device=device or list_devices(run.device)[0],
         threads=run.config.threads,
@@ -120,12 +120,3 @@ def job_of(run: Run, label: str, cache: Cache, pixels: str, device: str | None =
         pixels=pixels,
         execution_mode=resolve_execution_mode(run.config.schedule.execution_mode, run.device.type),
     )
-
-
-def _note_files(images: ImageSet, observer: Observer) -> None:
-    for note in layout_notes(images.folder, images.manifest["file"]):
-        observer.note(note)
-    unparsed = images.manifest[images.manifest["state"] == UNPARSED]
-    if len(unparsed):
-        named = ", ".join(unparsed["file"][:3]) + (", ..." if len(unparsed) > 3 else "")
-        observer.note(f"{len(unparsed)} files without an official BreakHis name are left out: {named}")

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from harness.plugin_api.discovery import RegisteredModel
-from harness.plugin_api.model import Model, Options
+from harness.plugin_api.model import Model
+from harness.plugin_api.options import Options
 
 _ENTRY = re.compile(r"^(\w+): (.*)$")
 

@@ -3,39 +3,18 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
-import importlib
-import importlib.util
-import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import ModuleType
 
 from harness.errors import PluginError, UsageError, did_you_mean
+from harness.plugin_api.data_set import DataSet
 from harness.plugin_api.installed import VARIABLE, installed_plugins
 from harness.plugin_api.model import Model
+from harness.plugin_api.reference import PluginReference, import_plugin
 from harness.plugin_api.registration import registered_by
 from harness.plugin_api.run_observer import RunObserver
 from harness.plugin_api.source_hash import file_digests, own_files, source_hash
-
-
-@dataclass(frozen=True)
-class PluginReference:
-    """Where a plugin is, so that another process can load the very same.
-
-    Attributes:
-        name: Of the entry point, or of the file without its ending.
-        module: Import name of an entry point's module, or None.
-        file: Path of a plugin file, or None.
-    """
-
-    name: str
-    module: str | None = None
-    file: Path | None = None
-
-    def __str__(self) -> str:
-        return f"{self.name} ({self.file or self.module})"
 
 
 @dataclass(frozen=True)
@@ -86,12 +65,14 @@ class LoadedPlugin:
         reference: Where it is.
         models: What it registers, by name.
         observers: Likewise.
+        data_sets: Likewise.
         files: sha256 of the files that make it what it is, by module name.
     """
 
     reference: PluginReference
     models: dict[str, type[Model]]
     observers: dict[str, type[RunObserver]]
+    data_sets: dict[str, type[DataSet]]
     files: Mapping[str, str]
 
     @property
@@ -120,12 +101,14 @@ class PluginHost:
     Attributes:
         claims: Who registers a model of a name, by name, sorted; a name that several claim is nobody's.
         observers: Who registers an observer of a name, by name, sorted; likewise.
+        data_sets: The data sets by name, sorted, and what distribution each comes from.
         failures: What could not be loaded, and the reason in one line, sorted by plugin.
         left_out: Plugins that ``$HARNESS_PLUGINS`` leaves out, sorted; they have not been imported.
     """
 
     claims: dict[str, list[RegisteredModel]] = field(default_factory=dict)
     observers: dict[str, list[RegisteredObserver]] = field(default_factory=dict)
+    data_sets: dict[str, tuple[type[DataSet], str]] = field(default_factory=dict)
     failures: dict[str, str] = field(default_factory=dict)
     left_out: list[str] = field(default_factory=list)
 
@@ -230,6 +213,7 @@ def discover(files: Iterable[Path] = ()) -> PluginHost:
             message = str(error)
             raise PluginError(message if file.name in message else f"{file}: {message}") from error
     host.claims, host.observers = dict(sorted(host.claims.items())), dict(sorted(host.observers.items()))
+    host.data_sets = dict(sorted(host.data_sets.items()))
     return host
 
 
@@ -241,8 +225,10 @@ def load_plugin(reference: PluginReference) -> LoadedPlugin:
     """
     try:
         with contextlib.chdir(Path.cwd()):  # paths of the command line and of configs are relative to it
-            found = registered_by(_import(reference))
-        return LoadedPlugin(reference, found.models, found.observers, file_digests(_own_files(reference)))
+            found = registered_by(import_plugin(reference))
+        return LoadedPlugin(
+            reference, found.models, found.observers, found.data_sets, file_digests(_own_files(reference))
+        )
     except PluginError:
         raise
     except BaseException as error:
@@ -258,26 +244,13 @@ def _add(host: PluginHost, reference: PluginReference, distribution: str) -> Non
         host.claims.setdefault(model.name, []).append(claim)
     for observer in loaded.observers.values():
         host.observers.setdefault(observer.name, []).append(RegisteredObserver(observer, reference, distribution))
+    for name, data_set in loaded.data_sets.items():
+        host.data_sets.setdefault(name, (data_set, distribution))
 
 
 def _observer_contest(name: str, found: list[RegisteredObserver]) -> str:
     origins = " and ".join(str(one.plugin.file or one.distribution) for one in found)
     return f"{origins} both register an observer named '{name}' - rename one, or leave one out with {VARIABLE}"
-
-
-def _import(reference: PluginReference) -> ModuleType:
-    if reference.file is None:
-        return importlib.import_module(str(reference.module))
-    if not reference.file.is_file():
-        raise PluginError(f"no such plugin file: {reference.file}")
-    name = f"harness_plugin_file_{hashlib.sha256(str(reference.file).encode()).hexdigest()[:12]}"
-    spec = importlib.util.spec_from_file_location(name, reference.file)
-    if spec is None or spec.loader is None:
-        raise PluginError(f"{reference.file} is not a Python file")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    spec.loader.exec_module(module)
-    return module
 
 
 def _own_files(reference: PluginReference) -> dict[str, Path]:

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING, TypeAlias
 
 import pluggy
 
-from harness.plugin_api.model import Model
-from harness.plugin_api.run_observer import RunObserver
+if TYPE_CHECKING:  # torch: whoever lists the images of a data set does without
+    from harness.plugin_api.data_set import DataSet
+    from harness.plugin_api.model import Model
+    from harness.plugin_api.run_observer import RunObserver
 
 PROJECT = "harness"
 hookspec = pluggy.HookspecMarker(PROJECT)
 hookimpl = pluggy.HookimplMarker(PROJECT)
 
-Register = Callable[[type[Model]], None]
-RegisterObserver = Callable[[type[RunObserver]], None]
+Register: TypeAlias = "Callable[[type[Model]], None]"
+RegisterObserver: TypeAlias = "Callable[[type[RunObserver]], None]"
+RegisterDataSet: TypeAlias = "Callable[[type[DataSet]], None]"
 
 
 @hookspec
@@ -37,4 +41,16 @@ def harness_register_observers(register: RegisterObserver) -> None:
 
     Args:
         register: Takes an observer class; refuses a class without a name, and a name that is taken.
+    """
+
+
+@hookspec
+def harness_register_data_sets(register: RegisterDataSet) -> None:
+    """Called once when the command starts, for each plugin, before any config is read.
+
+    Call ``register`` with each :class:`~harness.DataSet` class that the plugin offers. It is asked for its images in a
+    process of its own.
+
+    Args:
+        register: Takes a data set class; refuses a class without a name, classes or groups, and a name that is taken.
     """

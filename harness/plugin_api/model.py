@@ -14,12 +14,8 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from harness.cache import Cache, Note
+from harness.plugin_api.options import Options
 from harness.plugin_api.schedule import Schedule
-from harness.settings import Settings
-
-
-class Options(Settings):
-    """Base of a model's options: a pydantic class, frozen, that refuses unknown keys."""
 
 
 class TrainingOptions(Options):

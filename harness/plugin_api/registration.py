@@ -11,6 +11,7 @@ import pluggy
 
 from harness.errors import PluginError
 from harness.plugin_api import hookspecs
+from harness.plugin_api.data_set import DataSet, check_data_set
 from harness.plugin_api.model import Model
 from harness.plugin_api.run_observer import RunObserver
 from harness.settings import Settings
@@ -23,10 +24,12 @@ class Registration:
     Attributes:
         models: By name.
         observers: By name.
+        data_sets: By name.
     """
 
     models: dict[str, type[Model]] = field(default_factory=dict)
     observers: dict[str, type[RunObserver]] = field(default_factory=dict)
+    data_sets: dict[str, type[DataSet]] = field(default_factory=dict)
 
     def register_model(self, model: type[Model]) -> None:
         """Add a model.
@@ -57,6 +60,17 @@ class Registration:
             raise PluginError(f"{observer.__name__}: Options must be a subclass of harness.Options")
         self.observers[observer.name] = observer
 
+    def register_data_set(self, data_set: type[DataSet]) -> None:
+        """Add a data set.
+
+        Raises:
+            PluginError: It is none that can be used.
+        """
+        name = check_data_set(data_set).name
+        if name in self.data_sets:
+            raise PluginError(f"two classes register the name '{name}'")
+        self.data_sets[name] = data_set
+
 
 def registered_by(module: ModuleType) -> Registration:
     """Call a module's hooks and collect what it registers.
@@ -71,10 +85,11 @@ def registered_by(module: ModuleType) -> Registration:
     found = Registration()
     manager.hook.harness_register_models(register=found.register_model)
     manager.hook.harness_register_observers(register=found.register_observer)
-    if not found.models and not found.observers:
+    manager.hook.harness_register_data_sets(register=found.register_data_set)
+    if not (found.models or found.observers or found.data_sets):
         raise PluginError(
-            "it registers no model and no observer - does it implement the hook harness_register_models or "
-            "harness_register_observers?"
+            "it registers no model, no observer and no data set - does it implement the hook harness_register_models, "
+            "harness_register_observers or harness_register_data_sets?"
         )
     return found
 

@@ -6,6 +6,7 @@ import hashlib
 
 import pandas as pd
 
+from harness.data.description import DataSetDescription, plural
 from harness.protocol.leak_gate import find_leak
 from harness.protocol.names import SIDES
 
@@ -17,27 +18,29 @@ def split_fingerprint(splits: pd.DataFrame) -> str:
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 
-def describe_splits(splits: pd.DataFrame, images: pd.DataFrame) -> pd.DataFrame:
+def describe_splits(splits: pd.DataFrame, images: pd.DataFrame, data_set: DataSetDescription) -> pd.DataFrame:
     """Count who is where.
 
     Returns:
-        One row a seed, fold and side: ``images slides benign_accessions malignant_accessions accessions``. A slide is
-        counted once a diagnosis, as the literature does.
+        One row a seed, fold and side: ``images``, the smallest groups (``slides``; counted once a subtype, as the
+        literature does), the groups of each class (``benign_accessions``), and all groups (``accessions``).
     """
     table = splits.merge(images, left_on="image", right_on="name")
-    table["case"] = table["type"] + " " + table["slide"]
-    keys = ["seed", "fold", "side"]
-    counts = table.groupby(keys).agg(
-        images=("image", "size"), slides=("case", "nunique"), accessions=("accession", "nunique")
-    )
-    for label, column in ((0, "benign_accessions"), (1, "malignant_accessions")):
-        counts[column] = table[table["label"] == label].groupby(keys)["accession"].nunique()
+    table["case"] = table["subtype"] + " " + table["subgroup"]
+    keys, groups = ["seed", "fold", "side"], plural(data_set.group)
+    grouped = table.groupby(keys)
+    counts = grouped.size().to_frame("images")
+    if data_set.has_subgroups:
+        counts[plural(data_set.subgroup)] = grouped["case"].nunique()
+    for label, words in enumerate(data_set.classes):
+        counts[f"{words}_{groups}"] = table[table["label"] == label].groupby(keys)["group"].nunique()
+    counts[groups] = grouped["group"].nunique()
     order = {side: place for place, side in enumerate(SIDES)}
     counts = counts.fillna(0).astype(int).reset_index()
     return counts.sort_values(keys, key=lambda c: c.map(order) if c.name == "side" else c, ignore_index=True)
 
 
-def accessions_on_two_sides(splits: pd.DataFrame, images: pd.DataFrame) -> int:
-    """Count the accessions that stand on two sides of any fold; protocols by slide have some."""
-    leak = find_leak("accession", splits, images.set_index("name")["accession"])
+def groups_on_two_sides(splits: pd.DataFrame, images: pd.DataFrame) -> int:
+    """Count the groups that stand on two sides of any fold; protocols by a smaller level have some."""
+    leak = find_leak("group", splits, images.set_index("name")["group"])
     return len(leak.offenders) if leak else 0

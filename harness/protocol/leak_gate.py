@@ -16,7 +16,7 @@ class Leak:
     """Something that stands on more than one side of a fold.
 
     Attributes:
-        kind: ``accession``, ``slide`` or ``picture``.
+        kind: What they are, such as ``accession`` or ``picture``.
         offenders: What it is and where: ``14-22549 (seed 0, fold 2: test, train)``.
     """
 

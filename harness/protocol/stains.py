@@ -21,7 +21,7 @@ def by_slide(images: pd.DataFrame) -> dict[str, StainNormaliser]:
         By sha256; images without a side, or on slides that show no stains, are missing.
     """
     normalisers: dict[str, StainNormaliser] = {}
-    for _, pictures in images.groupby(["slide", "stratum", "side"]):
+    for _, pictures in images.groupby(["subgroup", "stratum", "side"]):
         if known := _known(pictures["profile"]):
             normalisers |= dict.fromkeys(pictures["sha256"], Macenko(own=median_profile(known)))
     return normalisers

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from harness.evaluation.bootstrap import Interval
-from harness.evaluation.metric_names import title_of
 from harness.reporting.provenance import mean_inspection
 from harness.reporting.results import Results
 from harness.reporting.study_models import (
@@ -22,7 +21,7 @@ from harness.reporting.study_models import (
 from harness.reporting.table import DASH, Table
 from harness.text import natural_order
 
-_METRICS = ("p_img", "p_arp_accession", "balanced_accuracy", "auc")
+_METRICS = ("p_img", "p_arp_group", "balanced_accuracy", "auc")
 _CONTRASTED = ("balanced_accuracy", "auc")
 _WHERE_THE_IMAGES_LIE = ("data.folder", "sources.")
 """Keys of a config that are no part of what is compared."""
@@ -31,7 +30,7 @@ _WHERE_THE_IMAGES_LIE = ("data.folder", "sources.")
 def ablation_table(runs: dict[str, Results]) -> Table:
     """Compare variants and their models: every number, and the paired difference to the reference.
 
-    Accessions are resampled within their class, the same draws for all variants and models of a magnification.
+    Groups are resampled within their class, the same draws for all variants and models of a stratum.
 
     Args:
         runs: By variant; the reference is the first one's reference model.
@@ -47,8 +46,9 @@ def ablation_table(runs: dict[str, Results]) -> Table:
         ]
         for line in found
     ]
-    minus = [f"{title_of(metric)} minus reference" for metric in _CONTRASTED]
-    columns = ["variant", "model", "at", *map(title_of, _METRICS), *minus]
+    title = next(iter(runs.values())).title
+    minus = [f"{title(metric)} minus reference" for metric in _CONTRASTED]
+    columns = ["variant", "model", "at", *map(title, _METRICS), *minus]
     records = [record for line in found for record in _records(line, _reference(runs))]
     return Table(
         name="ablation",
@@ -118,9 +118,9 @@ def _notes(runs: dict[str, Results]) -> list[str]:
     return [
         f"The reference is {label} of {variant}. Differences are paired: on the images and cells that both have.",
         *(_changes(name, run, variant, first) for name, run in runs.items() if name != variant),
-        "In %; in brackets the 95 % interval: accessions resampled within their class, the same draws for all rows. It "
-        "says what other patients would change, not what another training would. None below five tested accessions of "
-        "a class.",
+        f"In %; in brackets the 95 % interval: {first.groups} resampled within their class, the same draws for all "
+        "rows. It says what other patients would change, not what another training would. None below five tested "
+        f"{first.groups} of a class.",
         *_inspections(runs),
         *first.reference_notes(),
         *_run_notes(runs),

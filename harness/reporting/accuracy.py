@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
-import pandas as pd
-
-from harness.evaluation.metric_names import title_of
+from harness.data.description import plural
 from harness.evaluation.metrics import cases
 from harness.reporting import paper
 from harness.reporting.analysis import RATES, Analysis
 from harness.reporting.contrasts import summarise
 from harness.reporting.numbers import below_value, value_text
-from harness.reporting.results import Results
+from harness.reporting.results import Results, resampled_within
 from harness.reporting.scores import Score
 from harness.reporting.shortcuts import summarise_shortcuts
 from harness.reporting.table import BEST, Table
 
-_PAPER: dict[str, dict[str, dict[str, float]]] = {"p_arp_slide": paper.P_ARP, "p_img": paper.P_IMG}
+_PAPER: dict[str, dict[str, dict[str, float]]] = {"p_arp_subgroup": paper.P_ARP, "p_img": paper.P_IMG}
 
 
 def table_3(analysis: Analysis) -> Table:
@@ -43,7 +40,7 @@ def table_3(analysis: Analysis) -> Table:
             *_explanations(analysis),
             *results.notes(),
             *results.paper_notes(),
-            paper.DOUBTS[0],
+            *paper.DOUBTS[:1] * results.is_of_paper,
             *missing,
         ],
         records=records,
@@ -56,8 +53,8 @@ def lead_of(analysis: Analysis) -> list[str]:
     results = analysis.results
     shown = [contrast for contrast in analysis.contrasts if contrast.metric in RATES]
     return [
-        *summarise(results.reference, shown),
-        *summarise_shortcuts(analysis.shortcuts, analysis.beaten),
+        *summarise(results, shown),
+        *summarise_shortcuts(results, analysis.shortcuts, analysis.beaten),
         *results.reference_notes(),
     ]
 
@@ -72,7 +69,7 @@ def _rows(analysis: Analysis, metric: str, label: str) -> list[list[str]]:
         + (f" [{published[stratum]:.1f}]" if stratum in published else "")
         for score, stratum in zip(line, results.strata, strict=True)
     ]
-    return [[title_of(metric), label, *values], ["", "", *map(below_value, line)]]
+    return [[results.title(metric), label, *values], ["", "", *map(below_value, line)]]
 
 
 def _explanations(analysis: Analysis) -> list[str]:
@@ -80,24 +77,32 @@ def _explanations(analysis: Analysis) -> list[str]:
     pooled = "Pooled over folds, seeds averaged" if results.cross_validated else "Means over folds and seeds"
     marked = f" {BEST}: the best of its column, and told from every other model there." if analysis.best else ""
     return [
-        "In %; below a value its 95 % interval: expanded percentile bootstrap, accessions resampled within their "
-        f"class. {pooled}.{marked}",
-        "P_arp (eq. 2) takes a slide under one diagnosis as a patient, as the literature does; P_img is eq. 3.",
+        f"In %; below a value its 95 % interval: expanded percentile bootstrap, {results.groups} resampled "
+        f"{resampled_within(results)}. {pooled}.{marked}",
+        _patients(results),
         f"Tested: {'; '.join(_tested(results, stratum) for stratum in results.strata)}.",
     ]
 
 
 def _tested(results: Results, stratum: str) -> str:
-    """Say how many images, slides and accessions were tested."""
+    """Say how many images and groups were tested."""
     images = results.test[results.test["stratum"] == stratum].drop_duplicates("image")
-    counts: tuple[tuple[str, Callable[[pd.DataFrame], int]], ...] = (
-        ("images", len),
-        ("slides", lambda table: cases(table).nunique()),
-        ("accessions", lambda table: table["accession"].nunique()),
-    )
+    data_set = results.data_set
+    slides = [f"{cases(images).nunique()} {plural(data_set.subgroup)}"] if data_set.has_subgroups else []
+    counted = ", ".join([f"{len(images)} images", *slides, f"{images['group'].nunique()} {results.groups}"])
     largest = 100 * images["label"].value_counts(normalize=True).max()
-    counted = ", ".join(f"{count(images)} {name}" for name, count in counts)
     return f"at {stratum} {counted}, {largest:.1f} % of the larger class"
+
+
+def _patients(results: Results) -> str:
+    """Say what P_arp takes as a patient."""
+    data_set = results.data_set
+    if not data_set.groups:
+        return "P_arp (eq. 2) is P_img here, since nobody knows which images belong together; P_img is eq. 3."
+    under = " under one diagnosis" if data_set.subtype else ""
+    literature = ", as the literature does" if data_set.has_subgroups else ""
+    unit = f"takes a {data_set.subgroup}{under} as a patient{literature}"
+    return f"P_arp (eq. 2) {unit if data_set.subgroup != 'patient' else 'is a mean over patients'}; P_img is eq. 3."
 
 
 def _record(results: Results, score: Score) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from harness.reporting.results import Results
 from harness.reporting.scores import Score, Tested, scores, tested_models
 from harness.reporting.shortcuts import best_shortcuts, shortcut_contrasts
 
-RATES = ("p_arp_slide", "p_img")
+RATES = ("p_arp_subgroup", "p_img")
 """What the paper's table 3 holds."""
 
 

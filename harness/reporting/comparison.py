@@ -202,8 +202,10 @@ def _compare_model(label: str, base: Results, new: Results, margins: Margins) ->
         return []
     at = [(stratum, paired[paired["stratum"] == stratum]) for stratum in natural_order(paired["stratum"].unique())]
     places: list[tuple[str | None, pd.DataFrame]] = [*at, (None, paired)] if len(at) > 1 else [*at]
-    # balanced accuracy needs both classes
-    rows = [_accuracy_row(label, m, table, margins) for m, table in places if len(table["label"].unique()) > 1]
+    # balanced accuracy needs all classes
+    rows = [
+        _accuracy_row(label, m, table, margins) for m, table in places if table["label"].nunique() == len(base.classes)
+    ]
     rows.append(_confidence_row(label, paired, margins))
     costs = learning_costs(label, base, new)
     timing = timing_variance(base.cells_of(label)) + timing_variance(new.cells_of(label))
@@ -217,8 +219,7 @@ def _accuracy_row(label: str, stratum: str | None, paired: pd.DataFrame, margins
 
 
 def _confidence_row(label: str, paired: pd.DataFrame, margins: Margins) -> ComparedRow:
-    columns = ("p_malignant", "p_malignant_new")
-    base, new = (float(right_class(paired, name).groupby(paired["label"]).mean().mean()) for name in columns)
+    base, new = (float(right_class(paired, of).groupby(paired["label"]).mean().mean()) for of in ("", "_new"))
     return ComparedRow(label, CONFIDENCE, None, base, new, confidence_change(paired), margins.accuracy)
 
 
@@ -255,7 +256,8 @@ def _notes(base: Results, new: Results, rows: list[ComparedRow]) -> list[str]:
         *remarks,
         *([f"No calibrated cost, since no speed was measured: {', '.join(untimed)}."] if untimed else []),
         *([f"Only in the new run: {', '.join(added)}."] if added else []),
-        "Change: new minus base in points, paired by image, with errors clustered by accession and by cell; of costs "
+        f"Change: new minus base in points, paired by image, with errors clustered by {base.data_set.group} and by "
+        "cell; of costs "
         "in %, less is better. p: one-sided, adjusted by Holm over the whole table.",
         "Area over the training curve: how far training balanced accuracy stays below the base's plateau, in images of "
         "a network that learns nothing; images that frozen layers turned into features are added. Its time at the "

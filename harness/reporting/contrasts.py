@@ -11,18 +11,17 @@ import pandas as pd
 
 from harness.evaluation.changes import common_images
 from harness.evaluation.metric_intervals import Resampled
-from harness.evaluation.metric_names import title_of
 from harness.evaluation.significance import corrected_t_test, holm, mcnemar_test
 from harness.reporting.results import Results
 from harness.reporting.scores import Tested
 
-CONTRASTED = ("p_arp_slide", "p_img", "balanced_accuracy", "auc")
+CONTRASTED = ("p_arp_subgroup", "p_img", "balanced_accuracy", "auc")
 _SURE = 0.05
 
 
 @dataclass(frozen=True)
 class Contrast:
-    """A model minus the reference in one metric at one magnification, as fractions, on the images that both tested.
+    """A model minus the reference in one metric at one stratum, as fractions, on the images that both tested.
 
     Attributes:
         metric: One of :data:`CONTRASTED`.
@@ -31,7 +30,7 @@ class Contrast:
         value: The paired difference.
         low: Lower bound of its 95 % interval; None where there are too few patients.
         high: Upper bound likewise.
-        p_t: Corrected resampled t-test over folds, adjusted over models and magnifications; None without folds.
+        p_t: Corrected resampled t-test over folds, adjusted over models and strata; None without folds.
     """
 
     metric: str
@@ -55,12 +54,12 @@ class Contrast:
 
 @dataclass(frozen=True)
 class Decisions:
-    """McNemar's test of a model's and the reference's decisions on the same accessions.
+    """McNemar's test of a model's and the reference's decisions on the same groups.
 
     Attributes:
         label: The model.
         stratum: The column of a table, such as ``200x``.
-        p_half: Two-sided p at the threshold 0.5, adjusted over models and magnifications.
+        p_half: Two-sided p at the threshold 0.5, adjusted over models and strata.
         p_chosen: The same at the thresholds chosen on validation; None where one of the two has none.
     """
 
@@ -94,7 +93,7 @@ def adjusted_contrasts(
 
 
 def decisions(results: Results, tested: dict[str, dict[str, Tested]]) -> list[Decisions]:
-    """Test every model's decisions on accessions against the reference's, at both thresholds."""
+    """Test every model's decisions on groups against the reference's, at both thresholds."""
     pairs = _pairs(results, tested)
     halves = holm([_mcnemar(model.decisions_at_half, reference.decisions_at_half) for model, reference in pairs])
     chosen = iter(holm([_mcnemar(*both) for pair in pairs if (both := _chosen(*pair)) is not None]))
@@ -104,14 +103,14 @@ def decisions(results: Results, tested: dict[str, dict[str, Tested]]) -> list[De
     ]
 
 
-def summarise(reference: str, against: list[Contrast]) -> list[str]:
+def summarise(results: Results, against: list[Contrast]) -> list[str]:
     """Say in a plain sentence which differences can be told from noise, metric by metric."""
     metrics = dict.fromkeys(contrast.metric for contrast in against)
-    return [_sentence(reference, metric, [c for c in against if c.metric == metric]) for metric in metrics]
+    return [_sentence(results, metric, [c for c in against if c.metric == metric]) for metric in metrics]
 
 
-def _sentence(reference: str, metric: str, found: list[Contrast]) -> str:
-    name = title_of(metric)
+def _sentence(results: Results, metric: str, found: list[Contrast]) -> str:
+    name, reference = results.title(metric), results.reference
     sure = [contrast for contrast in found if contrast.sure]
     if all(contrast.p_t is None for contrast in found):
         return f"{name}: a single hold-out; no difference from {reference} can be tested over folds."
@@ -124,7 +123,7 @@ def _sentence(reference: str, metric: str, found: list[Contrast]) -> str:
 
 
 def _pairs(results: Results, tested: dict[str, dict[str, Tested]]) -> list[tuple[Tested, Tested]]:
-    """Pair every model that is no shortcut with the reference, magnification by magnification.
+    """Pair every model that is no shortcut with the reference, stratum by stratum.
 
     Shortcuts are what models are compared with elsewhere: one pair in two families of tests could be told from noise
     in the one and not in the other.
@@ -172,7 +171,7 @@ def _resampled(model: Tested, common: pd.DataFrame) -> Resampled:
     """Return a model's metrics on the images that another has as well: usually all, which are resampled already."""
     if len(common) == len(model.at_half):
         return model.resampled
-    patients = model.patients.only(common["accession"].unique())
+    patients = model.patients.only(common["group"].unique())
     return Resampled(common, patients, cross_validated=model.cross_validated)
 
 

@@ -7,52 +7,64 @@ from dataclasses import replace
 from statistics import fmean
 from typing import Any
 
-from harness.evaluation.metric_names import METRIC_NAMES, title_of
+from harness.evaluation.metric_names import METRIC_NAMES
 from harness.reporting.analysis import Analysis
 from harness.reporting.contrasts import Contrast, Decisions, summarise
 from harness.reporting.numbers import below_difference, difference_text, value_with_interval
+from harness.reporting.results import Results, resampled_within
 from harness.reporting.scores import AT_CHOSEN, CHOSEN
 from harness.reporting.shortcuts import METRICS as SHORTCUT_METRICS
 from harness.reporting.shortcuts import summarise_shortcuts
 from harness.reporting.table import DASH, Table, p_text
 
-_FURTHER = ("p_arp_accession", "balanced_accuracy", "auc", "auprc", "sensitivity", "specificity")
+_FURTHER = ("p_arp_group", "balanced_accuracy", "auc", "auprc", "sensitivity", "specificity")
 _CALIBRATION = ("brier", "ece")
-_INTERVALS = (
-    "In %; in brackets the 95 % interval: expanded percentile bootstrap (Hesterberg 2015), accessions resampled within "
-    "their class, the same draws for all models. "
-    "It says what other patients would change, not what another training would. None below five accessions of a "
-    "class. With BreakHis' 16 benign accessions the intervals hold the truth less often than 95 %: those of "
+_FEW = (
+    "With 16 groups of a class, as BreakHis has, the intervals hold the truth less often than 95 %: those of "
     "specificity in 85 to 92 %, of an AUC or a balanced accuracy above 90 in 91 % (simulated)."
 )
 
 
 def metrics_table(analysis: Analysis) -> Table:
     """Further metrics by model and stratum, with intervals."""
-    notes = [
-        _INTERVALS,
-        "P_arp by accession takes the case that slides were cut from as a patient. AUC and AUPRC are means over "
-        "folds; AUPRC is the area under the precision-recall curve of malignant, of a model that knows nothing the "
-        "share of malignant images.",
-    ]
-    titles = {metric: title_of(metric) for metric in _FURTHER}
-    return _table_of_scores(analysis, "metrics", "Further metrics", titles, notes)
+    results = analysis.results
+    data_set = results.data_set
+    by_group = f"P_arp by {data_set.group} takes the {data_set.group} as a patient. " if data_set.has_subgroups else ""
+    areas = (
+        f"AUC and AUPRC are means over folds; AUPRC is the area under the precision-recall curve of "
+        f"{data_set.positive}, of a model that knows nothing the share of {data_set.positive} images."
+        if data_set.is_binary
+        else f"Of {len(data_set.classes)} classes ({', '.join(data_set.classes)}) balanced accuracy and AUC are macro: "
+        "the mean over classes of recall, and of the area of each class against the others, which is also the mean "
+        "over folds. Sensitivity, specificity and AUPRC are of a positive class, and absent."
+    )
+    titles = {metric: results.title(metric) for metric in _FURTHER if metric != "p_arp_group" or by_group}
+    return _table_of_scores(analysis, "metrics", "Further metrics", titles, [_intervals(results), by_group + areas])
 
 
 def thresholds_table(analysis: Analysis) -> Table:
     """Metrics at the thresholds chosen on validation, those thresholds, and calibration."""
+    results = analysis.results
+    data_set = results.data_set
     titles = {
-        **{f"{metric}{CHOSEN}": title_of(metric) for metric in AT_CHOSEN},
-        **{metric: f"{title_of(metric)} (less is better)" for metric in _CALIBRATION},
+        **{f"{metric}{CHOSEN}": results.title(metric) for metric in AT_CHOSEN},
+        **{metric: f"{results.title(metric)} (less is better)" for metric in _CALIBRATION},
     }
+    if not data_set.is_binary:
+        notes = [
+            _intervals(results),
+            "The Brier score is half the sum over classes. A threshold is one of two classes; the class of the highest "
+            "probability is called here. The calibration error is of two classes, and absent.",
+        ]
+        return _table_of_scores(analysis, "thresholds", "Calibration", titles, notes)
     notes = [
-        _INTERVALS,
+        _intervals(results),
         "Each cell's threshold is that of the best balanced accuracy on its own validation images; shown is the mean "
-        "over cells, with the lowest and the highest. Elsewhere an image is called malignant from 0.5 on.",
+        f"over cells, with the lowest and the highest. Elsewhere an image is called {data_set.positive} from 0.5 on.",
         "Calibration: the Brier score, and the gap between confidence and frequency in ten bins of equal width.",
     ]
     table = _table_of_scores(analysis, "thresholds", "Chosen thresholds and calibration", titles, notes)
-    found = [_threshold_row(analysis, label) for label in analysis.results.labels]
+    found = [_threshold_row(analysis, label) for label in results.labels]
     rows, records = [row for row, _ in found], [record for _, several in found for record in several]
     return replace(table, rows=[*table.rows, *rows], records=[*table.records, *records])
 
@@ -68,7 +80,7 @@ def differences_table(analysis: Analysis) -> Table:
         "resampled t-test over folds (Nadeau & Bengio 2003), adjusted by Holm over models and strata, each metric by "
         "itself. p decides: the interval is of one difference and of patients alone, p asks whether trainings agree "
         "as well. With one seed and five folds only large differences pass.",
-        "McNemar: p on accessions, an accession's mean probability against the threshold, adjusted likewise.",
+        _mcnemar_note(results),
         *results.notes(),
     ]
     return Table(
@@ -76,7 +88,7 @@ def differences_table(analysis: Analysis) -> Table:
         title=results.heading(f"Differences to {results.reference}"),
         columns=["quantity", "model", *results.strata],
         rows=rows,
-        lead=[*summarise(results.reference, analysis.contrasts), *results.reference_notes()],
+        lead=[*summarise(results, analysis.contrasts), *results.reference_notes()],
         notes=notes,
         records=records,
         grouped=True,
@@ -92,11 +104,11 @@ def shortcuts_table(analysis: Analysis) -> Table:
         title=results.heading("Differences to the best shortcut"),
         columns=["quantity", "model", *results.strata],
         rows=[*(named if shortcuts else []), *_contrast_rows(analysis, analysis.beaten)],
-        lead=summarise_shortcuts(shortcuts, analysis.beaten),
+        lead=summarise_shortcuts(results, shortcuts, analysis.beaten),
         notes=[
             "A shortcut looks at a property of the picture and at no tissue; the best one is chosen by AUC on "
             "validation, and "
-            f"compared on test ({', '.join(map(title_of, SHORTCUT_METRICS))}), as models are with the reference.",
+            f"compared on test ({', '.join(map(results.title, SHORTCUT_METRICS))}), as models are with the reference.",
             *results.notes(),
         ],
         records=[contrast.record(shortcuts[contrast.stratum], "minus shortcut") for contrast in analysis.beaten],
@@ -106,7 +118,13 @@ def shortcuts_table(analysis: Analysis) -> Table:
 
 def _table_of_scores(analysis: Analysis, name: str, title: str, titles: dict[str, str], notes: list[str]) -> Table:
     results = analysis.results
-    lines = [(metric, label, analysis.line(metric, label)) for metric in titles for label in results.labels]
+    given = {metric for metric, _, _ in analysis.scores}
+    lines = [
+        (metric, label, analysis.line(metric, label))
+        for metric in titles
+        if metric in given
+        for label in results.labels
+    ]
     return Table(
         name=name,
         title=results.heading(title),
@@ -116,6 +134,31 @@ def _table_of_scores(analysis: Analysis, name: str, title: str, titles: dict[str
         records=[score.record() for _, _, line in lines for score in line if score is not None],
         grouped=True,
     )
+
+
+def _intervals(results: Results) -> str:
+    """Say what intervals are of."""
+    return (
+        "In %; in brackets the 95 % interval: expanded percentile bootstrap (Hesterberg 2015), "
+        f"{results.groups} resampled {resampled_within(results)}, the same draws for all models. It says what other "
+        f"patients would change, not what another training would. None below five {results.groups} of a class. {_FEW}"
+    )
+
+
+def _mcnemar_note(results: Results) -> str:
+    groups, group = results.groups, results.data_set.group
+    judged = (
+        f"the mean probability of each {group} against the threshold"
+        if results.data_set.is_binary
+        else f"a {group} is called what has the highest mean probability"
+    )
+    mixed = results.test.groupby("group")["label"].nunique()
+    left_out = (
+        f" {(mixed > 1).sum()} {groups} of several classes have no one right answer, and are left out."
+        if (mixed > 1).any()
+        else ""
+    )
+    return f"McNemar: p on {groups}, {judged}; adjusted likewise.{left_out}"
 
 
 def _threshold_row(analysis: Analysis, label: str) -> tuple[list[str], list[dict[str, Any]]]:
@@ -142,7 +185,7 @@ def _contrast_rows(analysis: Analysis, against: list[Contrast]) -> list[list[str
         found = {(one.label, one.stratum): one for one in against if one.metric == metric}
         for label in dict.fromkeys(label for label, _ in found):
             line = [found.get((label, stratum)) for stratum in strata]
-            rows.append([title_of(metric), label, *map(difference_text, line)])
+            rows.append([analysis.results.title(metric), label, *map(difference_text, line)])
             rows.append(["", "", *map(below_difference, line)])
     return rows
 

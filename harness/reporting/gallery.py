@@ -8,6 +8,7 @@ from typing import Literal
 
 import pandas as pd
 
+from harness.evaluation.metrics import class_columns, is_binary
 from harness.protocol.group_assignment import hash_rank
 from harness.reporting.results import Results
 from harness.store.cells import Cell
@@ -28,12 +29,11 @@ class ShownImage:
         fold: The one that tested it; the first, where several did.
         seed: Likewise.
         image: Its name.
-        slide: Its slide.
-        tumour: Its type, such as ``DC``.
-        accession: Its accession.
+        group: What it belongs to.
+        subtype: What of its class it is, such as ``DC``.
         label: Its class, by number.
         predicted: The model's.
-        p_malignant: The model's probability, 0 to 1.
+        probability: The model's, 0 to 1: of the positive one of two classes, otherwise of the class that it called.
     """
 
     kind: Kind
@@ -42,12 +42,11 @@ class ShownImage:
     fold: int
     seed: int
     image: str
-    slide: str
-    tumour: str
-    accession: str
+    group: str
+    subtype: str
     label: int
     predicted: int
-    p_malignant: float
+    probability: float
 
     @property
     def cell(self) -> Cell:
@@ -56,7 +55,7 @@ class ShownImage:
 
 
 def choose_images(results: Results) -> list[ShownImage]:
-    """Choose a few test images a model and kind, at most one of an accession.
+    """Choose a few test images a model and kind, at most one of a group.
 
     Shortcuts look at no tissue, and a model that says the same of every image has no image to show; both are left out.
     """
@@ -66,9 +65,12 @@ def choose_images(results: Results) -> list[ShownImage]:
 def _of_model(results: Results, label: str) -> Iterator[ShownImage]:
     tested = results.test[results.test["model"] == label]
     once = tested.sort_values(["seed", "fold"], kind="stable").drop_duplicates("image")
-    if once.groupby(["stratum", "seed", "fold"])["p_malignant"].nunique().max() < 2:
+    columns = class_columns(once)
+    if once.groupby(["stratum", "seed", "fold"])[columns[-1]].nunique().max() < 2:
         return
-    doubt = (once["p_malignant"] - 0.5).abs()
+    highest = once[columns].max(axis=1)
+    once = once.assign(probability=once["p_1"] if is_binary(once) else highest)
+    doubt = highest - 1 / len(columns)
     right = once["predicted"] == once["label"]
     by_chance = once["image"].map(lambda name: hash_rank(0, name))
     yield from _first("confidently wrong", once[~right], -doubt)
@@ -77,8 +79,8 @@ def _of_model(results: Results, label: str) -> Iterator[ShownImage]:
 
 
 def _first(kind: Kind, images: pd.DataFrame, rank: pd.Series) -> Iterator[ShownImage]:
-    """Yield the images of the lowest rank, each of an accession of its own."""
-    ranked = images.assign(rank=rank[images.index]).sort_values(["rank", "image"]).drop_duplicates("accession")
+    """Yield the images of the lowest rank, each of a group of its own."""
+    ranked = images.assign(rank=rank[images.index]).sort_values(["rank", "image"]).drop_duplicates("group")
     for row in ranked.head(_OF_A_KIND).itertuples():
         yield ShownImage(
             kind=kind,
@@ -87,10 +89,9 @@ def _first(kind: Kind, images: pd.DataFrame, rank: pd.Series) -> Iterator[ShownI
             fold=int(row.fold),
             seed=int(row.seed),
             image=row.image,
-            slide=row.slide,
-            tumour=row.type,
-            accession=row.accession,
+            group=row.group,
+            subtype=row.subtype,
             label=int(row.label),
             predicted=int(row.predicted),
-            p_malignant=float(row.p_malignant),
+            probability=float(row.probability),
         )

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from harness.evaluation.bootstrap import Interval
-from harness.evaluation.metric_names import title_of
 from harness.reporting.results import Results
 from harness.reporting.study_models import (
     RunModel,
@@ -19,7 +18,7 @@ from harness.reporting.study_models import (
 )
 from harness.reporting.table import Table
 
-_METRICS = ("p_img", "p_arp_slide", "balanced_accuracy", "auc")
+_METRICS = ("p_img", "p_arp_subgroup", "balanced_accuracy", "auc")
 
 
 def leak_table(runs: dict[str, Results]) -> Table:
@@ -34,7 +33,7 @@ def leak_table(runs: dict[str, Results]) -> Table:
     found = list(_metric_rows(runs, strict))
     rows = [
         [
-            title_of(row.metric),
+            runs[strict].title(row.metric),
             row.label,
             row.stratum,
             *(interval_text(row.levels.get(name)) for name in runs),
@@ -87,16 +86,15 @@ def _metric_row(metric: str, own: dict[str, RunModel], strict: str, of: tuple[st
 
 
 def _notes(runs: dict[str, Results]) -> list[str]:
+    groups = next(iter(runs.values())).groups
     counted = [f"{name} tests {run.test['image'].nunique()} images" for name, run in runs.items()]
-    shared = [
-        f"{run.run.protocol.shared_accessions} accessions on two sides under {name}" for name, run in runs.items()
-    ]
+    shared = [f"{run.run.protocol.shared_groups} {run.groups} on two sides under {name}" for name, run in runs.items()]
     notes = [
-        "In %; in brackets the 95 % interval: accessions resampled within their class, the same draws for all columns. "
-        "None below five tested accessions of a class.",
+        f"In %; in brackets the 95 % interval: {groups} resampled within their class, the same draws for all columns. "
+        f"None below five tested {groups} of a class.",
         f"{'; '.join(counted)}; {'; '.join(shared)}.",
     ]
-    message = ("LEAK", *(f"{run.run.protocol.shared_accessions} accessions" for run in runs.values()))
+    message = ("LEAK", *(f"{run.run.protocol.shared_groups} {run.groups}" for run in runs.values()))
     others = dict.fromkeys(note for run in runs.values() for note in run.notes() if not note.startswith(message))
     return [*notes, *others, *missing_notes(runs)]
 

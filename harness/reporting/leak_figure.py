@@ -8,7 +8,7 @@ from typing import Any
 import matplotlib as mpl
 from matplotlib.figure import Figure
 
-from harness.evaluation.metric_names import title_of
+from harness.evaluation.metric_names import METRIC_NAMES
 from harness.reporting.figures import STYLE, plain
 from harness.reporting.table import Table
 
@@ -38,7 +38,7 @@ def leak_figure(table: Table) -> Figure:
             values, mark = [100 * record["value"] for record in own], _MARKS[number % len(_MARKS)]
             axes.errorbar(values, heights, xerr=_reaches(own), fmt=mark, ms=6, lw=1.2, label=plain(protocol))
         axes.axvline(50, color="0.6", lw=1, ls=":")
-        axes.set(yticks=range(len(rows)), yticklabels=map(plain, rows), xlabel=f"{title_of(_METRIC)} (%)")
+        axes.set(yticks=range(len(rows)), yticklabels=map(plain, rows), xlabel=f"{METRIC_NAMES[_METRIC].title} (%)")
         axes.set_xlim(right=101)
         axes.invert_yaxis()
         axes.grid(visible=False, axis="y")

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from harness.evaluation.convergence import CHANCE, NO_BETTER_THAN_CHANCE, area_over_curve, plateau
+from harness.evaluation.convergence import area_over_curve, least_plateau, plateau
 from harness.reporting.cost import training_cost
 from harness.reporting.results import Results
 from harness.store.schema import DoneRecord
@@ -34,12 +34,12 @@ def learning_costs(label: str, base: Results, new: Results) -> pd.DataFrame:
             continue
         curves = [(results.final_history(name), results.cells[name]) for results in (base, new)]
         budget = max(float(history["images_seen"].iloc[-1]) for history, _ in curves)
-        levels = [_level(*curve) for curve in curves]
+        levels = [_level(*curve, base.chance) for curve in curves]
         level = levels[0] or levels[1]
         rows[name] = [
             number
             for curve, own in zip(curves, levels, strict=True)
-            for number in _cost_of(*curve, None if own is None else level, budget)
+            for number in _cost_of(*curve, None if own is None else level, (budget, base.chance))
         ]
     return pd.DataFrame.from_dict(rows, orient="index", columns=[*_COST, *(f"{name}_new" for name in _COST)])
 
@@ -58,27 +58,31 @@ def timing_variance(cells: Sequence[DoneRecord]) -> float:
     return max(scatter, _LEAST_DEVIATION**2)
 
 
-def _level(history: pd.DataFrame, cell: DoneRecord) -> float | None:
+def _level(history: pd.DataFrame, cell: DoneRecord, chance: float) -> float | None:
     """Return the plateau of a training curve; None where it is chance, or the network calls every image the same."""
     level = plateau(history["train_balanced_accuracy"].to_numpy(float))
-    return level if level >= NO_BETTER_THAN_CHANCE and not cell.single_class else None
+    return level if level >= least_plateau(chance) and not cell.single_class else None
 
 
-def _cost_of(history: pd.DataFrame, cell: DoneRecord, level: float | None, budget: float) -> tuple[float, float, bool]:
+def _cost_of(
+    history: pd.DataFrame, cell: DoneRecord, level: float | None, limits: tuple[float, float]
+) -> tuple[float, float, bool]:
     """Return area over the training curve and images of features, their calibrated cost, and whether it converged.
 
     Args:
         history: Of the last stage.
         cell: The cell's record.
         level: That the curve is held against; None where the whole budget is the cost.
-        budget: Images that the longer of the two runs has seen; one that stopped early stays at its plateau.
+        limits: Images that the longer of the two runs has seen (one that stopped early stays at its plateau), and the
+            balanced accuracy of a network that knows nothing.
     """
-    cost = training_cost(cell, budget if level is None else _images_to_learn(history, level, budget))
+    budget, _ = limits
+    cost = training_cost(cell, budget if level is None else _images_to_learn(history, level, *limits))
     return cost.images, math.nan if cost.calibrated is None else cost.calibrated, bool(cell.convergence)
 
 
-def _images_to_learn(history: pd.DataFrame, level: float, budget: float) -> float:
+def _images_to_learn(history: pd.DataFrame, level: float, budget: float, chance: float) -> float:
     """Return the area over the training curve to the end of the budget, an epoch's images at least."""
     seen = float(history["images_seen"].iloc[-1])
-    short = max(0.0, level - plateau(history["train_balanced_accuracy"].to_numpy(float))) / (level - CHANCE)
-    return max(seen / len(history), area_over_curve(history, level) + short * (budget - seen))
+    short = max(0.0, level - plateau(history["train_balanced_accuracy"].to_numpy(float))) / (level - chance)
+    return max(seen / len(history), area_over_curve(history, level, chance) + short * (budget - seen))

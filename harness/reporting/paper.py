@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from harness.config.run_config import RunConfig
 
+DATA_SET = "breakhis"
+"""Of what its numbers are."""
+
 P_ARP = {
     "DenseNet": {"40x": 73.9, "100x": 75.0, "200x": 77.6, "400x": 78.0},
     "DenseNet + SE": {"40x": 78.0, "100x": 78.1, "200x": 78.5, "400x": 78.7},
@@ -42,7 +45,7 @@ def recipe_deviations(config: RunConfig) -> list[str]:
     ]
 
 
-DOUBTS = (
+DOUBTS: tuple[str, str] = (
     "The paper's split is random over images, so its numbers do not say how a model does on new patients.",
     "The paper's parameter counts cannot be those of its networks: a transfer recipe cannot change their number, "
     "DenseNet-121 with two outputs has 6.956 million, and 7.127 million float32 parameters are 28.5 MB, not 82.4.",

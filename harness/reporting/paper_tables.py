@@ -5,8 +5,8 @@ from __future__ import annotations
 from statistics import fmean, median
 from typing import Any
 
-from harness.data.manifest import count_table
-from harness.data.official import official_list
+from harness.data.manifest import count_images, published_counts
+from harness.evaluation.convergence import least_plateau
 from harness.reporting import paper
 from harness.reporting.cost import training_cost
 from harness.reporting.results import Results
@@ -15,24 +15,27 @@ from harness.store.schema import DoneRecord
 
 
 def table_1(results: Results) -> Table:
-    """The images, by class and magnification, beside the official counts."""
-    held, official = count_table(results.images), count_table(official_list())
-    rows = [
-        [str(name), *(f"{held.loc[name, column]} ({official.loc[name, column]})" for column in held.columns)]
-        for name in held.index
-    ]
+    """The images, by class and stratum, beside the published counts where there are any."""
+    data_set = results.data_set
+    held, official = count_images(results.images, data_set), published_counts(data_set)
+
+    def both(row: str, column: str) -> str:
+        return str(held.loc[row, column]) + ("" if official is None else f" ({official.loc[row, column]})")
+
+    rows = [[str(name), *(both(name, column) for column in held.columns)] for name in held.index]
     records = [
         {
             "row": str(name),
             "class": column,
             "images": int(held.loc[name, column]),
-            "official": int(official.loc[name, column]),
+            "official": None if official is None else int(official.loc[name, column]),
         }
         for name in held.index
         for column in held.columns
     ]
     notes = [
-        "In brackets: the official counts. A case is a slide under one diagnosis.",
+        f"{'' if official is None else 'In brackets: the official counts. '}A case is a {data_set.subgroup} under one "
+        f"{data_set.subtype or 'class'}.",
         *_state_notes(results),
         *results.scored_notes(),
     ]
@@ -68,10 +71,11 @@ def table_4(results: Results) -> Table:
         records.append({"model": label, **numbers, **{f"paper_{key}": value for key, value in printed.items()}})
     size = results.run.config.pixels.size
     notes = [
-        f"MB of 10^6 bytes; a multiply-add is two operations; input {size} x {size} pixels. In brackets: the paper's.",
+        f"MB of 10^6 bytes; a multiply-add is two operations; input {size} x {size} pixels."
+        + " In brackets: the paper's." * results.is_of_paper,
         "Trained: parameters that the last stage trains. Checkpoint: weights and the optimiser's state.",
         *results.paper_notes(),
-        paper.DOUBTS[1],
+        *paper.DOUBTS[1:] * results.is_of_paper,
         *results.scored_notes(),
         *_leaky_only(results),
     ]
@@ -117,13 +121,14 @@ def table_5(results: Results) -> Table:
         records.append({"model": label, **record, "paper_minutes": printed})
     notes = [
         "A run has converged where a saturating curve fitted to its validation balanced accuracy has made 90 % of its "
-        "rise from 0.5. A run whose plateau (the last quarter of its epochs) stays below 0.55, that predicts a single "
+        f"rise from {results.chance:.3g}. A run whose plateau (the last quarter of its epochs) stays below "
+        f"{least_plateau(results.chance):.3g}, that predicts a single "
         "class, or whose curve is still rising at the end has not converged, and is not averaged.",
         "Means over the converged cells. Images: those trained on, and those that frozen layers turned into features "
         "first. Minutes: those images at the speeds measured alone on the device, validation not counted; wall "
         "minutes: as it happened. A model without epochs shows its fit time.",
         "Calibrated cost: the same time in multiples of 20 steps of a fixed small network on the same device.",
-        "The paper's minutes are of one RTX 4090; it does not define convergence.",
+        *["The paper's minutes are of one RTX 4090; it does not define convergence."] * results.is_of_paper,
         *_unmeasured(results),
         *results.paper_notes(),
         *results.notes(),

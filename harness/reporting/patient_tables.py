@@ -1,4 +1,4 @@
-"""Tables of accessions and of slides: how each model does on each of them."""
+"""Tables of groups and of what they consist of: how each model does on each of them."""
 
 from __future__ import annotations
 
@@ -6,24 +6,26 @@ from collections.abc import Callable
 
 import pandas as pd
 
-from harness.data.names import CLASSES
+from harness.data.description import plural
 from harness.evaluation.metrics import cases
 from harness.reporting.analysis import Analysis
 from harness.reporting.table import DASH, Table
 
 
-def accessions_table(analysis: Analysis) -> Table:
-    """The share of every accession's images that each model has right."""
-    return _table(analysis, "accessions", "Accessions", lambda table: table["accession"])
+def groups_table(analysis: Analysis) -> Table:
+    """The share of every group's images that each model has right."""
+    return _table(analysis, analysis.results.data_set.group, lambda table: table["group"])
 
 
-def slides_table(analysis: Analysis) -> Table:
-    """The same of every slide under its diagnosis."""
-    return _table(analysis, "slides", "Slides", cases)
+def subgroups_table(analysis: Analysis) -> Table | None:
+    """The same of every subgroup under its subtype; None where groups consist of none."""
+    data_set = analysis.results.data_set
+    return _table(analysis, data_set.subgroup, cases) if data_set.has_subgroups else None
 
 
-def _table(analysis: Analysis, name: str, title: str, patient_of: Callable[[pd.DataFrame], pd.Series[str]]) -> Table:
-    results = analysis.results
+def _table(analysis: Analysis, word: str, patient_of: Callable[[pd.DataFrame], pd.Series[str]]) -> Table:
+    results, name = analysis.results, plural(word)
+    classes = results.classes
     test = results.test.assign(patient=patient_of(results.test))
     test = test.assign(right=test["predicted"] == test["label"])
     by = ["patient", "label", "stratum"]
@@ -34,7 +36,7 @@ def _table(analysis: Analysis, name: str, title: str, patient_of: Callable[[pd.D
     rows = [
         [
             patient,
-            CLASSES[label],
+            classes[label],
             stratum,
             str(images[patient, label, stratum]),
             *(DASH if pd.isna(share) else f"{100 * share:.0f}" for share in shares.loc[(patient, label, stratum)]),
@@ -44,7 +46,7 @@ def _table(analysis: Analysis, name: str, title: str, patient_of: Callable[[pd.D
     records = [
         {
             "patient": patient,
-            "class": CLASSES[label],
+            "class": classes[label],
             "stratum": stratum,
             "images": int(images[patient, label, stratum]),
             "model": model,
@@ -55,10 +57,10 @@ def _table(analysis: Analysis, name: str, title: str, patient_of: Callable[[pd.D
     ]
     return Table(
         name=name,
-        title=results.heading(title),
-        columns=[name.removesuffix("s"), "class", "at", "images", *results.labels],
+        title=results.heading(name.capitalize()),
+        columns=[word, "class", "at", "images", *results.labels],
         rows=rows,
-        notes=["In % of its images, over folds and seeds; decided at 0.5.", *results.notes()],
+        notes=[f"In % of its images, over folds and seeds; {results.decided}.", *results.notes()],
         records=records,
         grouped=True,
     )

@@ -2,25 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import asdict, astuple, dataclass
 from functools import cached_property
 
 import pandas as pd
 
-from harness.config.run_config import RunConfig
-from harness.data.manifest import TWICE_PUBLISHED_SLIDE, USED, used_images
-from harness.data.official import official_list
+from harness.config.data_settings import is_generated
+from harness.data.description import DataSetDescription, plural
+from harness.data.manifest import USED, used_images
 from harness.errors import ComparisonError, DataError
 from harness.evaluation.convergence import find_convergence
+from harness.evaluation.metric_names import title_of
 from harness.plugin_api.schedule import FINAL_STAGE
 from harness.protocol.names import TEST, TRAIN, VALIDATION
+from harness.reporting import paper
 from harness.reporting.paper import recipe_deviations
 from harness.store.run_store import RunStore
 from harness.store.schema import SHARED_PARTS, ConvergenceRecord, DoneRecord, RunRecord
 
 CELL = ("model", "stratum", "fold", "seed")
 _TESTED = (VALIDATION, TEST)
-_FACTS = ["image", "slide", "accession", "type", "stratum", "label"]
+_FACTS = ["image", "group", "subgroup", "subtype", "stratum", "label"]
 
 
 @dataclass(frozen=True)
@@ -32,7 +35,8 @@ class Results:
         manifest: Every image of the run.
         cells: Finished cells by name.
         splits: ``image fold seed side``.
-        predictions: Of all finished cells: one row a validation or test image.
+        predictions: Of all finished cells: one row a validation or test image; probabilities are ``p_0 p_1 ...`` in the
+            order of the classes.
         history: Of all finished cells: one row an epoch, with ``cell model stratum fold seed``.
     """
 
@@ -54,6 +58,35 @@ class Results:
         """The strata with finished cells, in the order of the run."""
         found = {record.stratum for record in self.cells.values()}
         return [stratum for stratum in self.run.strata if stratum in found]
+
+    @property
+    def data_set(self) -> DataSetDescription:
+        """What the data set is."""
+        return self.run.data_set
+
+    @property
+    def classes(self) -> list[str]:
+        """The classes in the order of their labels."""
+        return self.run.data_set.classes
+
+    @property
+    def chance(self) -> float:
+        """Balanced accuracy of a model that knows nothing."""
+        return 1 / len(self.classes)
+
+    @property
+    def decided(self) -> str:
+        """How a class is called where no threshold is chosen, in words."""
+        return "decided at 0.5" if self.data_set.is_binary else "the class of the highest probability is called"
+
+    @property
+    def groups(self) -> str:
+        """What is kept apart, in a word: ``accessions``."""
+        return plural(self.run.data_set.group)
+
+    def title(self, metric: str) -> str:
+        """Return a metric's title, in the words of the data set."""
+        return title_of(metric, self.data_set)
 
     @property
     def cross_validated(self) -> bool:
@@ -98,7 +131,7 @@ class Results:
     @property
     def generated(self) -> bool:
         """True where the images are generated."""
-        return _are_generated(self.run.config)
+        return is_generated(self.run.config.data)
 
     def deviations(self, label: str) -> list[str]:
         """In what a model and this run differ from the paper's recipe, as far as the paper states one."""
@@ -107,11 +140,18 @@ class Results:
 
     def paper_network(self, label: str) -> str | None:
         """The network of the paper whose numbers may stand beside a model's: real images, and the paper's recipe."""
-        return None if self.generated or self.deviations(label) else self.reproduces(label)
+        if self.generated or self.deviations(label) or not self.is_of_paper:
+            return None
+        return self.reproduces(label)
+
+    @property
+    def is_of_paper(self) -> bool:
+        """True for the data set that the paper's numbers are of."""
+        return self.data_set.name == paper.DATA_SET
 
     def paper_notes(self) -> list[str]:
         """Say where the paper's numbers are shown, what differs all the same, and why they are not shown elsewhere."""
-        ours = [label for label in self.labels if self.reproduces(label)]
+        ours = [label for label in self.labels if self.reproduces(label) and self.is_of_paper]
         if ours and self.generated:
             return ["The paper's numbers are of real images, and are not shown beside generated ones."]
         shown = [label for label in ours if self.paper_network(label)]
@@ -162,19 +202,8 @@ class Results:
 
     def notes(self) -> list[str]:
         """Sentences that every table of this run must carry."""
-        twice = [_twice_published(self.run)] if (self.manifest["slide"] == TWICE_PUBLISHED_SLIDE).any() else []
-        notes = [*_protocol_notes(self.run), *self._contents_notes, *twice]
+        notes = [*_protocol_notes(self.run), *self.data_set.notes]
         return [*notes, *self.scored_notes(), *_mixture_notes(self.cells)]
-
-    @cached_property
-    def _contents_notes(self) -> list[str]:
-        """Say how many images are not the official files, byte for byte, if any are not."""
-        if self.generated:
-            return []
-        images = self.images
-        other = int((images["name"].map(official_list()["sha256"]) != images["sha256"]).sum())
-        words = f"{other:,} of {len(images):,} images are not the official files (re-encoded, or generated)."
-        return [words] if other else []
 
     def is_scored(self, label: str) -> bool:
         """True for a row of predictions that were made elsewhere."""
@@ -202,7 +231,7 @@ class Results:
     def missing_notes(self) -> list[str]:
         """Say how many planned cells are missing, if any."""
         config, folds = self.run.config, self.run.comparison.folds
-        each = len(config.strata) * len(config.seeds) * len(folds)
+        each = len(self.run.strata) * len(config.seeds) * len(folds)
         lacking = {label: each - len(self.cells_of(label)) for label in config.models}
         named = ", ".join(f"{label} {number}" for label, number in lacking.items() if number > 0)
         missing = sum(number for number in lacking.values() if number > 0)
@@ -224,9 +253,9 @@ def read_results(store: RunStore) -> Results:
     for name, record in cells.items():
         if name != record.cell.name:
             raise DataError(f"the folder {name} in {store.folder} holds another cell, of {record.model} - remove it")
-        if record.comparison_key != run.comparison_key:
+        if record.comparison_key not in {run.comparison_key, *run.former_comparison_keys}:
             raise ComparisonError(f"cell {name} belongs to another comparison than its run - remove it and run again")
-    history, predictions = store.read_histories(cells), store.read_predictions(cells)
+    history, predictions = store.read_histories(cells), _read_predictions(store, run, cells)
     places = {name: astuple(record.cell) for name, record in cells.items()}
     history = history.join(pd.DataFrame.from_dict(places, orient="index", columns=list(CELL)), on="cell")
     final = dict(iter(history[history["stage"] == FINAL_STAGE].groupby("cell")))
@@ -235,6 +264,19 @@ def read_results(store: RunStore) -> Results:
     manifest, splits = store.read_manifest(), store.read_splits()
     _refuse_other_images(store, manifest, splits, predictions)
     return Results(run, manifest, splits, cells, predictions, history)
+
+
+def resampled_within(results: Results) -> str:
+    """Say within what groups are resampled."""
+    mixed = results.test.groupby("group")["label"].nunique().max() > 1
+    return "as wholes, since some have images of several classes" if mixed else "within their class"
+
+
+def _read_predictions(store: RunStore, run: RunRecord, cells: Iterable[str]) -> pd.DataFrame:
+    """Read predictions, probabilities named by the numbers of their classes."""
+    classes = run.data_set.classes
+    found = store.read_predictions(cells, classes)
+    return found.rename(columns={f"p_{name}": f"p_{label}" for label, name in enumerate(classes)})
 
 
 def upgraded(cell: DoneRecord, history: pd.DataFrame) -> DoneRecord:
@@ -289,18 +331,14 @@ def _protocol_notes(run: RunRecord) -> list[str]:
     protocol, limit = run.protocol, run.comparison.limit
     seeds = ", ".join(map(str, run.config.seeds))
     notes = [f"Protocol {protocol.name}: {protocol.title}; seeds {seeds}."]
-    if protocol.shared_accessions:
-        notes.append(f"{protocol.shared_accessions} accessions have images on two sides.")
+    if protocol.shared_groups:
+        notes.append(f"{protocol.shared_groups} {plural(run.data_set.group)} have images on two sides.")
     notes += [f"LEAK: {leak}." for leak in run.leaks]
     if limit:
         notes.append(f"NOT COMPARABLE: limited to {limit} images per class and side.")
-    if _are_generated(run.config):
+    if is_generated(run.config.data):
         notes.append("The images are generated; the numbers say nothing about breast cancer.")
     return notes
-
-
-def _are_generated(config: RunConfig) -> bool:
-    return bool(config.data.phantom and not config.data.folder)
 
 
 def _differs(results: Results, shown: list[str]) -> str:
@@ -313,11 +351,6 @@ def _differs(results: Results, shown: list[str]) -> str:
         f"They are of a random split over images, here {results.run.protocol.name}; the paper states no input "
         f"size, here {size} x {size} pixels, {epochs} epochs of SGD{began}."
     )
-
-
-def _twice_published(run: RunRecord) -> str:
-    copies = {"drop-dc": "its DC copy is dropped", "drop-lc": "its LC copy is dropped", "keep": "both copies are kept"}
-    return f"Slide 13412 is published under DC and LC; {copies[run.comparison.slide_13412]}."
 
 
 def _mixture_notes(cells: dict[str, DoneRecord]) -> list[str]:

@@ -30,12 +30,12 @@ AT_CHOSEN = ("p_img", "balanced_accuracy", "sensitivity", "specificity")
 
 @dataclass(frozen=True)
 class Tested:
-    """One model's test images at one magnification.
+    """One model's test images at one stratum.
 
     Attributes:
         label: The model.
         stratum: The column of a table, such as ``200x``.
-        patients: Who was tested, and their draws: the same for all models of the magnification.
+        patients: Who was tested, and their draws: the same for all models of the stratum.
         at_half: Its predictions, decided at 0.5, with ``threshold``.
         at_chosen: The same, decided at the thresholds chosen on validation; None where there is no validation.
         cross_validated: Predictions are pooled over folds.
@@ -55,7 +55,7 @@ class Tested:
 
     @cached_property
     def decisions_at_half(self) -> pd.Series[bool]:
-        """Which accessions are judged rightly at 0.5."""
+        """Which groups are judged rightly at 0.5."""
         return patient_decisions(self.at_half)
 
     @cached_property
@@ -65,7 +65,9 @@ class Tested:
 
     def intervals(self) -> Iterator[tuple[str, Interval]]:
         """Yield every metric with its interval."""
-        yield from ((metric, self.resampled.interval(metric)) for metric in METRIC_NAMES)
+        yield from (
+            (metric, self.resampled.interval(metric)) for metric in METRIC_NAMES if metric in self.resampled.metrics
+        )
         if self.at_chosen is None:
             return
         at_chosen = Resampled(self.at_chosen, self.patients, cross_validated=self.cross_validated)
@@ -105,10 +107,13 @@ class Score:
 
 
 def tested_models(results: Results) -> dict[str, dict[str, Tested]]:
-    """Gather what was tested, by magnification and model."""
+    """Gather what was tested, by stratum and model."""
     found: dict[str, dict[str, Tested]] = {}
     trained = results.predictions[~results.predictions["model"].map(results.is_scored).astype(bool)]
-    at_chosen = with_chosen_thresholds(trained, VALIDATION, TEST) if len(trained) else trained
+    if results.data_set.is_binary and len(trained):
+        at_chosen = with_chosen_thresholds(trained, VALIDATION, TEST)
+    else:
+        at_chosen = trained.iloc[:0]
     for stratum in results.strata:
         at_half, chosen = (table[table["stratum"] == stratum] for table in (results.test, at_chosen))
         patients, by_model = draw_patients(at_half), dict(iter(chosen.groupby("model")))
@@ -116,7 +121,7 @@ def tested_models(results: Results) -> dict[str, dict[str, Tested]]:
             str(label): Tested(
                 str(label),
                 stratum,
-                patients.only(own["accession"].unique()),  # fewer than the stratum's where folds are missing
+                patients.only(own["group"].unique()),  # fewer than the stratum's where folds are missing
                 own.assign(threshold=DEFAULT_THRESHOLD),
                 by_model.get(label),
                 results.cross_validated,
@@ -127,7 +132,7 @@ def tested_models(results: Results) -> dict[str, dict[str, Tested]]:
 
 
 def scores(tested: dict[str, dict[str, Tested]]) -> dict[tuple[str, str, str], Score]:
-    """Compute every metric with its interval, by (metric, model, magnification)."""
+    """Compute every metric with its interval, by (metric, model, stratum)."""
     return {
         (metric, label, stratum): _score(metric, interval, model)
         for stratum, models in tested.items()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from statistics import fmean
 
-from harness.evaluation.metric_names import title_of
 from harness.reporting.contrasts import Contrast, adjusted_contrasts
 from harness.reporting.results import Results
 from harness.reporting.scores import Tested
@@ -14,7 +13,7 @@ METRICS = ("balanced_accuracy", "auc")
 
 
 def best_shortcuts(results: Results) -> dict[str, str]:
-    """Name the best shortcut at each magnification: the highest AUC on validation, over cells.
+    """Name the best shortcut at each stratum: the highest AUC on validation, over cells.
 
     It is chosen on validation so that its numbers on test are as honest as any model's.
     """
@@ -42,25 +41,29 @@ def shortcut_contrasts(
     return adjusted_contrasts(results, pairs, METRICS)
 
 
-def summarise_shortcuts(shortcuts: dict[str, str], beaten: list[Contrast]) -> list[str]:
+def summarise_shortcuts(results: Results, shortcuts: dict[str, str], beaten: list[Contrast]) -> list[str]:
     """Say in plain sentences which models can be told from the best shortcut."""
     if not shortcuts:
         return ["No shortcut was run, so nothing tells whether these models see more than the colour of the light."]
     strata = {label: [at for at, best in shortcuts.items() if best == label] for label in shortcuts.values()}
     named = ", ".join(f"{label} at {', '.join(found)}" for label, found in strata.items())
     head = f"The best shortcut on validation is {named}."
-    return [f"{head} {' '.join(_sentence(metric, beaten) for metric in METRICS)}"] if beaten else [head]
+    return (
+        [f"{head} {' '.join(_sentence(results.title(metric), metric, beaten) for metric in METRICS)}"]
+        if beaten
+        else [head]
+    )
 
 
-def _sentence(metric: str, beaten: list[Contrast]) -> str:
+def _sentence(title: str, metric: str, beaten: list[Contrast]) -> str:
     found = [contrast for contrast in beaten if contrast.metric == metric]
     if all(contrast.p_t is None for contrast in found):
-        return f"In {title_of(metric)} no difference from it can be tested over folds."
+        return f"In {title} no difference from it can be tested over folds."
     better, worse = (
         [contrast for contrast in found if contrast.sure and (contrast.value > 0) is wanted] for wanted in (True, False)
     )
     parts = [f"{words}: {_named(some)}" for words, some in (("better", better), ("worse", worse)) if some]
-    return f"In {title_of(metric)} can be told from it: {'; '.join(parts) or 'no model'}."
+    return f"In {title} can be told from it: {'; '.join(parts) or 'no model'}."
 
 
 def _named(contrasts: list[Contrast]) -> str:

@@ -19,14 +19,14 @@ from harness.reporting.table import DASH
 
 @dataclass(frozen=True)
 class RunModel:
-    """One model of one run at one magnification.
+    """One model of one run at one stratum.
 
     Attributes:
         run: The run's name in the study.
         label: The model.
         stratum: The column of a table, such as ``200x``.
         predictions: Its test images.
-        patients: Everyone whom any run tested at this magnification, and their draws.
+        patients: Everyone whom any run tested at this stratum, and their draws.
         cross_validated: Predictions are pooled over folds.
     """
 
@@ -44,8 +44,8 @@ class RunModel:
 
     @cached_property
     def smallest_class(self) -> int:
-        """How many accessions of the smaller class it tested."""
-        return self.patients.only(self.predictions["accession"].unique()).smallest_class
+        """How many groups of the smallest class it tested."""
+        return self.patients.only(self.predictions["group"].unique()).smallest_class
 
     def value(self, metric: str) -> Interval:
         """Return a metric, as a fraction."""
@@ -66,7 +66,7 @@ class RunModel:
 
 
 def run_models(runs: Mapping[str, Results], stratum: str) -> dict[tuple[str, str], RunModel]:
-    """Gather what was tested at a magnification, by run and model, in the order of the runs and of their configs."""
+    """Gather what was tested at a stratum, by run and model, in the order of the runs and of their configs."""
     tested = {name: run.test[run.test["stratum"] == stratum] for name, run in runs.items()}
     patients = draw_patients(pd.concat(tested.values()))
     return {

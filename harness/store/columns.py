@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from harness.data.names import CLASSES, MAGNIFICATIONS, stratum_name
 from harness.durable import replacing
 from harness.errors import DataError
 from harness.store.json_files import read_file
@@ -36,18 +36,11 @@ def _or_empty(fields: list[pa.Field]) -> list[pa.Field]:
     return [field.with_nullable(True) for field in fields]
 
 
-_IMAGE = [*_text("slide", "accession", "type", "stratum"), *_integers("label")]
+_IMAGE = [*_text("group", "subgroup", "subtype", "stratum"), *_integers("label")]
 MANIFEST = pa.schema(
-    [*_text("name", "file"), *_or_empty(_IMAGE), *_text("sha256"), *_integers("size"), *_text("state")]
+    [*_text("name", "file"), *_or_empty(_IMAGE), *_text("facts", "sha256"), *_integers("size"), *_text("state")]
 )
 SPLITS = pa.schema([*_text("image"), *_integers("fold", "seed"), *_text("side")])
-PREDICTIONS = pa.schema(
-    [
-        *_text("side", "image", "slide", "accession", "type", "stratum", "model"),
-        *_integers("fold", "seed", "label", "predicted"),
-        *_numbers(*(f"p_{name}" for name in CLASSES)),
-    ]
-)
 HISTORY = pa.schema(
     [
         *_text("stage"),
@@ -59,13 +52,25 @@ HISTORY = pa.schema(
     ]
 )
 
-_ALLOWED: dict[str, frozenset[Any]] = {
-    "side": frozenset({"train", "validation", "test"}),
-    "label": frozenset(range(len(CLASSES))),
-    "predicted": frozenset(range(len(CLASSES))),
-}
+_ALLOWED: dict[str, frozenset[Any]] = {"side": frozenset({"train", "validation", "test"})}
+_FACTS = "facts"
+_CLASSES_OF = ("label", "predicted")
+_MOST_CLASSES = b"classes"
 _KINDS = {pa.string(): "text", pa.int64(): "integers", pa.float64(): "numbers"}
-_STRATUM, _FORMERLY = "stratum", "magnification"
+_FORMERLY = {"group": "accession", "subgroup": "slide", "subtype": "type", "stratum": "magnification"}
+"""What version 4 and those before it called a column; version 1 gave the magnification as an integer."""
+
+
+def predictions_schema(classes: Sequence[str]) -> pa.Schema:
+    """Return the columns of ``predictions.parquet``: a probability ``p_<class>`` for each class."""
+    return pa.schema(
+        [
+            *_text("side", "image", "group", "subgroup", "subtype", "stratum", "model"),
+            *_integers("fold", "seed", "label", "predicted"),
+            *_numbers(*(f"p_{name}" for name in classes)),
+        ],
+        {_MOST_CLASSES: str(len(classes))},
+    )
 
 
 def write_table(path: Path, frame: pd.DataFrame, schema: pa.Schema) -> None:
@@ -113,7 +118,7 @@ def parse_table(content: bytes, schema: pa.Schema, where: Path) -> pa.Table:
         # one file at a time: a folder of cells must not be taken for one partitioned data set
         with pq.ParquetFile(pa.BufferReader(content)) as file:
             _refuse_large(file, where)
-            table = file.read(columns=[*schema.names, _FORMERLY])
+            table = file.read(columns=[*schema.names, *_FORMERLY.values()])
         table.validate(full=True)
     except DataError:
         raise
@@ -131,7 +136,7 @@ def conform(table: pa.Table, schema: pa.Schema, where: Path) -> pa.Table:
     for field in schema:
         if table.column_names.count(field.name) != 1:
             raise DataError(f"{where} has no column '{field.name}', or several")
-        _check_column(table.column(field.name), field, where)
+        _check_column(table.column(field.name), field, _allowed(field.name, schema), where)
     return pa.table({field.name: _cast(table.column(field.name), field.type) for field in schema}, schema=schema)
 
 
@@ -148,16 +153,32 @@ def table_frame(table: pa.Table) -> pd.DataFrame:
 
 
 def _upgraded(table: pa.Table, schema: pa.Schema, where: Path) -> pa.Table:
-    """Give a table of an earlier version, which held the magnification, its stratum."""
-    if _STRATUM not in schema.names or _STRATUM in table.column_names or _FORMERLY not in table.column_names:
-        return table
-    if table.column_names.count(_FORMERLY) != 1 or not _fits(pa.int64(), table.column(_FORMERLY).type):
-        raise DataError(f"{where}: the column '{_FORMERLY}' stands twice, or holds no integers")
-    given = table.column(_FORMERLY).cast(pa.int64())
-    if odd := set(given.drop_null().unique().to_pylist()) - set(MAGNIFICATIONS):
-        raise DataError(f"{where}: the column '{_FORMERLY}' holds {min(odd)!r}")
-    names = pa.array(map(stratum_name, MAGNIFICATIONS))
-    return table.append_column(_STRATUM, pc.take(names, pc.index_in(given, pa.array(MAGNIFICATIONS))))
+    """Give a table of an earlier version the columns of this one."""
+    for present, former in _FORMERLY.items():
+        if present in schema.names and present not in table.column_names and former in table.column_names:
+            if table.column_names.count(former) != 1:
+                raise DataError(f"{where}: the column '{former}' stands twice")
+            table = table.append_column(present, _as_text(table.column(former), former, where))
+    if _FACTS in schema.names and _FACTS not in table.column_names:
+        table = table.append_column(_FACTS, pa.array([""] * len(table), pa.string()))
+    return table
+
+
+def _as_text(column: pa.ChunkedArray, former: str, where: Path) -> pa.ChunkedArray:
+    """Return a column of names; a magnification by its stratum, ``200x``."""
+    if former != _FORMERLY["stratum"]:
+        return column
+    if not _fits(pa.int64(), column.type):
+        raise DataError(f"{where}: the column '{former}' holds no integers")
+    return pc.binary_join_element_wise(column.cast(pa.int64()).cast(pa.string()), "x", "")
+
+
+def _allowed(name: str, schema: pa.Schema) -> frozenset[Any] | None:
+    """Return what a column may hold; None for anything of its type."""
+    classes = (schema.metadata or {}).get(_MOST_CLASSES)
+    if name in _CLASSES_OF and classes is not None:
+        return frozenset(range(int(classes)))
+    return _ALLOWED.get(name)
 
 
 def _refuse_large(file: pq.ParquetFile, where: Path) -> None:
@@ -168,12 +189,11 @@ def _refuse_large(file: pq.ParquetFile, where: Path) -> None:
         raise DataError(f"{where} claims more than {MAX_TABLE_BYTES:,} bytes")
 
 
-def _check_column(column: pa.ChunkedArray, field: pa.Field, where: Path) -> None:
+def _check_column(column: pa.ChunkedArray, field: pa.Field, allowed: frozenset[Any] | None, where: Path) -> None:
     if len(column) and not _fits(field.type, column.type):
         raise DataError(f"{where}: the column '{field.name}' holds {column.type}, not {_KINDS[field.type]}")
     if column.null_count and not field.nullable:
         raise DataError(f"{where}: the column '{field.name}' has {column.null_count:,} empty fields")
-    allowed = _ALLOWED.get(field.name)
     if allowed and (odd := set(column.drop_null().unique().to_pylist()) - allowed):
         raise DataError(f"{where}: the column '{field.name}' holds {min(odd)!r}")
     if field.name.startswith("p_") and len(column) and not _are_fractions(column):

@@ -135,7 +135,7 @@ def parse_run(values: dict[str, Any], file: Path) -> RunRecord:
     except ConfigError as error:
         raise DataError(f"{file}: {error}") from error
     config = run.config
-    if math.prod(map(len, (config.models, config.seeds, config.strata, run.comparison.folds))) > MAX_CELLS:
+    if math.prod(map(len, (config.models, config.seeds, run.strata, run.comparison.folds))) > MAX_CELLS:
         raise DataError(f"{file} plans more than {MAX_CELLS:,} cells")
     return run
 

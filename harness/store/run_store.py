@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import shutil
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -17,7 +17,16 @@ from harness.errors import CellError, DataError
 from harness.store.active import ActiveRecord
 from harness.store.artifacts import SavingFolder, collect
 from harness.store.checksums import RECORD, TABLES, with_checksums
-from harness.store.columns import HISTORY, MANIFEST, PREDICTIONS, SPLITS, as_table, read_table, table_frame, write_table
+from harness.store.columns import (
+    HISTORY,
+    MANIFEST,
+    SPLITS,
+    as_table,
+    predictions_schema,
+    read_table,
+    table_frame,
+    write_table,
+)
 from harness.store.run_folder import RunFolder
 from harness.store.run_lock import OnWait, hold
 from harness.store.schema import CellRecord, DoneRecord, FailedRecord, RunRecord
@@ -91,10 +100,11 @@ class RunStore(RunFolder):
         """Return ``image fold seed side``."""
         return table_frame(read_table(self.folder / "splits.parquet", SPLITS))
 
-    def read_predictions(self, cells: Iterable[str]) -> pd.DataFrame:
-        """Return the predictions of finished cells, one below the other."""
+    def read_predictions(self, cells: Iterable[str], classes: Sequence[str]) -> pd.DataFrame:
+        """Return the predictions of finished cells of these classes, one below the other."""
         files = [self._cells / cell / "predictions.parquet" for cell in cells]
-        tables = [read_table(file, PREDICTIONS) for file in files]
+        schema = predictions_schema(classes)
+        tables = [read_table(file, schema) for file in files]
         return table_frame(pa.concat_tables(tables))
 
     def read_histories(self, cells: Iterable[str]) -> pd.DataFrame:
@@ -158,7 +168,9 @@ class RunStore(RunFolder):
         working = saved.path.parent
         collect(saved, working)
         try:
-            for name, table, schema in zip(TABLES, (predictions, history), (PREDICTIONS, HISTORY), strict=True):
+            classes = [name.removeprefix("p_") for name in predictions.columns if name.startswith("p_")]
+            schemas = (predictions_schema(classes), HISTORY)
+            for name, table, schema in zip(TABLES, (predictions, history), schemas, strict=True):
                 write_table(working / name, table, schema)
         except DataError as error:
             reason = str(error).replace(f"{working}/", "")

@@ -7,11 +7,12 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BeforeValidator, Field
 
 from harness.config.run_config import RunConfig, parse_config
+from harness.data.description import DataSetDescription
 from harness.evaluation.metric_names import METRIC_NAMES
 from harness.store.cells import Cell
 from harness.store.record import Count, Fraction, Record, Seconds, Speed
 
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 5
 MAX_CELLS = 1_000_000
 SCORED = "scored"
 """What a config calls the plugin of a row of predictions that were made elsewhere."""
@@ -27,13 +28,13 @@ class ProtocolRecord(Record):
         name: As in the config.
         title: For a heading.
         cross_validates: Every image is tested once a seed, over folds.
-        shared_accessions: Accessions with images on two sides.
+        shared_groups: Groups with images on two sides.
     """
 
     name: str
     title: str
     cross_validates: bool
-    shared_accessions: Count
+    shared_groups: Count
 
 
 class ComparisonRecord(Record):
@@ -42,7 +43,9 @@ class ComparisonRecord(Record):
     Attributes:
         protocol: Its name.
         group: What is kept apart.
-        slide_13412: What became of the slide that is published twice.
+        data_set: Its name.
+        classes: Their names in the order of their labels.
+        data_options: Of the data set, as resolved.
         seeds: Of splits and training.
         folds: Their numbers.
         images: Hash of names and contents.
@@ -58,7 +61,9 @@ class ComparisonRecord(Record):
 
     protocol: str
     group: str | None
-    slide_13412: Literal["drop-dc", "drop-lc", "keep"]
+    data_set: str
+    classes: list[str]
+    data_options: dict[str, Any]
     seeds: list[int]
     folds: Annotated[list[Annotated[int, Field(ge=0, le=1000)]], Field(max_length=1000)]
     images: str
@@ -87,12 +92,14 @@ class RunRecord(Record):
         schema_version: Of the run folder.
         name: Of the config.
         config: As resolved.
-        strata: What tables have a column for, in their order: magnifications.
+        data_set: What the data set is.
+        strata: What tables have a column for, in their order.
         protocol: The protocol.
         leaks: Leaks that the config allows, in words.
         leaky: Whether tables are headed LEAKY.
         comparison: What decides the comparison.
         comparison_key: Its hash.
+        former_comparison_keys: What versions before this one made of the same comparison; cells of theirs are kept.
         device: What the run was made on.
         versions: Of the libraries.
         plugins: The plugins that were installed and wanted; None in runs of earlier versions.
@@ -102,12 +109,14 @@ class RunRecord(Record):
     schema_version: Count
     name: str
     config: Annotated[RunConfig, BeforeValidator(_as_config)]
+    data_set: DataSetDescription
     strata: list[str]
     protocol: ProtocolRecord
     leaks: list[str]
     leaky: bool
     comparison: ComparisonRecord
     comparison_key: str
+    former_comparison_keys: list[str] = Field(default_factory=list)
     device: dict[str, Any]
     versions: dict[str, str]
     plugins: list[str] | None = None

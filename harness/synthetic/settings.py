@@ -13,10 +13,10 @@ class SyntheticSettings(Settings):
     """What to generate.
 
     Attributes:
-        like: ``official``: one picture for each of the 7,909 official names; ``accessions`` and ``images`` then count
-            for nothing.
-        accessions: How many accessions to invent; a third of them is benign, and at least five are of each class.
-        images: Pictures an accession and magnification.
+        like: ``official``: one picture for each published name (7,909 of BreakHis); ``accessions`` and ``images`` then
+            count for nothing.
+        accessions: How many groups to invent, at least five of each class.
+        images: Pictures a group and stratum.
         size: Height in pixels; the width follows from BreakHis' 700x460.
         seed: Another seed gives other pictures under the same names.
     """

@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 from torch import nn
 
-from harness.plugin_api.discovery import PluginReference, load_plugin
+from harness.plugin_api.discovery import load_plugin
 from harness.plugin_api.model import LabeledImages, ModelCard, Throughput
+from harness.plugin_api.reference import PluginReference
 from harness.plugin_api.schedule import FINAL_STAGE
 from harness.processes import forkserver
 from harness.testing.outcomes import Check, CheckError, NotApplicableError

@@ -12,8 +12,9 @@ import torch
 
 from harness.cache import Cache
 from harness.errors import CellError
-from harness.plugin_api.discovery import PluginReference, load_plugin
+from harness.plugin_api.discovery import load_plugin
 from harness.plugin_api.model import FitContext, LabeledImages
+from harness.plugin_api.reference import PluginReference
 from harness.plugin_api.schedule import Schedule
 from harness.processes import die_with_parent, forkserver, mute_output
 from harness.training.execution_modes import clock, set_up_process

@@ -12,7 +12,8 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-from harness.plugin_api.discovery import PluginReference, load_plugin
+from harness.plugin_api.discovery import load_plugin
+from harness.plugin_api.reference import PluginReference
 from harness.processes import die_with_parent
 from harness.text import printable
 

@@ -24,7 +24,7 @@ from typing import Self
 import psutil
 
 from harness.errors import CellError
-from harness.plugin_api.discovery import PluginReference
+from harness.plugin_api.reference import PluginReference
 from harness.processes import adopt_orphans, die_with_parent, mute_descriptors, wake_with_parent
 from harness.workers.capped_log import append_capped
 from harness.workers.failures import ExitStatus, count_oom_kills, explain_exit

@@ -25,8 +25,9 @@ from numpy.typing import NDArray
 from harness.cache import Cache, Note
 from harness.data.pixels import open_array
 from harness.errors import UsageError
-from harness.plugin_api.discovery import PluginReference, load_plugin
+from harness.plugin_api.discovery import load_plugin
 from harness.plugin_api.model import EpochReport, FitContext, LabeledImages, Model, ModelCard, Source, Throughput
+from harness.plugin_api.reference import PluginReference
 from harness.training.calibration import calibration_seconds
 from harness.training.execution_modes import set_up_process
 from harness.training.placement import place_on_device

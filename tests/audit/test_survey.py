@@ -6,16 +6,16 @@ import shutil
 import numpy as np
 import pytest
 import torch
+from breakhis import PROTOCOLS
 from places import SHARED
 from torchvision.io import encode_jpeg, encode_png
 
+from harness.api.data import audit_folder
 from harness.audit.render import render_audit
-from harness.audit.survey import audit_folder
 from harness.data.decode import decode_full_size
 from harness.data.manifest import image_files
 from harness.data.near_duplicates import SYMMETRIES, turn
 from harness.errors import DataError
-from harness.protocol.protocols import PROTOCOLS
 from harness.synthetic.sources import write_synthetic_lung
 
 
@@ -70,26 +70,26 @@ def clean(phantom):
 
 def test_generated_slides_are_clean(clean):
     report = clean
-    assert report.kind == "breakhis"
-    assert (report.n_images, report.n_accessions, report.n_origins) == (144, 18, 21)
+    assert report.data_set.name == "breakhis"
+    assert (report.n_images, report.n_groups, report.n_origins) == (144, 18, 21)
     assert report.identical + report.near_duplicates + report.low_tissue + report.damaged == ()
     assert report.double_slides + report.unparsed + report.repeated == ()
     assert [(size.height, size.width, size.n_images) for size in report.sizes] == [(32, 49, 144)]
-    assert len(report.divided_accessions) == 3
-    assert report.divided_accessions[0].slides == ("A 14-10003A", "A 14-10003B")
+    assert len(report.divided_groups) == 3
+    assert report.divided_groups[0].slides == ("A 14-10003A", "A 14-10003B")
 
 
 def test_every_protocol_is_tried(clean):
     assert [finding.name for finding in clean.divisions] == list(PROTOCOLS)
     assert "official images only" in division(clean, "official5").refused
-    assert division(clean, "accession-5fold").shared["accession"] == ()
-    assert division(clean, "slide-5fold").shared["slide"] == ()
-    assert len(division(clean, "paper-random").shared["accession"]) == 18
+    assert division(clean, "accession-5fold").shared["group"] == ()
+    assert division(clean, "slide-5fold").shared["subgroup"] == ()
+    assert len(division(clean, "paper-random").shared["group"]) == 18
 
 
 def test_a_seed_changes_what_a_random_split_divides(clean, phantom):
     other = audit_folder(phantom, seed=1)
-    assert division(clean, "paper-random").shared["slide"] != division(other, "paper-random").shared["slide"]
+    assert division(clean, "paper-random").shared["subgroup"] != division(other, "paper-random").shared["subgroup"]
 
 
 def test_a_picture_under_two_slides_is_found(slides):
@@ -199,16 +199,16 @@ def test_the_report_for_programs(phantom, harness):
     code, out, _ = harness("data", "audit", phantom, "--json", "--seed", 3)
     report = json.loads(out)
     assert code == 0
-    assert (report["schema_version"], report["kind"], report["seed"]) == (4, "breakhis", 3)
+    assert (report["schema_version"], report["data_set"]["name"], report["seed"]) == (5, "breakhis", 3)
     assert report["limits"]["max_differing_bits"] == 12
-    assert report["divided_accessions"][0]["slides"] == ["A 14-10003A", "A 14-10003B"]
+    assert report["divided_groups"][0]["slides"] == ["A 14-10003A", "A 14-10003B"]
     assert [split["name"] for split in report["divisions"]] == list(PROTOCOLS)
 
 
 def test_the_report_for_people_starts_with_a_summary(phantom, harness):
     code, out, _ = harness("data", "audit", phantom)
     assert code == 0
-    assert "BreakHis: 144 images, 21 slides (counted once a diagnosis), 18 accessions" in out
+    assert "breakhis: 144 images, 21 slides (counted once a tumour type), 18 accessions" in out
     cells = [[cell.strip() for cell in line.split("|")[1:4]] for line in out.splitlines() if line.startswith("|")]
     assert ["groups of pixel-identical images", "0", "0 of them between slides"] in cells
     assert ["accessions of several slides", "3", "24 images, 16.7 %"] in cells
@@ -238,7 +238,7 @@ def lung(tmp_path):
 
 def test_lung_tiles(lung):
     report = audit_folder(lung)
-    assert (report.kind, report.n_images, report.n_origins) == ("lc25000", 108, 36)
+    assert (report.data_set, report.n_images, report.n_origins) == (None, 108, 36)
     assert len(report.near_duplicates) == 108  # three pairs of each tile's three copies
     assert all(len(pair.origins) == 1 for pair in report.near_duplicates)
     random = division(report, "random images").shared
@@ -290,7 +290,7 @@ def test_a_folder_of_something_else(tmp_path, harness):
     write(tmp_path / "holiday.png", np.zeros((3, 4, 4), np.uint8))
     code, _, err = harness("data", "audit", tmp_path)
     assert code == 3
-    assert "1 image files, but neither BreakHis" in err
+    assert "1 image files, none with a name like SOB_B_A-14-22549AB-40-001" in err
     assert "groups.csv" in err
     assert harness("data", "audit", tmp_path / "missing")[0] == 3
 

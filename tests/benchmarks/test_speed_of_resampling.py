@@ -5,11 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
+from breakhis import PROTOCOLS
 
 from harness.evaluation.bootstrap import DRAWS, Interval, bootstrap_interval, draw_patients
 from harness.evaluation.estimators import estimators
 from harness.protocol.names import TEST
-from harness.protocol.protocols import PROTOCOLS, split_images
+from harness.protocol.protocols import split_images
 
 MODELS = 5
 
@@ -30,7 +31,7 @@ def test_intervals(timed, tested: list[list[pd.DataFrame]]):
         for models in tested:
             patients = draw_patients(models[0], DRAWS)
             for table in models:
-                made = estimators(table, patients.accessions, cross_validated=True)
+                made = estimators(table, patients.groups, cross_validated=True)
                 intervals += [bootstrap_interval(estimator, patients) for estimator in made.values()]
         return intervals
 
@@ -40,4 +41,4 @@ def test_intervals(timed, tested: list[list[pd.DataFrame]]):
 
 def _scored(images: pd.DataFrame, random: np.random.Generator) -> pd.DataFrame:
     scores = random.beta(1 + 2 * images["label"], 3 - 2 * images["label"])
-    return images.assign(p_malignant=scores, predicted=(scores > 0.5).astype(int))
+    return images.assign(p_1=scores, predicted=(scores > 0.5).astype(int))

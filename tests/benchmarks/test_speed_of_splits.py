@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import pandas as pd
+from breakhis import PROTOCOLS
 
 from harness.protocol.leak_gate import find_leak
-from harness.protocol.protocols import PROTOCOLS, split_images
+from harness.protocol.protocols import split_images
 
 PROTOCOL = PROTOCOLS["accession-5fold"]
 
@@ -17,5 +18,5 @@ def test_split(timed, official_images: pd.DataFrame):
 
 def test_gate(timed, official_images: pd.DataFrame):
     splits = split_images(PROTOCOL, official_images, (0,))
-    accessions = official_images.set_index("name")["accession"]
-    assert timed(find_leak, "accession", splits, accessions) is None
+    accessions = official_images.set_index("name")["group"]
+    assert timed(find_leak, "group", splits, accessions) is None

@@ -42,12 +42,12 @@ def run_of(seeds: range) -> RunRecord:
         name="many",
         config=config,
         strata=config.strata,
-        protocol=ProtocolRecord(name="accession-5fold", title="", shared_accessions=0, cross_validates=True),
+        protocol=ProtocolRecord(name="accession-5fold", title="", shared_groups=0, cross_validates=True),
         leaks=[],
         leaky=False,
         comparison=ComparisonRecord(
             protocol="accession-5fold",
-            group="accession",
+            group="group",
             slide_13412="drop-dc",
             seeds=list(seeds),
             folds=list(FOLDS),
@@ -121,9 +121,9 @@ def predictions_of(cell: Cell) -> pd.DataFrame:
         {
             "side": [VALIDATION] + [TEST] * (IMAGES - 1),
             "image": [f"{cell.stratum}-{cell.fold}-{number}" for number in range(IMAGES)],
-            "slide": "14-1A",
-            "accession": "14-1",
-            "type": "A",
+            "subgroup": "14-1A",
+            "group": "14-1",
+            "subtype": "A",
             "stratum": cell.stratum,
             "model": cell.label,
             "fold": cell.fold,
@@ -131,7 +131,7 @@ def predictions_of(cell: Cell) -> pd.DataFrame:
             "label": 0,
             "predicted": 0,
             "p_benign": 0.9,
-            "p_malignant": 0.1,
+            "p_1": 0.1,
         }
     )
 

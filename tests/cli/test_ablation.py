@@ -9,7 +9,7 @@ import pytest
 from harness.evaluation.cell_metrics import measure_pooled
 
 VARIANTS = ("-o", "variants={stained: {}, plain.1: {pixels.stain: none}}", "-o", "reference=densenet")
-METRICS = ("p_img", "p_arp_accession", "balanced_accuracy", "auc")
+METRICS = ("p_img", "p_arp_group", "balanced_accuracy", "auc")
 
 
 @pytest.fixture(scope="module")

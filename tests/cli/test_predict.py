@@ -15,6 +15,7 @@ import harness.execution.predict as core
 from harness.api.predict import predict
 from harness.errors import CellError
 from harness.evaluation.threshold import choose_threshold
+from harness.execution.cell_results import scored_columns
 from harness.store.run_store import RunStore
 from harness.workers.messages import Failure, Measured, Predicted
 
@@ -51,7 +52,7 @@ def harness_register_models(register):
     register(Dim)
 '''
 MODELS = "models={densenet: {options: {growth_rate: 4, block_config: [1, 1]}}, dim: {}}"
-BOTH = ("-o", "magnifications=[40, 200]", "-o", "schedule.epochs=1")
+BOTH = ("-o", "strata=[40x,200x]", "-o", "schedule.epochs=1")
 CELL = "densenet-200x-fold0-seed0"
 
 
@@ -124,7 +125,7 @@ def test_a_runs_own_test_images_get_what_the_run_stored_to_the_bit(harness, run,
     wanted = stored.loc[names(table)]
     for column in ("p_benign", "p_malignant"):
         assert table[column].to_list() == wanted[column].to_list()
-    assert table["group"].to_list() == wanted["accession"].to_list()
+    assert table["group"].to_list() == wanted["group"].to_list()
     assert (table["cells"] == 1).all()
     _, out, _ = harness("predict", run, files[0], "--model", "densenet", "--device", "cpu")
     assert table_of(out)["p_malignant"][0] == pytest.approx(stored["p_malignant"].iloc[0], abs=1e-5)
@@ -154,6 +155,7 @@ def test_a_new_image_gets_the_mean_over_cells_each_with_its_own_threshold(folds,
     thresholds = found.by_cell.groupby("cell")["threshold"].first()
     for cell, threshold in thresholds.items():
         rows = pd.read_parquet(folds / "cells" / cell / "predictions.parquet")
+        rows = scored_columns(rows, ["benign", "malignant"])
         assert threshold == choose_threshold(rows[rows["side"] == "validation"])
     over = (found.by_cell["p_malignant"] >= found.by_cell["threshold"]).groupby(found.by_cell["image"], sort=False)
     assert found.images["share_malignant"].to_list() == pytest.approx(over.mean().to_list())
@@ -214,8 +216,8 @@ def test_what_is_not_said_or_is_not_there(harness, run, folds, new, phantom, tmp
         ((run, image, "--model", "densnet"), 2, "did you mean 'densenet'?"),
         ((folds, image), 2, "with --stratum: 40x, 200x"),
         ((folds, image, "--stratum", "400x"), 2, "no finished cell of it at 400x"),
-        ((folds, at_100), 2, "was taken at 100x, and there are cells at 40x, 200x only"),
-        ((folds / "cells" / CELL, at_40), 2, "was taken at 40x, and there are cells at 200x only"),
+        ((folds, at_100), 2, "is of 100x, and there are cells at 40x, 200x only"),
+        ((folds / "cells" / CELL, at_40), 2, "is of 40x, and there are cells at 200x only"),
         ((folds, tmp_path / "none.png"), 3, "no such image"),
         ((folds, tmp_path), 3, "no images in"),
         ((folds, run / "run.json"), 2, "has not the ending of an image"),

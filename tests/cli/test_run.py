@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 
 from harness.evaluation.cell_metrics import measure_pooled
+from harness.execution.cell_results import scored_columns
 from harness.reporting.table import FORMATS
 
 
@@ -32,7 +33,7 @@ def test_a_run_keeps_what_the_tables_need(done):
     assert sorted(predictions(done)) == ["densenet-200x-fold0-seed0", "majority-200x-fold0-seed0"]
     table = predictions(done)["densenet-200x-fold0-seed0"]
     assert list(table.columns) == [
-        *("side", "image", "slide", "accession", "type", "stratum", "model", "fold", "seed", "label"),
+        *("side", "image", "group", "subgroup", "subtype", "stratum", "model", "fold", "seed", "label"),
         *("predicted", "p_benign", "p_malignant"),
     ]
     splits = pd.read_parquet(done / "splits.parquet")
@@ -50,7 +51,7 @@ def test_metrics_come_from_the_predictions(done, harness):
     ]
     records = [record for table in tables for record in json.loads(table)["records"]]
     for label, table in ((name.split("-")[0], t.query("side == 'test'")) for name, t in predictions(done).items()):
-        expected = measure_pooled(table, cross_validated=False)
+        expected = measure_pooled(scored_columns(table, ["benign", "malignant"]), cross_validated=False)
         found = {r["metric"]: r["value"] for r in records if r["model"] == label}
         assert {metric: found[metric] for metric in expected} == pytest.approx(expected, nan_ok=True)
 
@@ -174,7 +175,7 @@ def test_a_diverging_model_names_the_epoch(harness, tiny, phantom, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
-        (["--data", "EMPTY"], 3, "no BreakHis images"),
+        (["--data", "EMPTY"], 3, "no images of breakhis"),
         (["--data", "MISSING"], 3, "is not there"),
         (["-o", "schedule.epoch=3"], 2, "did you mean 'epochs'"),
         (["-o", "protocol=paper-random"], 2, "allow_leak"),

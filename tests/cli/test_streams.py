@@ -12,7 +12,7 @@ import pytest
 CONFIG = """
 protocol: holdout
 device: cpu
-magnifications: [200]
+strata: [200x]
 pixels: {size: 16, stain: none}
 schedule: {epochs: 1}
 models:

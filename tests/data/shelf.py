@@ -12,7 +12,8 @@ from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
-from harness.data.fetch import FetchReport, fetch
+from harness.api.data import fetch_data_set
+from harness.data.fetch import FetchReport
 
 LUNGS = {
     "lung_colon_image_set/lung_image_sets/lung_aca/lungaca1.jpeg": b"a" * 1000,
@@ -112,7 +113,7 @@ def plain_tar(files: dict[str, bytes]) -> bytes:
 
 
 def fetch_lungs(folder: Path, shelf: Shelf) -> FetchReport:
-    return fetch("lc25000", folder, shelf.url)
+    return fetch_data_set("lc25000", folder, shelf.url)
 
 
 def part_of(folder: Path) -> Path:

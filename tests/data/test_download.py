@@ -9,21 +9,21 @@ from typing import Any
 import pytest
 from shelf import LUNGS, Shelf, assert_arrived, fetch_lungs, noise, part_of, tar_gz
 
+from harness.api.data import fetch_data_set
 from harness.data import download
-from harness.data.fetch import fetch
 from harness.errors import DataError, UsageError
 
 
 def test_progress_ends_at_the_size_of_the_archive(tmp_path: Path, lungs: Shelf) -> None:
     calls: list[tuple[int, int | None]] = []
-    fetch("lc25000", tmp_path, lungs.url, lambda done, total: calls.append((done, total)))
+    fetch_data_set("lc25000", tmp_path, lungs.url, lambda done, total: calls.append((done, total)))
     assert calls[-1] == (len(lungs.content), len(lungs.content))
 
 
 def test_a_server_that_does_not_say_the_size_is_believed(tmp_path: Path, lungs: Shelf) -> None:
     lungs.says_length = False
     calls: list[tuple[int, int | None]] = []
-    fetch("lc25000", tmp_path, lungs.url, lambda done, total: calls.append((done, total)))
+    fetch_data_set("lc25000", tmp_path, lungs.url, lambda done, total: calls.append((done, total)))
     assert calls[-1] == (len(lungs.content), None)
     assert_arrived(tmp_path)
 
@@ -78,7 +78,7 @@ def test_an_interrupted_call_is_continued(tmp_path: Path, lungs: Shelf) -> None:
 
     lungs.cuts = [1000]
     with pytest.raises(KeyboardInterrupt):
-        fetch("lc25000", tmp_path, lungs.url, interrupt)
+        fetch_data_set("lc25000", tmp_path, lungs.url, interrupt)
     assert part_of(tmp_path).stat().st_size == 1000
     fetch_lungs(tmp_path, lungs)
     assert lungs.asked == [None, "bytes=1000-"]
@@ -102,7 +102,7 @@ def test_a_part_of_another_address_is_not_continued(tmp_path: Path, lungs: Shelf
     lungs.cuts = [1000, 0, 0, 0]
     with pytest.raises(DataError, match="broke off"):
         fetch_lungs(tmp_path, lungs)
-    fetch("lc25000", tmp_path, lungs.url.replace("some", "other"))
+    fetch_data_set("lc25000", tmp_path, lungs.url.replace("some", "other"))
     assert lungs.asked[-1] is None
     assert_arrived(tmp_path)
 
@@ -148,7 +148,7 @@ def test_a_server_that_is_not_there_is_told(tmp_path: Path, monkeypatch: pytest.
     monkeypatch.setattr(download, "RETRY_PAUSE_SECONDS", 0)
     monkeypatch.setenv("no_proxy", "127.0.0.1")
     with pytest.raises(DataError, match=r"the connection failed.*nothing is here yet"):
-        fetch("breakhis", tmp_path, "http://127.0.0.1:1/a.zip")
+        fetch_data_set("breakhis", tmp_path, "http://127.0.0.1:1/a.zip")
 
 
 @pytest.mark.parametrize("target", ["file:///etc/hostname", "ftp://127.0.0.1/a.zip"])
@@ -161,4 +161,4 @@ def test_a_redirect_out_of_the_web_is_refused(tmp_path: Path, lungs: Shelf, targ
 @pytest.mark.parametrize("url", ["http://127.0.0.1:port/a.zip", "http://127.0.0.1/a b.zip"])
 def test_a_garbled_address_is_told(tmp_path: Path, url: str) -> None:
     with pytest.raises(UsageError, match="is no valid address"):
-        fetch("breakhis", tmp_path, url)
+        fetch_data_set("breakhis", tmp_path, url)

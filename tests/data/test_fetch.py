@@ -9,13 +9,14 @@ from typing import Any
 
 import pytest
 import torch
+from harness_plugins.breakhis.official import N_OFFICIAL_IMAGES
 from shelf import LUNGS, Shelf, assert_arrived, fetch_lungs, tar_gz, zipped
 from torchvision.io import encode_png
 
+from harness.api.data import fetch_data_set
 from harness.data import fetch as fetching
 from harness.data import unpack as unpacking
-from harness.data.fetch import fetch, render_fetch
-from harness.data.official import N_OFFICIAL_IMAGES
+from harness.data.fetch import render_fetch
 from harness.errors import DataError, UsageError
 from harness.file_lock import locked
 
@@ -37,18 +38,18 @@ def test_an_archive_arrives_and_leaves_nothing_else_behind(tmp_path: Path, lungs
 @pytest.mark.parametrize("url", ["file:///etc/hostname", "ftp://host/a.zip", "/home/a.zip", "http://", "https:///a"])
 def test_only_web_addresses_are_read(tmp_path: Path, url: str) -> None:
     with pytest.raises(UsageError, match="only http:// and https://"):
-        fetch("breakhis", tmp_path / "new", url)
+        fetch_data_set("breakhis", tmp_path / "new", url)
     assert not (tmp_path / "new").exists()
 
 
 def test_lc25000_needs_an_address(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"--url is required.*academictorrents"):
-        fetch("lc25000", tmp_path)
+        fetch_data_set("lc25000", tmp_path)
 
 
 def test_an_unknown_data_set_is_told(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="did you mean 'breakhis'"):
-        fetch("breakhs", tmp_path)  # type: ignore[arg-type]
+        fetch_data_set("breakhs", tmp_path)  # type: ignore[arg-type]
 
 
 def test_an_occupied_folder_is_left_alone(tmp_path: Path, lungs: Shelf) -> None:
@@ -77,7 +78,7 @@ def test_a_folder_that_appeared_meanwhile_is_not_replaced(tmp_path: Path, lungs:
         (tmp_path / "lung_colon_image_set" / "mine.txt").write_text("mine")
 
     with pytest.raises(DataError, match="cannot write below"):
-        fetch("lc25000", tmp_path, lungs.url, occupy)
+        fetch_data_set("lc25000", tmp_path, lungs.url, occupy)
     assert [path.name for path in (tmp_path / "lung_colon_image_set").iterdir()] == ["mine.txt"]
 
 
@@ -136,7 +137,7 @@ def test_the_whole_of_lc25000_is_expected() -> None:
 def test_an_archive_without_images_is_an_error(tmp_path: Path, shelf: Shelf, dataset: Any) -> None:
     shelf.content = tar_gz({"set/readme.txt": b"no image"})
     with pytest.raises(DataError, match=r"no image files in .* the files are kept in .* delete both"):
-        fetch(dataset, tmp_path, shelf.url)
+        fetch_data_set(dataset, tmp_path, shelf.url)
     assert (tmp_path / "set" / "readme.txt").exists()
 
 
@@ -149,7 +150,7 @@ def originals() -> dict[str, bytes]:
 
 def test_a_partial_breakhis_is_reported(tmp_path: Path, shelf: Shelf, originals: dict[str, bytes]) -> None:
     shelf.content = tar_gz({**originals, "BreaKHis_v1/README.txt": b"see the paper"})
-    report = fetch("breakhis", tmp_path, shelf.url)
+    report = fetch_data_set("breakhis", tmp_path, shelf.url)
     assert report.verification is not None
     assert len(report.verification.intact) == 4
     assert len(report.missing) == N_OFFICIAL_IMAGES - 4
@@ -167,17 +168,17 @@ def test_a_damaged_breakhis_is_an_error_and_kept(tmp_path: Path, shelf: Shelf, o
     originals["BreaKHis_v1/scan.png"] = originals.pop(third)
     shelf.content = tar_gz(originals)
     with pytest.raises(DataError, match=r"1 damaged \(.*cut short.*, 1 re-encoded \(.*, 1 renamed \(scan\.png is SOB_"):
-        fetch("breakhis", tmp_path, shelf.url)
+        fetch_data_set("breakhis", tmp_path, shelf.url)
     assert len(list((tmp_path / "BreaKHis_v1").iterdir())) == 4
     assert (tmp_path / ".download" / "LC.tar.gz").exists()
 
 
 def test_another_set_than_breakhis_is_an_error(tmp_path: Path, shelf: Shelf) -> None:
     shelf.content = tar_gz({"set/holiday.png": png()})
-    with pytest.raises(DataError, match=r"no official BreakHis image in .*holiday\.png"):
-        fetch("breakhis", tmp_path, shelf.url)
+    with pytest.raises(DataError, match=r"no official image of breakhis in .*holiday\.png"):
+        fetch_data_set("breakhis", tmp_path, shelf.url)
     shutil.rmtree(tmp_path / "set")
     shutil.rmtree(tmp_path / ".download")
     shelf.content = tar_gz({f"set/{STEM}.png": png()})
     with pytest.raises(DataError, match=rf"1 re-encoded \({STEM}\.png\)"):
-        fetch("breakhis", tmp_path, shelf.url)
+        fetch_data_set("breakhis", tmp_path, shelf.url)

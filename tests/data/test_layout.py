@@ -6,8 +6,9 @@ import shutil
 from pathlib import Path
 
 import pytest
+from harness_plugins.breakhis.layout import misplaced_files
 
-from harness.data.layout import layout_notes, misplaced_files, unread_pictures
+from harness.data.manifest import unread_note, unread_pictures
 
 FILE = "SOB_M_DC-14-2523-40-001.png"
 SLIDE = "malignant/SOB/ductal_carcinoma/SOB_M_DC_14-2523/40X"
@@ -43,9 +44,9 @@ def test_pictures_in_other_formats(tmp_path: Path) -> None:
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).touch()
     assert unread_pictures(tmp_path) == ("b.TIF", "f.webp", "deep/c.bmp")
-    assert layout_notes(tmp_path, ["a.png"]) == [
+    assert unread_note(tmp_path) == (
         "3 pictures are not read, since they are neither PNG nor JPEG: b.TIF, f.webp, deep/c.bmp"
-    ]
+    )
 
 
 @pytest.fixture

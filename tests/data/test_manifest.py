@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pytest
 import torch
+from breakhis import BREAKHIS, official_table, scan_folder
 from places import SHARED
 from torchvision.io import encode_jpeg, encode_png
 
-from harness.data.manifest import count_table, scan_folder, used_images
-from harness.data.official import official_list
+from harness.data.manifest import count_images, published_counts, used_images
 from harness.errors import DataError
 
 STEM = "SOB_B_A-14-22549AB-40-001"
@@ -34,7 +34,7 @@ def test_folders_do_not_matter(tmp_path, place, ending):
     data = (encode_jpeg(image) if ending == ".jpg" else encode_png(image)).numpy().tobytes()
     (tmp_path / place / f"{STEM}{ending}").write_bytes(data)
     (row,) = scan_folder(tmp_path).to_dict("records")
-    assert (row["name"], row["accession"], row["state"], row["label"]) == (STEM, "14-22549", "used", 0)
+    assert (row["name"], row["group"], row["state"], row["label"]) == (STEM, "14-22549", "used", 0)
 
 
 def test_unparsed_names_are_listed(tmp_path):
@@ -62,18 +62,19 @@ def test_two_images_of_one_name_are_refused(tmp_path):
 def test_slide_13412(tmp_path, policy, used):
     for kind in ("DC", "LC"):
         (tmp_path / f"SOB_M_{kind}-14-13412-100-001.png").write_bytes(png())
-    assert " ".join(sorted(used_images(scan_folder(tmp_path, policy))["type"])) == used
+    assert " ".join(sorted(used_images(scan_folder(tmp_path, policy))["subtype"])) == used
 
 
 def test_folders_without_images(tmp_path):
     with pytest.raises(DataError, match="no such folder"):
         scan_folder(tmp_path / "missing")
-    with pytest.raises(DataError, match="no BreakHis images"):
+    with pytest.raises(DataError, match="no images of breakhis"):
         scan_folder(tmp_path)
 
 
 def test_official_counts():
-    counts = count_table(official_list())
+    counts = count_images(official_table(), BREAKHIS)
+    assert counts.equals(published_counts(BREAKHIS))
     assert counts.loc["total"].tolist() == [2480, 5429, 7909]
     assert counts.loc["cases"].tolist() == [24, 58, 82]
     assert counts["total"].tolist()[:4] == [1995, 2081, 2013, 1820]

@@ -1,8 +1,7 @@
 import pytest
+from harness_plugins.breakhis.names import parse_stem
 from hypothesis import given
 from hypothesis import strategies as st
-
-from harness.data.names import parse_stem
 
 
 def test_fields():

@@ -6,11 +6,11 @@ import gzip
 from importlib import resources
 
 import pytest
+from harness_plugins.breakhis.official import official_files, parse_official_list
 
-from harness.data.official import official_list, parse_official_list
 from harness.errors import DataError
 
-SHIPPED = (resources.files("harness.data") / "breakhis_official.tsv.gz").read_bytes()
+SHIPPED = (resources.files("harness_plugins.breakhis") / "official.tsv.gz").read_bytes()
 LINES = gzip.decompress(SHIPPED).decode().splitlines()
 
 
@@ -19,11 +19,11 @@ def packed(*lines: str) -> bytes:
 
 
 def test_the_shipped_list() -> None:
-    table = official_list()
-    assert len(table) == 7909
-    row = table.loc["SOB_B_A-14-22549AB-100-001"]
-    assert (row["bytes"], row["test_folds"], row["accession"]) == (463800, {4, 5}, "14-22549")
-    assert frozenset() in set(table["test_folds"])
+    files = official_files()
+    assert len(files) == 7909
+    file = files["SOB_B_A-14-22549AB-100-001"]
+    assert (file.size, file.test_folds, file.name.accession) == (463800, {4, 5}, "14-22549")
+    assert frozenset() in {file.test_folds for file in files.values()}
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from breakhis import scan_folder
 from hypothesis import given
 from hypothesis import strategies as st
 from torchvision.io import encode_png
@@ -9,7 +10,7 @@ from torchvision.io import encode_png
 from harness.cache import Cache
 from harness.data.augment import VIEWS, view_images
 from harness.data.decode import PixelRecipe, decode
-from harness.data.manifest import scan_folder, sha256_of_files
+from harness.data.manifest import sha256_of_files
 from harness.data.pixels import open_array, pixel_store
 from harness.errors import DataError
 

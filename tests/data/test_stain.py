@@ -142,7 +142,7 @@ def test_a_slides_pictures_are_normalised_together_but_not_across_sides():
     images = pd.DataFrame(
         {
             "sha256": list("abcde"),
-            "slide": ["s", "s", "s", "s", "t"],
+            "subgroup": ["s", "s", "s", "s", "t"],
             "stratum": ["40x"] * 5,
             "side": ["train", "train", "train", "test", None],
             "profile": profiles,

@@ -12,20 +12,20 @@ from harness.evaluation.estimators import estimators
 
 
 def repeated(table, weights):
-    """The slow way: every accession as many times as its weight says, each time as a patient of its own."""
+    """The slow way: every group as many times as its weight says, each time as a patient of its own."""
     copies = [
-        table[table["accession"] == accession].assign(
-            accession=f"{accession} copy {copy}",
-            slide=lambda rows, copy=copy: rows["slide"] + f" copy {copy}",
+        table[table["group"] == group].assign(
+            group=f"{group} copy {copy}",
+            subgroup=lambda rows, copy=copy: rows["subgroup"] + f" copy {copy}",
         )
-        for accession, weight in weights.items()
+        for group, weight in weights.items()
         for copy in range(weight)
     ]
     return pd.concat(copies)
 
 
 def accessions_of(table):
-    return pd.Index(sorted(table["accession"].unique()))
+    return pd.Index(sorted(table["group"].unique()))
 
 
 @pytest.mark.parametrize("cross_validated", [True, False])
@@ -45,13 +45,13 @@ def test_weight_one_is_the_definition(cross_validated, seed, seeds):
 @given(seed=st.integers(0, 10_000), data=st.data())
 def test_weights_are_repetitions(cross_validated, seed, data):
     table = random_predictions(seed)
-    accessions = accessions_of(table)
+    groups = accessions_of(table)
     weights = data.draw(st.lists(st.integers(0, 3), min_size=12, max_size=12))
     weights[:6] = [max(1, weight) for weight in weights[:6]]  # so that every fold keeps both classes
     counts = dict(zip([f"14-{n}" for n in range(12)], weights, strict=True))
-    made = estimators(table, accessions, cross_validated=cross_validated)
+    made = estimators(table, groups, cross_validated=cross_validated)
     expected = measure_pooled(repeated(table, counts), cross_validated=cross_validated)
-    given_weights = np.array([[counts[name] for name in accessions]], float)
+    given_weights = np.array([[counts[name] for name in groups]], float)
     for name, estimator in made.items():
         assert estimator(given_weights)[0] == pytest.approx(expected[name]), name
 

@@ -12,15 +12,15 @@ from harness.evaluation.metrics import patient_recognition_rate
 
 def table(n=60, seed=0):
     rng = np.random.default_rng(seed)
-    accession = rng.integers(0, 9, n)
+    group = rng.integers(0, 9, n)
     p = rng.random(n)
     return pd.DataFrame(
         {
-            "accession": accession.astype(str),
-            "slide": [f"{a}{letter}" for a, letter in zip(accession, rng.choice(["A", "B"], n), strict=True)],
-            "type": "DC",
-            "label": (accession % 2).astype(int),
-            "p_malignant": p,
+            "group": group.astype(str),
+            "subgroup": [f"{a}{letter}" for a, letter in zip(group, rng.choice(["A", "B"], n), strict=True)],
+            "subtype": "DC",
+            "label": (group % 2).astype(int),
+            "p_1": p,
             "predicted": (p > 0.5).astype(int),
             "fold": rng.integers(0, 3, n),
             "seed": rng.integers(0, 2, n),
@@ -40,8 +40,8 @@ def test_agrees_with_scikit_learn(seed):
 
 
 def test_patient_rate_is_the_mean_of_patient_rates():
-    predictions = pd.DataFrame({"label": [1, 1, 1, 0], "predicted": [1, 1, 0, 1], "accession": list("aaab")})
-    assert patient_recognition_rate(predictions, predictions["accession"]) == pytest.approx((2 / 3 + 0) / 2)
+    predictions = pd.DataFrame({"label": [1, 1, 1, 0], "predicted": [1, 1, 0, 1], "group": list("aaab")})
+    assert patient_recognition_rate(predictions, predictions["group"]) == pytest.approx((2 / 3 + 0) / 2)
 
 
 def test_folds_are_pooled_or_averaged():

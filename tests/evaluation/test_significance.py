@@ -54,8 +54,6 @@ def test_holm_of_an_empty_family():
 
 
 def test_patients_are_judged_by_their_mean():
-    table = pd.DataFrame(
-        {"accession": ["a", "a", "b", "b"], "label": [1, 1, 0, 0], "p_malignant": [0.9, 0.3, 0.6, 0.3]}
-    )
+    table = pd.DataFrame({"group": ["a", "a", "b", "b"], "label": [1, 1, 0, 0], "p_1": [0.9, 0.3, 0.6, 0.3]})
     assert patient_decisions(table.assign(threshold=0.5)).to_dict() == {"a": True, "b": True}
     assert patient_decisions(table.assign(threshold=0.4)).to_dict() == {"a": True, "b": False}

@@ -13,7 +13,7 @@ IMAGES = st.lists(st.tuples(st.integers(0, 1), st.integers(0, 20)), min_size=2, 
 @given(IMAGES.filter(lambda rows: len({label for label, _ in rows}) == 2))
 def test_no_threshold_does_better(rows):
     labels, scores = (np.array(column) for column in zip(*rows, strict=True))
-    table = pd.DataFrame({"label": labels, "p_malignant": scores / 20})
+    table = pd.DataFrame({"label": labels, "p_1": scores / 20})
 
     def merit(threshold):
         return balanced_accuracy_score(labels, (scores / 20 >= threshold).astype(int))
@@ -25,13 +25,13 @@ def test_no_threshold_does_better(rows):
 
 
 def test_one_class_chooses_nothing():
-    assert choose_threshold(pd.DataFrame({"label": [1, 1], "p_malignant": [0.2, 0.9]})) == 0.5
+    assert choose_threshold(pd.DataFrame({"label": [1, 1], "p_1": [0.2, 0.9]})) == 0.5
 
 
 def test_each_cell_uses_its_own_validation():
     rows = [("validation", 0, 0, 0.1), ("validation", 0, 1, 0.3), ("test", 0, 1, 0.25), ("test", 0, 0, 0.15)]
     rows += [("validation", 1, 0, 0.7), ("validation", 1, 1, 0.9), ("test", 1, 1, 0.85), ("test", 1, 0, 0.75)]
-    table = pd.DataFrame(rows, columns=["side", "fold", "label", "p_malignant"])
+    table = pd.DataFrame(rows, columns=["side", "fold", "label", "p_1"])
     table = table.assign(model="m", stratum="40x", seed=0)
     decided = with_chosen_thresholds(table, "validation", "test")
     assert list(decided["predicted"]) == list(decided["label"])

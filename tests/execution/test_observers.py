@@ -241,9 +241,10 @@ def test_a_plugin_may_bring_observers_alone_and_the_list_names_them(plugin, harn
     assert {"recorder", "mlflow", "tensorboard"} <= set(host.observers)
     assert host.rows_of_files() == {}
     code, out, _ = harness("plugins", "list", "--plugin", plugin)
-    models, observers = out.split("\n\n")
+    models, observers, data_sets = out.split("\n\n")
     assert code == 0
     assert "densenet" in models
+    assert re.search("^breakhis +breakhis-harness", data_sets, re.MULTILINE)
     assert re.search(r"^recorder +file +Writes down all that it is told\.$", observers, re.MULTILINE)
     code, _, err = harness("plugins", "check", plugin)
     assert (code, "registers no model" in err) == (2, True)

@@ -20,7 +20,7 @@ _LIMIT_SECONDS = 240
 CONFIG = """
 protocol: holdout
 device: cpu
-magnifications: [100, 200]
+strata: [100x, 200x]
 pixels: {size: 32}
 schedule: {epochs: 4, batch_size: 8, learning_rate: 0.02, augmentation: random}
 models:

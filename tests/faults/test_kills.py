@@ -85,7 +85,7 @@ def test_killed_at_random_moments(stage, undisturbed, tmp_path, record_property)
 def test_a_long_cell_goes_on_from_its_checkpoint(stage, tmp_path, everything, record_property):
     epochs = 30 if everything else 12
     often = ("-o", f"schedule.epochs={epochs}", "-o", "checkpoint_minutes=0.000001")
-    long, run = ("--models", "densenet", "-o", "magnifications=[200]", *often), tmp_path / "killed"
+    long, run = ("--models", "densenet", "-o", "strata=[200x]", *often), tmp_path / "killed"
     assert stage.run(tmp_path / "whole", *long)[0] == 0
     process = stage.start(run, *long)
     while not (found := list(run.glob("checkpoints/*/*/final.safetensors"))):

@@ -50,7 +50,7 @@ def judge(run, told, wanted):
 @pytest.mark.long
 def test_all_at_once(stage, undisturbed, tmp_path, everything, record_property):
     run, wanted = tmp_path / "run", MISBEHAVIOURS if everything else {name: MISBEHAVIOURS[name] for name in CHEAP}
-    code, told = stage.run(run, "--jobs", 3, "-o", "magnifications=[200]", *write(tmp_path, wanted))
+    code, told = stage.run(run, "--jobs", 3, "-o", "strata=[200x]", *write(tmp_path, wanted))
     assert code == 1, told
     judge(run, told, wanted)
     good = {cell: content for cell, content in results(run, *GOOD).items() if "-200x-" in cell}
@@ -67,7 +67,7 @@ def test_all_at_once(stage, undisturbed, tmp_path, everything, record_property):
 @pytest.mark.usefixtures("only_with_everything")
 def test_one_by_one(stage, undisturbed, tmp_path, record_property, name):
     run, wanted = tmp_path / "run", {name: MISBEHAVIOURS[name]}
-    code, told = stage.run(run, "-o", "magnifications=[200]", *write(tmp_path, wanted))
+    code, told = stage.run(run, "-o", "strata=[200x]", *write(tmp_path, wanted))
     assert code == 1, told
     judge(run, told, wanted)
     assert results(run, *GOOD).items() <= undisturbed.results.items()
@@ -88,7 +88,7 @@ ODD = {
 def test_what_is_odd_and_not_wrong_is_kept(stage, tmp_path, record_property):
     wanted = {f"odd-{place}": Misbehaviour("", **{ODD[way][0]: ODD[way][1]}) for place, way in enumerate(ODD)}
     run = tmp_path / "run"
-    code, told = stage.run(run, "-o", "magnifications=[200]", "--models", ",".join(wanted), *write(tmp_path, wanted))
+    code, told = stage.run(run, "-o", "strata=[200x]", "--models", ",".join(wanted), *write(tmp_path, wanted))
     assert code == 0, told
     values = pd.concat(pd.read_parquet(file) for file in run.glob("cells/*/predictions.parquet"))
     assert values["p_benign"].between(0, 1).all()
@@ -198,7 +198,7 @@ def test_what_a_cell_caches_reaches_no_cell_that_is_tested_on_it(stage, tmp_path
 
 @pytest.mark.usefixtures("only_with_everything")
 def test_a_hanging_cell_is_ended(stage, tmp_path, record_property):
-    arguments = ("-o", "magnifications=[200]", "-o", "cell_seconds=5", "--models", "majority,hangs")
+    arguments = ("-o", "strata=[200x]", "-o", "cell_seconds=5", "--models", "majority,hangs")
     code, told = stage.run(tmp_path / "run", *arguments, *write(tmp_path, {"hangs": HANGS}))
     assert code == 1, told
     judge(tmp_path / "run", told, {"hangs": HANGS})
@@ -215,9 +215,7 @@ def test_a_cell_without_memory_is_tried_again_alone(stage, undisturbed, tmp_path
         "            mark.touch()\n"
         "            raise MemoryError",
     )
-    code, told = stage.run(
-        tmp_path / "run", "--jobs", 3, "-o", "magnifications=[200]", *write(tmp_path, {"hungry": once})
-    )
+    code, told = stage.run(tmp_path / "run", "--jobs", 3, "-o", "strata=[200x]", *write(tmp_path, {"hungry": once}))
     assert code == 0, told
     assert "ran out of memory beside others; it is tried again when nothing else runs" in told
     concurrency = {

@@ -59,7 +59,7 @@ def sound_run() -> dict[str, Any]:
     """A small run as files: JSON trees, and tables as data frames."""
     run = json.loads((_REFERENCE / "run.json").read_text())
     run["config"] |= {"models": {label: run["config"]["models"][label] for label in ("majority", "densenet")}}
-    run["config"] |= {"seeds": [0], "magnifications": [100]}
+    run["config"] |= {"seeds": [0], "strata": ["100x"]}
     run["comparison"]["folds"] = [0, 1]
     splits = pd.read_parquet(_REFERENCE / "splits.parquet")
     files: dict[str, Any] = {

@@ -8,11 +8,11 @@ from pathlib import Path
 from random import Random
 
 import yaml
+from harness_plugins.breakhis.names import parse_stem
+from harness_plugins.breakhis.official import parse_official_list
 from mutate import spoil_bytes, spoil_text, spoil_tree
 
 from harness.config.run_config import read_config
-from harness.data.names import parse_stem
-from harness.data.official import parse_official_list
 from harness.data.sources import parse_groups
 
 _STEMS = (

@@ -55,7 +55,7 @@ def test_fewer_models_are_asked_for(ask):
     "override",
     [
         "seeds=[0, 1]",
-        "magnifications=[100, 200]",
+        "strata=[100x,200x]",
         "pixels.size=48",
         "schedule.epochs=3",
         "schedule.execution_mode=compiled",

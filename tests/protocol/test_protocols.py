@@ -1,18 +1,18 @@
 import pandas as pd
 import pytest
+from breakhis import BREAKHIS, PROTOCOLS, official_table
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harness.data.official import official_list
 from harness.errors import SplitError, SplitLeakError
-from harness.protocol.fingerprint import accessions_on_two_sides, describe_splits, split_fingerprint
+from harness.protocol.fingerprint import describe_splits, groups_on_two_sides, split_fingerprint
 from harness.protocol.group_assignment import assign_groups
 from harness.protocol.leak_gate import find_leak, find_picture_leak, pass_gate
-from harness.protocol.protocols import PROTOCOLS, split_images
+from harness.protocol.protocols import split_images
 
 
 def accession_of(images):
-    return images.set_index("name")["accession"]
+    return images.set_index("name")["group"]
 
 
 @st.composite
@@ -25,15 +25,15 @@ def image_sets(draw):
         for group, size in enumerate(groups)
         for image in range(size)
     ]
-    images = pd.DataFrame(rows, columns=["name", "accession", "label", "stratum"])
-    return images.assign(slide=images["accession"] + "A", type=images["label"].map({0: "A", 1: "DC"}))
+    images = pd.DataFrame(rows, columns=["name", "group", "label", "stratum"])
+    return images.assign(subgroup=images["group"] + "A", subtype=images["label"].map({0: "A", 1: "DC"}))
 
 
 @settings(max_examples=40, deadline=None)
 @given(image_sets(), st.integers(0, 99), st.sampled_from(["accession-5fold", "slide-5fold", "holdout"]))
 def test_a_split_never_leaks_and_fills_every_side(images, seed, name):
     splits = split_images(PROTOCOLS[name], images, (seed,))
-    assert find_leak("accession", splits, accession_of(images)) is None
+    assert find_leak("group", splits, accession_of(images)) is None
     table = splits.merge(images, left_on="image", right_on="name")
     assert (table.groupby(["fold", "label"])["side"].nunique() == 3).all()
     assert (splits.groupby("fold")["image"].nunique() == len(images)).all()
@@ -56,7 +56,7 @@ def test_the_order_of_the_manifest_does_not_matter(images, random):
 
 def test_official_accessions(official_images):
     splits = split_images(PROTOCOLS["accession-5fold"], official_images, (0,))
-    counts = describe_splits(splits, official_images)
+    counts = describe_splits(splits, official_images, BREAKHIS)
     test = counts[counts["side"] == "test"]
     assert test["accessions"].sum() == 70
     assert set(test["benign_accessions"]) <= {3, 4}
@@ -80,17 +80,17 @@ PINNED = "22c9f3826950e40a"
     ],
 )
 def test_official_hold_outs(official_images, keep, images, groups):
-    table = official_list().reset_index() if keep else official_images
+    table = official_table().reset_index() if keep else official_images
     splits = split_images(PROTOCOLS["official5"], table, (0,))
-    test = describe_splits(splits, table).query("side == 'test'")
+    test = describe_splits(splits, table, BREAKHIS).query("side == 'test'")
     assert test["images"].tolist() == images
     assert test["slides"].tolist() == groups
 
 
 def test_both_copies_of_13412_are_stopped_at_the_gate():
-    table = official_list().reset_index()
+    table = official_table().reset_index()
     splits = split_images(PROTOCOLS["official5"], table, (0,))
-    leak = find_leak("slide", splits, table.set_index("name")["slide"])
+    leak = find_leak("subgroup", splits, table.set_index("name")["subgroup"])
     assert [offender.split()[0] for offender in leak.offenders] == ["14-13412"]
     with pytest.raises(SplitLeakError, match="14-13412"):
         pass_gate([leak], allow_leak=False)
@@ -101,13 +101,13 @@ def test_the_paper_split_leaks(official_images):
     shares = splits["side"].value_counts(normalize=True)
     assert shares["train"] == pytest.approx(0.7, abs=0.01)
     assert shares["test"] == pytest.approx(0.2, abs=0.01)
-    assert accessions_on_two_sides(splits, official_images) == 70
+    assert groups_on_two_sides(splits, official_images) == 70
 
 
-def test_slides_apart_leave_accessions_on_two_sides(official_images):
+def test_slides_apart_leave_groups_on_two_sides(official_images):
     splits = split_images(PROTOCOLS["slide-5fold"], official_images, (0,))
-    assert find_leak("slide", splits, official_images.set_index("name")["slide"]) is None
-    assert accessions_on_two_sides(splits, official_images) > 0
+    assert find_leak("subgroup", splits, official_images.set_index("name")["subgroup"]) is None
+    assert groups_on_two_sides(splits, official_images) > 0
 
 
 def test_a_seed_of_official5_changes_only_the_validation_cut(official_images):

@@ -40,11 +40,11 @@ def analysis(made, tmp_path):
 
 def all_right(table):
     malignant = table["label"] * 0.9 + 0.05
-    return table.assign(predicted=table["label"], p_malignant=malignant, p_benign=1 - malignant)
+    return table.assign(predicted=table["label"], p_1=malignant, p_benign=1 - malignant)
 
 
 def as_the_majority(table):
-    return table.assign(predicted=1, p_malignant=0.7, p_benign=0.3)
+    return table.assign(predicted=1, p_1=0.7, p_benign=0.3)
 
 
 def starred(analysis):

@@ -27,8 +27,8 @@ CHARTS = (
     "differences",
     "shortcuts",
     "pairwise",
-    "accessions",
-    "tumours",
+    "groups",
+    "subtypes",
     "roc",
     "calibration",
     "learning",
@@ -78,10 +78,10 @@ def hostile(finished, shared_cache, tmp_path_factory):
                    "protocol=accession-5fold", "-o", "schedule.epochs=1")  # fmt: skip
     slide = f"14-1\x1b]0;x\x07\u202e{EVIL}\"'&"
     tables = [run / "manifest.parquet", *run.glob("cells/*/predictions.parquet")]
-    victim = pd.read_parquet(tables[0])["slide"].iloc[0]
+    victim = pd.read_parquet(tables[0])["subgroup"].iloc[0]
     for file in tables:
         table = pd.read_parquet(file)
-        table.assign(slide=table["slide"].replace(victim, slide)).to_parquet(file, index=False)
+        table.assign(slide=table["subgroup"].replace(victim, slide)).to_parquet(file, index=False)
     for file in run.glob("cells/*/cell.json"):  # an edited table is no longer what its checksum says
         kept = {key: value for key, value in json.loads(file.read_text()).items() if key not in {"files", "sha256"}}
         file.write_text(json.dumps(kept))

@@ -43,8 +43,8 @@ def test_the_gallery_is_of_networks_and_of_many_accessions(results):
     for one in chosen:
         assert (one.predicted == one.label) is (one.kind == "right") or one.kind == "least sure"
     wrong = [one for one in chosen if (one.model, one.kind) == ("densenet", "confidently wrong")]
-    assert len({one.accession for one in wrong}) == len(wrong) == 6
-    doubts = [abs(one.p_malignant - 0.5) for one in wrong]
+    assert len({one.group for one in wrong}) == len(wrong) == 6
+    doubts = [abs(one.probability - 0.5) for one in wrong]
     assert doubts == sorted(doubts, reverse=True)
 
 
@@ -64,15 +64,13 @@ def test_the_area_under_the_averaged_curve_is_the_auc_of_the_tables(results):
 
 
 def test_the_leakage_statement_counts_the_stored_sides(results):
-    assert "In none of them an accession number" in " ".join(leakage_statement(results))
+    assert "In none of them an accession has images" in " ".join(leakage_statement(results))
     moved = results.splits.copy()
-    one = results.images[results.images["accession"] == results.images["accession"].iloc[0]]["name"]
+    one = results.images[results.images["group"] == results.images["group"].iloc[0]]["name"]
     moved.loc[moved["image"] == one.iloc[0], "side"] = "train"
     moved.loc[moved["image"] == one.iloc[1], "side"] = "test"
     changed = replace(results, splits=moved)
-    assert "1 accession numbers (cases that slides were cut from) have images on two sides" in " ".join(
-        leakage_statement(changed)
-    )
+    assert "1 accessions have images on two sides" in " ".join(leakage_statement(changed))
 
 
 def test_checklists_say_what_is_for_the_authors(results):
@@ -116,7 +114,7 @@ def test_counts_are_of_what_was_used_and_tested(results):
     cells = {name: cell for name, cell in results.cells.items() if cell.fold == 0 and cell.stratum == "200x"}
     part = replace(results, predictions=kept, cells=cells)
     tested = kept[kept["side"] == "test"]
-    assert leakage.tested_accessions(part) == tested["accession"].nunique() < 56
+    assert leakage.tested_groups(part) == tested["group"].nunique() < 56
     assert dict(facts(part))["images"].startswith("224 of 56 accessions")
     chart = calibration_chart(Analysis(part), "x-")
     seen = dict.fromkeys(part.labels, 0)

@@ -14,15 +14,14 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from breakhis import PROTOCOLS, official_table, scan_folder
 from scipy.special import ndtr, ndtri
 from tabulate import tabulate
 
-from harness.data.manifest import scan_folder, used_images
-from harness.data.official import official_list
+from harness.data.manifest import used_images
 from harness.evaluation.bootstrap import Interval, Patients, bootstrap_interval, draw_patients
 from harness.evaluation.estimators import Estimator, estimators
 from harness.protocol.names import TEST
-from harness.protocol.protocols import PROTOCOLS
 
 STRATUM, SPREAD, LEVEL = "200x", 1.0, 0.95
 SLOW = 10
@@ -39,7 +38,7 @@ def percentile(estimator: Estimator, patients: Patients) -> Interval:
 def bca(estimator: Estimator, patients: Patients) -> Interval:
     """Quantiles corrected for bias and skewness (Efron 1987), the acceleration from the jackknife."""
     value, values = point(estimator, patients), finite(estimator(patients.weights))
-    left_out = estimator(1 - np.eye(len(patients.accessions)))
+    left_out = estimator(1 - np.eye(len(patients.groups)))
     bends = np.nanmean(left_out) - left_out
     acceleration = np.nansum(bends**3) / max(6 * np.nansum(bends**2) ** 1.5, 1e-12)
     bias = ndtri(np.clip(((values < value).sum() + (values == value).sum() / 2) / len(values), 1e-4, 1 - 1e-4))
@@ -85,7 +84,7 @@ def truths(shift: float) -> dict[str, float]:
     random = np.random.default_rng(0)
     scores = ndtr(shift + random.normal(0, np.sqrt(1 + SPREAD**2), 10**6))
     accuracies = dict.fromkeys(
-        ("p_img", "p_arp_slide", "p_arp_accession", "balanced_accuracy", "sensitivity", "specificity"), right
+        ("p_img", "p_arp_subgroup", "p_arp_group", "balanced_accuracy", "sensitivity", "specificity"), right
     )
     between = float(ndtr(2 * shift / np.sqrt(2 * (1 + SPREAD**2))))
     return {**accuracies, "auc": between, "brier": float(np.mean((1 - scores) ** 2))}
@@ -93,15 +92,15 @@ def truths(shift: float) -> dict[str, float]:
 
 def simulate(images: pd.DataFrame, shift: float, repeats: int) -> list[list[str]]:
     """Count how often each method's interval holds the truth, and how wide it is."""
-    accession, names = images["accession"].factorize()
+    accession, names = images["group"].factorize()
     sign, truth = 2 * images["label"].to_numpy() - 1, truths(shift)
     hits: dict[tuple[str, str], list[tuple[bool, float]]] = {}
     for repeat in range(repeats):
         random = np.random.default_rng(repeat)
         scores = shift * sign + random.normal(0, SPREAD, len(names))[accession] + random.normal(0, 1, len(images))
-        table = images.assign(predicted=(scores > 0).astype(int), p_malignant=ndtr(scores))
+        table = images.assign(predicted=(scores > 0).astype(int), p_1=ndtr(scores))
         patients = draw_patients(table, seed=repeat)
-        made = estimators(table, patients.accessions, cross_validated=True)
+        made = estimators(table, patients.groups, cross_validated=True)
         for metric, expected in truth.items():
             for name, method in METHODS.items():
                 if method is bootstrap_t and repeat % SLOW:
@@ -126,7 +125,7 @@ def tested_images(images: pd.DataFrame) -> pd.DataFrame:
 
 def point(estimator: Estimator, patients: Patients) -> float:
     """The figure of all patients."""
-    return float(estimator(np.ones((1, len(patients.accessions))))[0])
+    return float(estimator(np.ones((1, len(patients.groups))))[0])
 
 
 def finite(values: np.ndarray) -> np.ndarray:
@@ -140,8 +139,8 @@ def main() -> None:
     parser.add_argument("--data", type=Path, help="A folder of real images, whose sizes are simulated as well.")
     parser.add_argument("--repeats", type=int, default=2000)
     arguments = parser.parse_args()
-    official = official_list().reset_index()
-    sets = {"BreakHis": official[~((official["type"] == "DC") & (official["slide"] == "14-13412"))]}
+    official = official_table().reset_index()
+    sets = {"BreakHis": official[~((official["subtype"] == "DC") & (official["subgroup"] == "14-13412"))]}
     if arguments.data:
         sets["the partial set"] = used_images(scan_folder(arguments.data))
     print("# Coverage of 95 % intervals\n")
@@ -149,7 +148,7 @@ def main() -> None:
     print(f"{arguments.repeats} simulated studies a table, 2,000 draws each; for bootstrap-t a tenth and 400.")
     for name, images in sets.items():
         chosen = tested_images(images)
-        benign = chosen.loc[chosen["label"] == 0, "accession"].nunique()
+        benign = chosen.loc[chosen["label"] == 0, "group"].nunique()
         for difficulty, shift in SHIFTS.items():
             print(f"\n## {name} at {STRATUM}, {difficulty}\n")
             print(f"{len(chosen)} images, {chosen['accession'].nunique()} accessions, {benign} of them benign.\n")

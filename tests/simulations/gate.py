@@ -17,16 +17,15 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from breakhis import PROTOCOLS, official_table, scan_folder
 from scipy.special import expit, logit
 from scipy.stats import binomtest
 from tabulate import tabulate
 
-from harness.data.manifest import scan_folder, used_images
-from harness.data.official import official_list
+from harness.data.manifest import used_images
 from harness.evaluation.changes import CELL, Change, clustered_mean, cost_change, judge
 from harness.evaluation.convergence import area_over_curve, plateau
 from harness.protocol.names import TEST
-from harness.protocol.protocols import PROTOCOLS
 from harness.reporting.comparison import Margins
 from harness.reporting.learning_cost import TIMING_DEVIATION
 from harness.reporting.results import Results, read_results
@@ -85,21 +84,21 @@ def measure_noise(results: Results) -> Noise:
     """Split what differs between reruns into its parts."""
     table = results.test.reset_index(drop=True)
     sign = 2 * table["label"] - 1
-    table["score"] = logit(table["p_malignant"].clip(1e-3, 1 - 1e-3)) * sign
+    table["score"] = logit(table["p_1"].clip(1e-3, 1 - 1e-3)) * sign
     images = table.groupby("image")["score"].transform("mean")
     rest = table.assign(rest=table["score"] - images)
     by_class = rest.groupby(["model", *CELL, "label"])["rest"].mean().unstack("label")
     cell, bias = (by_class[1] + by_class[0]) / 2, (by_class[1] - by_class[0]) / 2
     rest["rest"] -= rest.groupby(["model", *CELL, "label"])["rest"].transform("mean")
-    accession = rest.groupby(["model", *CELL, "accession"])["rest"].transform("mean")
+    accession = rest.groupby(["model", *CELL, "group"])["rest"].transform("mean")
     once = table.assign(mean=images).drop_duplicates("image")
-    of_accession = once.groupby("accession")["mean"].mean()
+    of_accession = once.groupby("group")["mean"].mean()
     # the mean over R reruns takes 1/R of every part away with it
     grown = math.sqrt(1 / (1 - 1 / table["model"].nunique()))
     return Noise(
         mean=float(once["mean"].mean()),
         accession=float(of_accession.std()),
-        image=float((once["mean"] - once["accession"].map(of_accession)).std()),
+        image=float((once["mean"] - once["group"].map(of_accession)).std()),
         cell=float(cell.std()) * grown,
         bias=float(bias.std()) * grown,
         accession_again=float(accession.std()) * grown,
@@ -130,7 +129,7 @@ def design_of(images: pd.DataFrame, strata: tuple[str, ...], seeds: int) -> Desi
         chosen = images[images["stratum"].isin(strata)]
         parts.append(chosen.assign(fold=chosen["name"].map(fold), seed=seed))
     table = pd.concat(parts)
-    accession, cell = table["accession"].factorize()[0], table.groupby(CELL).ngroup().to_numpy()
+    accession, cell = table["group"].factorize()[0], table.groupby(CELL).ngroup().to_numpy()
     at = table["stratum"].to_numpy()
     places = [np.flatnonzero(at == stratum) for stratum in strata] + [np.arange(len(table))]
     return Design(
@@ -286,8 +285,8 @@ def main() -> None:
     print(f"Noise measured from {len(results.labels)} reruns ({len(results.cells)} cells), in logits: {noise}.")
     print(f"A family: {NETWORKS} networks, each with accuracy at every magnification and over all, confidence, area")
     print("over the training curve and calibrated cost; Holm over all of them at 5 %. One network of them is harmed.")
-    official = official_list().reset_index()
-    whole = official[~((official["type"] == "DC") & (official["slide"] == "14-13412"))]
+    official = official_table().reset_index()
+    whole = official[~((official["subtype"] == "DC") & (official["subgroup"] == "14-13412"))]
     report("BreakHis", whole, FULL, noise, arguments.draws)
     if arguments.data:
         report("The partial set", used_images(scan_folder(arguments.data)), ("100x", "200x"), noise, arguments.draws)

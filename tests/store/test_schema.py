@@ -34,7 +34,7 @@ def run(tmp_path: Path) -> Path:
     models = content["config"]["models"]
     content["config"] |= {
         "models": {label: models[label] for label in ("majority", "densenet")},
-        "magnifications": [100],
+        "strata": ["100x"],
     }
     (folder / "run.json").write_text(json.dumps(content))
     return folder
@@ -99,7 +99,7 @@ def test_what_is_no_record_is_named(harness, run, file, content):
         (f"{CELL}/cell.json", "model", ["densenet"]),
         (f"{CELL}/cell.json", "model", "\ud800"),
         (f"{CELL}/cell.json", "stratum", 100),
-        (f"{CELL}/cell.json", "metrics", {"p_img": float("nan"), "p_arp_slide": 1, "balanced_accuracy": 1}),
+        (f"{CELL}/cell.json", "metrics", {"p_img": float("nan"), "p_arp_subgroup": 1, "balanced_accuracy": 1}),
         (f"{CELL}/cell.json", "metrics", {}),
         (f"{CELL}/cell.json", "timings", {"cell_seconds": "long"}),
         (f"{CELL}/cell.json", "convergence", {"epochs": 1}),
@@ -130,7 +130,7 @@ TABLES = ("manifest.parquet", "splits.parquet", f"{CELL}/predictions.parquet", f
 
 
 @pytest.mark.parametrize("file", TABLES)
-@pytest.mark.parametrize("damage", ["empty", "text", "cut", "missing", "pipe", "column", "type"])
+@pytest.mark.parametrize("damage", ["empty", "text", "cut", "missing", "pipe", "column", "subtype"])
 def test_a_damaged_table_is_named(harness, run, file, damage):
     path = run / file
     table = pd.read_parquet(path)
@@ -140,7 +140,7 @@ def test_a_damaged_table_is_named(harness, run, file, damage):
         os.mkfifo(path)
     elif damage == "column":
         table.drop(columns="stage" if "stage" in table else table.columns[0]).to_parquet(path)
-    elif damage == "type":
+    elif damage == "subtype":
         table.assign(**{table.columns[0]: 3}).to_parquet(path)
     elif damage != "missing":
         path.write_bytes({"empty": b"", "text": b"no table", "cut": path.read_bytes()[:-200]}[damage])

@@ -1,18 +1,19 @@
 import filecmp
 import pickle
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pytest
+from breakhis import official_table, scan_folder, write_synthetic_breakhis
+from harness_plugins.breakhis.generated import invented_plan, official_plan
+from harness_plugins.breakhis.names import TWICE_PUBLISHED_SLIDE, parse_stem
 from skimage.color import rgb2hed
 
 from harness.data.decode import decode_full_size
-from harness.data.manifest import TWICE_PUBLISHED_SLIDE, scan_folder
-from harness.data.official import official_list
 from harness.errors import UsageError
-from harness.synthetic import breakhis as phantom_module
-from harness.synthetic.breakhis import write_synthetic_breakhis
 from harness.synthetic.settings import SyntheticSettings
+from harness.synthetic.slides import write_slide
 
 SMALL = SyntheticSettings(accessions=12, images=1, size=32)
 
@@ -38,8 +39,8 @@ def test_neither_the_order_nor_the_process_decides_a_byte(tmp_path):
     for path in at_once:
         (tmp_path / "one by one" / path.parent).mkdir(parents=True, exist_ok=True)
     # A pool of processes gets its work pickled; starting one would take longer than all other tests here together.
-    job = partial(phantom_module._write_picture, tmp_path / "one by one" / phantom_module._TREE, SMALL)
-    write, plan = pickle.loads(pickle.dumps((job, phantom_module._plan(SMALL))))
+    job = partial(write_slide, tmp_path / "one by one", SMALL.size, SMALL.seed)
+    write, plan = pickle.loads(pickle.dumps((job, invented_plan(SMALL.accessions, SMALL.images))))
     for picture in reversed(plan):
         write(picture)
     one_by_one = files(tmp_path / "one by one")
@@ -50,8 +51,8 @@ def test_neither_the_order_nor_the_process_decides_a_byte(tmp_path):
 def test_every_name_is_official_in_form(phantom):
     manifest = scan_folder(phantom)
     assert (manifest["state"] == "used").all()
-    assert manifest.groupby("label")["accession"].nunique().min() >= 5
-    assert manifest["slide"].nunique() > manifest["accession"].nunique()
+    assert manifest.groupby("label")["group"].nunique().min() >= 5
+    assert manifest["subgroup"].nunique() > manifest["group"].nunique()
 
 
 def test_malignant_images_have_more_haematoxylin(phantom):
@@ -62,24 +63,29 @@ def test_malignant_images_have_more_haematoxylin(phantom):
     )
 
 
+def name_of(slide):
+    return parse_stem(Path(slide.file).stem)
+
+
 def test_the_official_plan_has_every_official_name_once():
-    plan = phantom_module._plan(SyntheticSettings(like="official"))
-    assert sorted(picture.name.stem for picture in plan) == sorted(official_list().index)
-    copies = [picture for picture in plan if picture.name != picture.painted_as]
-    assert len({picture.painted_as for picture in copies}) == len(copies) == 123
-    assert {(picture.name.tumour_type, picture.painted_as.tumour_type) for picture in copies} == {("LC", "DC")}
-    assert all(picture.name.slide == picture.painted_as.slide == TWICE_PUBLISHED_SLIDE for picture in copies)
-    assert all(picture.name.magnification == picture.painted_as.magnification for picture in copies)
+    plan = official_plan()
+    assert sorted(Path(slide.file).stem for slide in plan) == sorted(official_table().index)
+    copies = [
+        (name_of(slide), parse_stem(slide.painted_as)) for slide in plan if name_of(slide).stem != slide.painted_as
+    ]
+    assert len({painted_as for _, painted_as in copies}) == len(copies) == 123
+    assert {(name.tumour_type, painted_as.tumour_type) for name, painted_as in copies} == {("LC", "DC")}
+    assert all(name.slide == painted_as.slide == TWICE_PUBLISHED_SLIDE for name, painted_as in copies)
+    assert all(name.magnification == painted_as.magnification for name, painted_as in copies)
 
 
 def test_the_slide_published_twice_shows_each_picture_twice(tmp_path):
-    settings = SyntheticSettings(like="official", size=16)
-    for picture in phantom_module._plan(settings):
-        if picture.name.slide == TWICE_PUBLISHED_SLIDE:
-            (tmp_path / picture.name.official_folder).mkdir(parents=True, exist_ok=True)
-            phantom_module._write_picture(tmp_path, settings, picture)
+    for slide in official_plan():
+        if name_of(slide).slide == TWICE_PUBLISHED_SLIDE:
+            (tmp_path / slide.file).parent.mkdir(parents=True, exist_ok=True)
+            write_slide(tmp_path, 16, 0, slide)
     manifest = scan_folder(tmp_path, "keep")
-    assert (manifest.groupby("sha256")["type"].agg(sorted).map(tuple) == ("DC", "LC")).all()
+    assert (manifest.groupby("sha256")["subtype"].agg(sorted).map(tuple) == ("DC", "LC")).all()
     assert len(manifest) == 246
 
 

@@ -46,10 +46,14 @@ _MEANINGS = {
     "name": "Name of the image file without its ending.",
     "image": "Name of the image file without its ending.",
     "file": "Path of the image below the folder of the images.",
-    "slide": "Slide that the image was taken of.",
-    "accession": "Pathology case that the slide belongs to: the patient, as far as names tell.",
-    "type": "Type of the tumour.",
+    "group": "What is kept apart: the patient, or the pathology case as far as names tell.",
+    "subgroup": "The smallest of what the image belongs to, such as the slide.",
+    "subtype": "What the class divides into, such as the type of the tumour.",
     "stratum": "What the tables have a column for, such as the magnification.",
+    "facts": "Anything else that the data set says of the image, as JSON.",
+    "accession": "Pathology case that the slide belongs to: the patient, as far as names tell.",
+    "slide": "Slide that the image was taken of.",
+    "type": "Type of the tumour.",
     "magnification": "Magnification.",
     "label": "Class of the image, by its number.",
     "sha256": "Checksum of the image file.",
@@ -127,8 +131,7 @@ def _file(name: str, content: bytes) -> dict[str, Any]:
 
 
 def _record_sets(shared: SharedRun, contents: dict[str, bytes]) -> list[dict[str, Any]]:
-    classes = [name.removeprefix("p_") for name in shared.results.predictions.columns if name.startswith("p_")]
-    named = [{"classes/label": label, "classes/name": name} for label, name in enumerate(classes)]
+    named = [{"classes/label": label, "classes/name": name} for label, name in enumerate(shared.results.classes)]
     sides = [{"sides/name": side, "sides/url": url} for side, url in _SIDES.items()]
     return [
         _enumeration("sides", "cr:Split", {"name": "sc:Text", "url": "sc:URL"}, sides),

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from harness.evaluation.metric_names import METRIC_NAMES, title_of
+from harness.evaluation.metric_names import METRIC_NAMES
 from harness.reporting.export.instances import evaluation_name, instance_lines, result_id
 from harness.reporting.export.shared_run import LEVEL, Files, SharedRun
 from harness.reporting.own_paths import without_folders
@@ -123,10 +123,11 @@ def _data(shared: SharedRun, score: Score) -> dict[str, Any]:
 
 
 def _metric(shared: SharedRun, score: Score) -> dict[str, Any]:
+    title, protocol = shared.results.title(score.metric), shared.results.run.protocol.title
     return {
-        "evaluation_description": f"{title_of(score.metric)} of test images: {shared.results.run.protocol.title}",
+        "evaluation_description": f"{title} of test images: {protocol}",
         "metric_id": _COMMON_NAMES.get(score.metric, score.metric),
-        "metric_name": title_of(score.metric),
+        "metric_name": title,
         "metric_unit": "proportion",
         "lower_is_better": not METRIC_NAMES[score.metric].higher_is_better,
         "score_type": "continuous",
@@ -144,7 +145,7 @@ def _score(shared: SharedRun, score: Score) -> dict[str, Any]:
     bounds = {"lower": score.low, "upper": score.high, "confidence_level": LEVEL, "method": _INTERVAL}
     uncertainty = {
         "confidence_interval": bounds,
-        "num_samples": len(patients.accessions),
+        "num_samples": len(patients.groups),
         "num_bootstrap_samples": len(patients.weights),
     }
     return {**details, "uncertainty": uncertainty}

@@ -12,7 +12,6 @@ from typing import Any
 import yaml
 
 from harness.errors import UsageError
-from harness.evaluation.metric_names import title_of
 from harness.reporting.export.shared_run import LEVEL, Files, SharedRun
 from harness.reporting.scores import Score
 from harness.store.cells import slug
@@ -52,7 +51,7 @@ def _source(shared: SharedRun) -> dict[str, str] | None:
 
 def _heading(shared: SharedRun, score: Score) -> str:
     interval = "" if score.low is None else f", {100 * LEVEL:.0f} % interval {score.low} to {score.high} over patients"
-    return f"{shared.results.heading(title_of(score.metric))} at {score.stratum} as a fraction{interval}."
+    return f"{shared.results.heading(shared.results.title(score.metric))} at {score.stratum} as a fraction{interval}."
 
 
 def _task(shared: SharedRun, metric: str, stratum: str) -> str:

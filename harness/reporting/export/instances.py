@@ -12,7 +12,7 @@ INSTANCE_VERSION = "instance_level_eval_0.3.0"
 _METRIC = "p_img"
 """The score that is the mean over images of being right."""
 
-_FACTS = ("stratum", "fold", "seed", "slide", "accession", "type")
+_FACTS = ("stratum", "fold", "seed", "subgroup", "group", "subtype")
 
 
 def result_id(metric: str, stratum: str) -> str:
@@ -35,10 +35,10 @@ def instance_lines(shared: SharedRun, label: str, head: dict[str, str]) -> Itera
     """
     test = shared.results.test
     own = test[test["model"] == label]
-    probabilities = [name for name in own.columns if name.startswith("p_")]
+    classes = shared.results.classes
     places = {stratum: _place(shared, stratum) for stratum in own["stratum"].unique()}
     for row in own.to_dict("records"):
-        line = {"schema_version": INSTANCE_VERSION, **head, **places[row["stratum"]], **_instance(row, probabilities)}
+        line = {"schema_version": INSTANCE_VERSION, **head, **places[row["stratum"]], **_instance(row, classes)}
         yield json.dumps(line, allow_nan=False) + "\n"
 
 
@@ -49,8 +49,7 @@ def _place(shared: SharedRun, stratum: str) -> dict[str, str]:
     }
 
 
-def _instance(row: dict[Any, Any], probabilities: list[str]) -> dict[str, Any]:
-    classes = [name.removeprefix("p_") for name in probabilities]
+def _instance(row: dict[Any, Any], classes: list[str]) -> dict[str, Any]:
     actual, predicted = classes[row["label"]], classes[row["predicted"]]
     return {
         "sample_id": row["image"],
@@ -59,7 +58,10 @@ def _instance(row: dict[Any, Any], probabilities: list[str]) -> dict[str, Any]:
         "output": {"raw": [predicted]},
         "answer_attribution": [_attribution(predicted)],
         "evaluation": {"score": float(actual == predicted), "is_correct": actual == predicted},
-        "metadata": {name: str(row[name]) for name in (*_FACTS, *probabilities)},
+        "metadata": {
+            **{name: str(row[name]) for name in _FACTS},
+            **{f"p_{name}": str(row[f"p_{label}"]) for label, name in enumerate(classes)},
+        },
     }
 
 

@@ -6,12 +6,12 @@ import csv
 from dataclasses import dataclass
 from importlib import resources
 
-from harness.data.names import CLASSES
+from harness.data.description import DataSetDescription, plural
 from harness.evaluation.metric_names import METRIC_NAMES
 from harness.reporting.analysis import Analysis
-from harness.reporting.report.leakage import divided_accessions, tested_accessions
+from harness.reporting.report.leakage import divided_groups, tested_groups
 from harness.reporting.report.making import facts, provenance
-from harness.reporting.results import Results
+from harness.reporting.results import Results, resampled_within
 
 TRIPOD, CLAIM = "TRIPOD+AI", "CLAIM 2024"
 
@@ -48,28 +48,28 @@ def _answers(analysis: Analysis) -> dict[tuple[str, str], str]:
     known = dict(facts(results))
     partition, disjoint, training = _partition(results), _disjoint(results), _training(results)
     preparation, software = _preparation(results), f"{known['versions']}; {known['device']}"
-    metrics = ", ".join(name.title for name in METRIC_NAMES.values())
+    data_set, groups = results.data_set, results.groups
+    given = {metric for metric, _, _ in analysis.scores}
+    metrics = ", ".join(results.title(metric) for metric in METRIC_NAMES if metric in given)
     uncertainty = (
-        "Intervals: expanded percentile bootstrap (Hesterberg 2015), accessions resampled within their class, 2,000 "
-        "draws; differences: corrected resampled t-test over "
-        "folds, adjusted by Holm; McNemar's test on accessions."
+        f"Intervals: expanded percentile bootstrap (Hesterberg 2015), {groups} resampled {resampled_within(results)}, "
+        "2,000 draws; differences: corrected resampled t-test over "
+        f"folds, adjusted by Holm; McNemar's test on {groups}."
     )
-    absent = "Not recorded in BreakHis."
-    clusters = (
-        "By accession, by slide and by tumour type: the charts of accessions and of tumour types, and their tables."
-    )
+    absent = f"Not recorded in {data_set.name}."
+    kinds = plural(data_set.subtype) if data_set.subtype else "classes"
+    levels = ", ".join(f"by {word}" for word in (*data_set.groups, data_set.subtype or "class"))
+    clusters = f"{levels.capitalize()}: the charts of {groups} and of {kinds}, and their tables."
     numbers, code = _numbers(results), f"breakhis-harness {results.run.versions.get('breakhis-harness', '')}".strip()
-    outputs = (
-        "Probability of malignant; called malignant from 0.5 on, and at the threshold of the best balanced accuracy on "
-        "validation (table 'Chosen thresholds and calibration')."
-    )
+    outputs = _outputs(data_set)
     here = "Of models that were trained here: " if any(map(results.is_scored, results.labels)) else ""
     tripod = {
         "7": preparation,
         "12a": f"{partition} {disjoint}",
         "12c": f"{here}{training}" if training else "",
-        "12d": "The unit of every interval is the accession; P_arp is a mean over slides or accessions.",
-        "12e": f"{metrics}; ROC, calibration, confusion by tumour type. {uncertainty}",
+        "12d": f"The unit of every interval is the {data_set.group}; P_arp is a mean over "
+        f"{' or '.join(map(plural, reversed(data_set.groups))) or 'images'}.",
+        "12e": f"{metrics}; ROC, calibration, confusion by {data_set.subtype or 'class'}. {uncertainty}",
         "12g": f"{here}by each cell's kept weights on its test images. All of them are kept (predictions.parquet).",
         "15": outputs,
         "18f": code,
@@ -95,13 +95,23 @@ def _answers(analysis: Analysis) -> dict[tuple[str, str], str]:
         "36": "" if results.generated else absent,
         "37": "Test: table 3 and 'Further metrics'; validation: the learning curves.",
         "38": "Table 3 and 'Further metrics', with 95 % intervals.",
-        "39": "The charts of accessions and tumour types; the most confidently wrong images.",
+        "39": f"The charts of {groups} and {kinds}; the most confidently wrong images.",
         "43": f"{code}, Apache-2.0; the run folder holds divisions, predictions and models.",
     }
     return {
         **{(TRIPOD, number): answer for number, answer in tripod.items() if answer},
         **{(CLAIM, number): answer for number, answer in claim.items() if answer},
     }
+
+
+def _outputs(data_set: DataSetDescription) -> str:
+    """Say what a model puts out, and how a class is called."""
+    if not data_set.is_binary:
+        return f"Probabilities of {', '.join(data_set.classes)}; the class of the highest one is called."
+    return (
+        f"Probability of {data_set.positive}; called {data_set.positive} from 0.5 on, and at the threshold of the best "
+        "balanced accuracy on validation (table 'Chosen thresholds and calibration')."
+    )
 
 
 def _partition(results: Results) -> str:
@@ -113,8 +123,10 @@ def _partition(results: Results) -> str:
 
 
 def _disjoint(results: Results) -> str:
-    both = divided_accessions(results)
-    return f"Disjoint by accession: {'yes, in every division' if not both else f'no, {both} accessions are divided'}."
+    both, word = divided_groups(results), results.data_set.group
+    return (
+        f"Disjoint by {word}: {'yes, in every division' if not both else f'no, {both} {results.groups} are divided'}."
+    )
 
 
 def _training(results: Results) -> str:
@@ -141,10 +153,10 @@ def _preparation(results: Results) -> str:
 def _numbers(results: Results) -> str:
     images = results.test.drop_duplicates("image")
     parts = [
-        f"{len(own)} images of {own['accession'].nunique()} accessions {CLASSES[int(label)]}"
+        f"{len(own)} images of {own['group'].nunique()} {results.groups} {results.classes[int(label)]}"
         for label, own in images.groupby("label")
     ]
-    return f"Tested: {tested_accessions(results)} accessions; {'; '.join(parts)}."
+    return f"Tested: {tested_groups(results)} {results.groups}; {'; '.join(parts)}."
 
 
 def _robustness(analysis: Analysis) -> str:

@@ -91,7 +91,8 @@ def roc_chart(analysis: Analysis, prefix: str) -> Chart | None:
     title, name = "ROC", f"{prefix}roc"
     table = _records_table(name, title, records, [f"sensitivity at {share} % false alarms" for share in at])
     caption = (
-        "Malignant is the positive class. Curves of folds are averaged at equal shares of false alarms, so their area "
+        f"Positive is {analysis.results.data_set.positive}. Curves of folds are averaged at equal shares of "
+        "false alarms, so their area "
         "is the AUC of the tables; bands: 95 %, over patients, point by point."
     )
     words = f"Sensitivity over false alarms of {len(analysis.results.labels)} models; the areas stand in the tables."
@@ -99,8 +100,11 @@ def roc_chart(analysis: Analysis, prefix: str) -> Chart | None:
     return _panels(analysis, Chart(name, title, words, caption, "", table), "sensitivity (%)", draw, entries)
 
 
-def calibration_chart(analysis: Analysis, prefix: str) -> Chart:
-    """Share of malignant images over predicted probability."""
+def calibration_chart(analysis: Analysis, prefix: str) -> Chart | None:
+    """Share of positive images over predicted probability; None for more than two classes."""
+    if not analysis.results.data_set.is_binary:
+        return None
+    positive = analysis.results.data_set.positive
     bins = [
         record
         for stratum in analysis.results.strata
@@ -112,7 +116,7 @@ def calibration_chart(analysis: Analysis, prefix: str) -> Chart:
         own = [record for record in bins if record["stratum"] == stratum]
         for label in dict.fromkeys(record["model"] for record in own):
             of = [record for record in own if record["model"] == label]
-            place, xs, ys = of[0]["place"], [100 * r["probability"] for r in of], [100 * r["malignant"] for r in of]
+            place, xs, ys = of[0]["place"], [100 * r["probability"] for r in of], [100 * r["positive"] for r in of]
             axes.plot(xs, ys, line(place), color=colour(place), lw=1)
             sizes = [4 + 60 * r["images"] / max(r["of"], 1) for r in of]
             axes.scatter(xs, ys, s=sizes, color=colour(place), marker=mark(place), alpha=0.8, lw=0)
@@ -121,17 +125,17 @@ def calibration_chart(analysis: Analysis, prefix: str) -> Chart:
 
     title, name = "Calibration", f"{prefix}calibration"
     records = [
-        {key: record[key] for key in ("model", "stratum", "probability", "malignant", "images")} for record in bins
+        {key: record[key] for key in ("model", "stratum", "probability", "positive", "images")} for record in bins
     ]
     caption = (
-        "Images in ten bins of equal width by their predicted probability of malignant; a mark is as large as its "
+        f"Images in ten bins of equal width by their predicted probability of {positive}; a mark is as large as its "
         "share of the images. On the dotted line probabilities are frequencies. The error in one number is in the "
         "tables."
     )
-    words = f"Share of malignant images over predicted probability of {len(analysis.results.labels)} models."
-    table = _records_table(name, title, records, ["mean probability", "malignant", "images"])
+    words = f"Share of {positive} images over predicted probability of {len(analysis.results.labels)} models."
+    table = _records_table(name, title, records, ["mean probability", positive, "images"])
     entries = models_legend(analysis.results.labels, {record["model"] for record in bins}, marks=True, lines=True)
-    return _panels(analysis, Chart(name, title, words, caption, "", table), "malignant (%)", draw, entries)
+    return _panels(analysis, Chart(name, title, words, caption, "", table), f"{positive} (%)", draw, entries)
 
 
 def _panels(
@@ -157,14 +161,14 @@ def _in_order(analysis: Analysis, stratum: str) -> Iterator[tuple[int, Tested]]:
 
 def _bins(place: int, model: Tested) -> Iterator[dict[str, Any]]:
     table = model.at_half
-    number = np.minimum((table["p_malignant"] * ECE_BINS).astype(int), ECE_BINS - 1)
+    number = np.minimum((table["p_1"] * ECE_BINS).astype(int), ECE_BINS - 1)
     for _, own in table.groupby(number):
         yield {
             "place": place,
             "model": model.label,
             "stratum": model.stratum,
-            "probability": float(own["p_malignant"].mean()),
-            "malignant": float(own["label"].mean()),
+            "probability": float(own["p_1"].mean()),
+            "positive": float(own["label"].mean()),
             "images": own["image"].nunique(),
             "of": table["image"].nunique(),
         }

@@ -6,16 +6,16 @@ from collections.abc import Sequence
 
 from matplotlib.axes import Axes
 
-from harness.evaluation.metric_names import title_of
+from harness.evaluation.metric_names import METRIC_NAMES
 from harness.reporting.analysis import Analysis
 from harness.reporting.contrasts import Contrast
 from harness.reporting.numbers import below_difference, difference_text, value_with_interval
 from harness.reporting.report.chart import FAINT, INK, Chart, canvas, colour, mark, name_rows, svg_of
+from harness.reporting.results import Results
 from harness.reporting.scores import Score
 from harness.reporting.table import Table
 
 _SHOWN = ("balanced_accuracy", "auc")
-_CHANCE = 50.0
 
 
 def forest_chart(analysis: Analysis, prefix: str) -> Chart:
@@ -30,15 +30,17 @@ def forest_chart(analysis: Analysis, prefix: str) -> Chart:
     with canvas(height, len(results.strata), len(_SHOWN), sharex=True, sharey=True) as (figure, panels):
         places = [(metric, stratum) for metric in _SHOWN for stratum in results.strata]
         for axes, (metric, stratum) in zip(panels, places, strict=True):
-            _draw_scores(axes, [analysis.scores.get((metric, label, stratum)) for label in results.labels])
+            found = [analysis.scores.get((metric, label, stratum)) for label in results.labels]
+            _draw_scores(axes, found, chance_of(metric, results))
             name_rows(axes, results.labels)
-            axes.set(title=stratum, xlabel=f"{title_of(metric)} (%)")
+            axes.set(title=stratum, xlabel=f"{METRIC_NAMES[metric].title} (%)")
         svg = svg_of(figure, name, title, description, {})
     return Chart(
         name,
         title,
         description,
-        "Lines are 95 % intervals over patients (accessions), none below five of a class; the dotted line is chance. "
+        f"Lines are 95 % intervals over patients ({results.groups}), none below five of a class; the dotted line is "
+        "chance. "
         "They say what other patients would change, not what another training would.",
         svg,
         _score_table(analysis, name),
@@ -62,7 +64,7 @@ def differences_chart(
         return None
     labels = list(dict.fromkeys(one.label for one in shown))
     strata = [stratum for stratum in analysis.results.strata if any(one.stratum == stratum for one in shown)]
-    sure = [f"{one.label} at {one.stratum} in {title_of(one.metric)}" for one in shown if one.sure]
+    sure = [f"{one.label} at {one.stratum} in {METRIC_NAMES[one.metric].title}" for one in shown if one.sure]
     title, name = f"Differences to {other}", f"{prefix}{name}"
     tested = any(one.p_t is not None for one in shown)
     told = f"Told from noise by the test over folds: {', '.join(sure) or 'none'}."
@@ -79,7 +81,7 @@ def differences_chart(
             found = {one.label: one for one in shown if (one.metric, one.stratum) == (metric, stratum)}
             _draw_differences(axes, [found.get(label) for label in labels])
             name_rows(axes, labels)
-            axes.set(title=stratum, xlabel=f"{title_of(metric)} (points)")
+            axes.set(title=stratum, xlabel=f"{METRIC_NAMES[metric].title} (points)")
         svg = svg_of(figure, name, title, description, {})
     caption = (
         "Filled: the test over folds, adjusted for the number of comparisons, tells the difference from noise; open: "
@@ -89,14 +91,19 @@ def differences_chart(
     return Chart(name, title, description, caption, svg, _difference_table(shown, name, title))
 
 
-def _draw_scores(axes: Axes, scores: Sequence[Score | None]) -> None:
+def chance_of(metric: str, results: Results) -> float:
+    """Return what knowing nothing comes to, in %: of an AUC half, of an accuracy the share of a class."""
+    return 50.0 if metric == "auc" else 100 * results.chance
+
+
+def _draw_scores(axes: Axes, scores: Sequence[Score | None], chance: float) -> None:
     for place, score in enumerate(scores):
         if score is None or score.value is None:
             continue
         if score.low is not None and score.high is not None:
             axes.plot([100 * score.low, 100 * score.high], [place, place], color=colour(place), lw=1.6)
         axes.plot(100 * score.value, place, mark(place), color=colour(place), ms=6)
-    axes.axvline(_CHANCE, color=FAINT, lw=1, ls=":")
+    axes.axvline(chance, color=FAINT, lw=1, ls=":")
 
 
 def _draw_differences(axes: Axes, differences: Sequence[Contrast | None]) -> None:
@@ -118,7 +125,7 @@ def _highest(analysis: Analysis, metric: str) -> str:
         if known:
             best = max(known, key=lambda score: score.value or 0.0)
             found.append(f"{best.label} {value_with_interval(best)} at {stratum}")
-    return f"Highest {title_of(metric)}: {', '.join(found)}." if found else ""
+    return f"Highest {METRIC_NAMES[metric].title}: {', '.join(found)}." if found else ""
 
 
 def _score_table(analysis: Analysis, name: str) -> Table:
@@ -128,7 +135,7 @@ def _score_table(analysis: Analysis, name: str) -> Table:
         name=name,
         title="Accuracy with 95 % intervals",
         columns=["metric", "model", *results.strata],
-        rows=[[title_of(metric), label, *map(value_with_interval, line)] for metric, label, line in lines],
+        rows=[[METRIC_NAMES[metric].title, label, *map(value_with_interval, line)] for metric, label, line in lines],
         notes=[],
         records=[score.record() for _, _, line in lines for score in line if score is not None],
         grouped=True,
@@ -137,7 +144,8 @@ def _score_table(analysis: Analysis, name: str) -> Table:
 
 def _difference_table(shown: Sequence[Contrast], name: str, title: str) -> Table:
     rows = [
-        [title_of(one.metric), one.label, one.stratum, difference_text(one), below_difference(one)] for one in shown
+        [METRIC_NAMES[one.metric].title, one.label, one.stratum, difference_text(one), below_difference(one)]
+        for one in shown
     ]
     return Table(
         name=name,

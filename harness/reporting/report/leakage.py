@@ -8,18 +8,18 @@ from harness.reporting.results import Results
 def leakage_statement(results: Results) -> list[str]:
     """Return sentences that a paper can take as they are; sides are counted anew from the stored splits."""
     run, divisions = results.run, len(results.run.comparison.folds) * len(results.run.config.seeds)
-    both = divided_accessions(results)
+    both, group = divided_groups(results), run.data_set.group
     head = (
         f"Images were divided under the protocol {run.protocol.name} ({run.protocol.title}), "
         f"{divisions} division{'s' * (divisions > 1)} into training, validation and test; augmentation came after the "
         "division."
     )
     proved = (
-        "In none of them an accession number (the case that slides were cut from) has images on two sides; this was "
-        f"{'checked before training, and once more' if run.comparison.group == 'accession' else 'counted'} from the "
+        f"In none of them {_article(group)} has images on two sides; this was "
+        f"{'checked before training, and once more' if run.comparison.group == group else 'counted'} from the "
         "stored divisions for this report."
         if not both
-        else f"{both} accession numbers (cases that slides were cut from) have images on two sides of a division."
+        else f"{both} {results.groups} have images on two sides of a division."
     )
     pictures = (
         "Before training, groups and images whose decoded pixels are the same (sha256) were looked for on different "
@@ -39,21 +39,24 @@ def leakage_statement(results: Results) -> list[str]:
             else []
         ),
         f"Fingerprint of the divisions: {run.comparison.splits}; sha256 of names and contents of the images: "
-        f"{run.comparison.images}. That one accession is one patient follows from how laboratories number cases; the "
-        "data set does not state it.",
+        f"{run.comparison.images}. Whether one {group} is one patient is for the data set to state.",
     ]
 
 
-def divided_accessions(results: Results) -> int:
-    """Count the accessions that have images on two sides of a division."""
-    accession = results.splits["image"].map(results.images.set_index("name")["accession"])
-    sides = results.splits.assign(accession=accession).groupby(["seed", "fold", "accession"])["side"].nunique()
-    return int(sides[sides > 1].reset_index()["accession"].nunique())
+def _article(noun: str) -> str:
+    return f"{'an' if noun[0] in 'aeiou' else 'a'} {noun}"
 
 
-def tested_accessions(results: Results) -> int:
-    """Count the accessions that were tested."""
-    return int(results.test["accession"].nunique())
+def divided_groups(results: Results) -> int:
+    """Count the groups that have images on two sides of a division."""
+    group = results.splits["image"].map(results.images.set_index("name")["group"])
+    sides = results.splits.assign(group=group).groupby(["seed", "fold", "group"])["side"].nunique()
+    return int(sides[sides > 1].reset_index()["group"].nunique())
+
+
+def tested_groups(results: Results) -> int:
+    """Count the groups that were tested."""
+    return int(results.test["group"].nunique())
 
 
 def _normalisation(results: Results) -> str:
@@ -63,5 +66,5 @@ def _normalisation(results: Results) -> str:
     if stain == "fitted":
         return "Colours were normalised to the median stains of each fold's training images."
     if stain == "slide":
-        return "Colours were normalised by the pictures of a slide that stand on the same side."
+        return f"Colours were normalised by the pictures of a {results.data_set.subgroup} that stand on the same side."
     return f"Colours were normalised ({stain}) from each image by itself."

@@ -9,7 +9,7 @@ from typing import Any
 import yaml
 
 from harness.config.run_config import RunConfig
-from harness.data.official import official_list
+from harness.data.manifest import published_counts
 from harness.protocol.names import TEST, TRAIN, VALIDATION
 from harness.reporting.own_paths import without_folders
 from harness.reporting.results import Results
@@ -28,7 +28,7 @@ def facts(results: Results) -> Facts:
     return [
         ("protocol", f"{run.protocol.name}: {run.protocol.title}"),
         ("seeds, folds", f"{_listed(run.config.seeds)}; {len(run.comparison.folds)}"),
-        ("images", f"{len(images):,} of {images['accession'].nunique()} accessions{_held(results)}"),
+        ("images", f"{len(images):,} of {images['group'].nunique()} {results.groups}{_held(results)}"),
         ("sides", "; ".join(_sides(results, stratum) for stratum in results.strata)),
         ("device", "; ".join(devices)),
         ("execution", _listed(natural_order({cell.execution_mode for cell in results.cells.values()}))),
@@ -57,7 +57,7 @@ def open_choices(results: Results) -> Facts:
         ("best epoch", "validation balanced accuracy, ties by lower loss, then the earlier"),
         ("class weights", schedule.class_weights),
         ("views of a test image", str(schedule.prediction_views)),
-        ("slide 13412, published under DC and LC", results.run.comparison.slide_13412),
+        *((f"data set: {option}", str(value)) for option, value in results.run.comparison.data_options.items()),
         ("convergence", "90 % of the rise of a curve fitted to validation balanced accuracy (table 5)"),
     ]
 
@@ -67,6 +67,9 @@ def config_text(config: RunConfig) -> str:
     trained = {label: settings for label, settings in config.models.items() if settings.plugin != SCORED}
     config = config.model_copy(update={"models": trained})
     values = without_folders(config.model_dump(mode="json", exclude_unset=True, exclude_none=True))
+    for place in ("folder", "table", "plugin"):
+        if values.get("data", {}).get(place):
+            values["data"][place] = Path(values["data"][place]).name
     values.get("data", {}).pop("folder", None)
     for source in values.get("sources", {}).values():
         source.pop("folder", None)
@@ -76,7 +79,7 @@ def config_text(config: RunConfig) -> str:
 def command(results: Results) -> str:
     """Return the command that makes the run again from its config."""
     config = results.run.config
-    data = "" if results.generated else " --data DIR"
+    data = "" if results.generated or config.data.table else " --data DIR"
     sources = [name for name, source in config.sources.items() if not source.phantom]
     folders = "".join(f" -o sources.{name}.folder=DIR" for name in sources)
     files = "".join(
@@ -115,10 +118,11 @@ def _held(results: Results) -> str:
     """Say which part of the official images these are."""
     if results.generated:
         return " (generated)"
-    official = official_list()
-    here = official[official["stratum"].isin(results.strata)]
-    used = results.images[results.images["stratum"].isin(results.strata)]
-    share = 100 * used["name"].isin(here.index).sum() / len(here)
+    published = published_counts(results.data_set)
+    if published is None:
+        return ""
+    used = results.images["stratum"].isin(results.strata).sum()
+    share = 100 * used / published.loc[results.strata, "total"].sum()
     return f", {share:.0f} % of the official images at {_listed(results.strata)}"
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from matplotlib.axes import Axes
 
-from harness.evaluation.metric_names import title_of
+from harness.evaluation.metric_names import METRIC_NAMES
 from harness.reporting.analysis import Analysis
 from harness.reporting.contrasts import paired
 from harness.reporting.paper_tables import table_4, table_5
@@ -72,11 +72,11 @@ def pairwise_chart(analysis: Analysis, prefix: str) -> Chart | None:
         for other in models
         if one != other and (share := _share(analysis, stratum, one, other)) is not None
     }
-    title, name = f"Which of two has the higher {title_of(_METRIC)}", f"{prefix}pairwise"
+    title, name = f"Which of two has the higher {METRIC_NAMES[_METRIC].title}", f"{prefix}pairwise"
     sure = sum(share > 0.975 for share in shares.values())
     description = (
         f"The share of resampled patients on which the model of a row is better than that of a column in "
-        f"{title_of(_METRIC)}. Above 97.5 %: {sure} of {len(shares) // 2} pairs."
+        f"{METRIC_NAMES[_METRIC].title}. Above 97.5 %: {sure} of {len(shares) // 2} pairs."
     )
     with canvas(0.9 + 0.34 * len(results.labels), len(results.strata), sharey=True) as (figure, panels):
         for axes, stratum in zip(panels, results.strata, strict=True):
@@ -89,9 +89,9 @@ def pairwise_chart(analysis: Analysis, prefix: str) -> Chart | None:
             axes.grid(visible=False)
         svg = svg_of(figure, name, title, description, {})
     caption = (
-        "The row's model above the column's, in %, of 2,000 draws of accessions within their class; a tie counts half. "
-        "It speaks of other patients, not of another training, and is not adjusted for the number of pairs: the tests "
-        "over folds are in the differences."
+        f"The row's model above the column's, in %, of 2,000 draws of {results.groups} within their class; a tie "
+        "counts half. It speaks of other patients, not of another training, and is not adjusted for the number of "
+        "pairs: the tests over folds are in the differences."
     )
     rows = [[one, other, at, f"{100 * share:.1f}"] for (one, other, at), share in shares.items()]
     records = [

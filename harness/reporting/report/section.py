@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 
-from harness.data.names import CLASSES
+from harness.data.description import DataSetDescription
 from harness.reporting.accuracy import lead_of
 from harness.reporting.analysis import Analysis
 from harness.reporting.contrasts import summarise
@@ -15,15 +15,15 @@ from harness.reporting.report.chart import Chart
 from harness.reporting.report.checklist import Item, checklist
 from harness.reporting.report.curve_charts import calibration_chart, learning_chart, roc_chart
 from harness.reporting.report.interval_charts import differences_chart, forest_chart
-from harness.reporting.report.leakage import leakage_statement, tested_accessions
+from harness.reporting.report.leakage import leakage_statement, tested_groups
 from harness.reporting.report.making import Facts, command, config_text, facts, open_choices, provenance
 from harness.reporting.report.model_charts import pairwise_chart, trade_off_chart
-from harness.reporting.report.patient_charts import accessions_chart, tumours_chart
+from harness.reporting.report.patient_charts import groups_chart, subtypes_chart
 from harness.reporting.results import Results
-from harness.reporting.run_tables import PAPERS, TABLES
+from harness.reporting.run_tables import PAPERS, analysis_tables
 from harness.reporting.table import Table
 
-_CHARTED = {"accessions"}
+_CHARTED = {"groups"}
 """Tables that stand beneath a chart, and nowhere else."""
 _FIRST = ("3", "4", "5", "1")
 
@@ -62,14 +62,17 @@ class Exhibit:
 
     shown: ShownImage
     picture: Picture
+    data_set: DataSetDescription
 
     @property
     def words(self) -> str:
         """What it is and what was made of it."""
-        one = self.shown
+        one, classes = self.shown, self.data_set.classes
+        kind = f"{one.subtype}, {classes[one.label]}" if self.data_set.subtype else classes[one.label]
+        of = self.data_set.positive if self.data_set.is_binary else classes[one.predicted]
         return (
-            f"{one.stratum}, accession {one.accession}: {one.tumour}, {CLASSES[one.label]}, "
-            f"called {CLASSES[one.predicted]}, p(malignant) {one.p_malignant:.2f}"
+            f"{one.stratum}, {self.data_set.group} {one.group}: {kind}, called {classes[one.predicted]}, "
+            f"p({of}) {one.probability:.2f}"
         )
 
 
@@ -108,8 +111,8 @@ class Section:
         found += ["LEAKY: patients stand on two sides by design."] if results.run.leaky and not found else []
         found += [f"PARTIAL: {note}" for note in results.missing_notes()]
         found += [f"FAILED: {words}" for words in self.failures]
-        if results.run.protocol.shared_accessions and not results.run.leaky:
-            found.append(f"{results.run.protocol.shared_accessions} accessions have images on two sides.")
+        if results.run.protocol.shared_groups and not results.run.leaky:
+            found.append(f"{results.run.protocol.shared_groups} {results.groups} have images on two sides.")
         warned = ("NOT COMPARABLE", "NOT TRAINED HERE", "STALE", "Mixed", "The images are generated")
         return found + [
             note for note in results.notes() if note.startswith(warned) or "are not the official files" in note
@@ -119,7 +122,7 @@ class Section:
     def answer(self) -> list[str]:
         """Which models can be told apart, and from the best shortcut."""
         told = [one for one in self.analysis.contrasts if one.metric in {"balanced_accuracy", "auc"}]
-        return [*lead_of(self.analysis), *summarise(self.results.reference, told)]
+        return [*lead_of(self.analysis), *summarise(self.results, told)]
 
     @property
     def summary(self) -> str:
@@ -127,7 +130,7 @@ class Section:
         results, number = self.results, len(self.results.labels)
         return (
             f"{number} model{'s' * (number > 1)} at {', '.join(results.strata)}; protocol {results.run.protocol.name} "
-            f"({results.run.protocol.title}); {tested_accessions(results)} accessions tested."
+            f"({results.run.protocol.title}); {tested_groups(results)} {results.groups} tested."
         )
 
     @property
@@ -144,11 +147,25 @@ class Section:
     @property
     def exhibits(self) -> list[tuple[str, list[tuple[str, list[Exhibit]]]]]:
         """The gallery by model and kind."""
-        found = [Exhibit(shown, picture) for shown, picture in self.gallery.pictures.items()]
+        data_set = self.results.data_set
+        found = [Exhibit(shown, picture, data_set) for shown, picture in self.gallery.pictures.items()]
         return [
             (model, [(kind, list(own)) for kind, own in groupby(of, key=lambda one: one.shown.kind)])
             for model, of in groupby(found, key=lambda one: one.shown.model)
         ]
+
+    @property
+    def subtypes(self) -> str:
+        """Which subtype is of which class, in a sentence; empty where there are none."""
+        results = self.results
+        if results.data_set.subtype is None:
+            return ""
+        found = results.images.groupby("label")["subtype"].unique()
+        parts = [
+            f"{', '.join(sorted(kinds))} {'are' if len(kinds) > 1 else 'is'} {results.classes[label]}"
+            for label, kinds in found.items()
+        ]
+        return f"{'; '.join(parts)}."
 
     @property
     def has_overlays(self) -> bool:
@@ -202,7 +219,7 @@ def make_section(prefix: str, name: str, results: Results, gallery: Gallery, fai
         failures: Models with failed cells, and why, in a line each.
     """
     analysis = Analysis(results)
-    tables = {key: make(analysis) for key, make in TABLES.items()}
+    tables = analysis_tables(analysis)
     charts = [chart for draw in _draws(analysis, f"{prefix}chart-") if (chart := draw()) is not None]
     return Section(prefix, name, analysis, tables, charts, gallery, failures)
 
@@ -214,8 +231,8 @@ def _draws(analysis: Analysis, prefix: str) -> list[Callable[[], Chart | None]]:
         lambda: differences_chart(analysis, prefix, analysis.contrasts, "differences", reference),
         lambda: differences_chart(analysis, prefix, analysis.beaten, "shortcuts", shortcut),
         lambda: pairwise_chart(analysis, prefix),
-        lambda: accessions_chart(analysis, prefix),
-        lambda: tumours_chart(analysis, prefix),
+        lambda: groups_chart(analysis, prefix),
+        lambda: subtypes_chart(analysis, prefix),
         lambda: roc_chart(analysis, prefix),
         lambda: calibration_chart(analysis, prefix),
         lambda: learning_chart(analysis, prefix),

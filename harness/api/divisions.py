@@ -1,10 +1,9 @@
-"""Splits and audits of folders of images."""
+"""Divisions of the images of a config."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from harness.cache import Cache, Note
 from harness.config.run_config import load_config, parse_config
@@ -12,9 +11,6 @@ from harness.locations import cache_folder
 from harness.planning.image_set import scan_images
 from harness.planning.observer import Observer
 from harness.planning.splits import Division, divide
-
-if TYPE_CHECKING:
-    from harness.audit.report import AuditReport
 
 
 def splits(
@@ -41,16 +37,5 @@ def splits(
         values = run.model_dump(mode="json") | {"allow_leak": True}
         values["data"]["folder"] = str(data) if data else values["data"]["folder"]
         wanted = parse_config(values, f"config '{name}'")
-        divisions.append(divide(wanted, scan_images(wanted, Cache(cache_folder(), tell))))
+        divisions.append(divide(scan_images(wanted, Cache(cache_folder(), tell))))
     return divisions
-
-
-def audit_folder(folder: Path | str, seed: int = 0, figures: Path | None = None) -> AuditReport:
-    """Audit a folder of BreakHis or LC25000 images.
-
-    Raises:
-        DataError: It holds neither set, or its files contradict each other.
-    """
-    from harness.audit.survey import audit_folder as audit  # noqa: PLC0415 - scikit-learn, for this call alone
-
-    return audit(Path(folder), seed, figures=figures)

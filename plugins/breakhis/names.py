@@ -15,6 +15,8 @@ CLASSES = ("benign", "malignant")
 """The two classes in the order of their labels: benign 0, malignant 1."""
 
 MAGNIFICATIONS = (40, 100, 200, 400)
+TWICE_PUBLISHED_SLIDE = "14-13412"
+"""The slide that BreakHis holds under both DC and LC: the same pictures under two diagnoses."""
 
 TYPE_FOLDERS = {
     "A": "adenosis",
