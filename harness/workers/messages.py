@@ -123,6 +123,17 @@ class MeasureTask:
 
 
 @dataclass(frozen=True)
+class TrialTask:
+    """Fit on a few easy images, save, load, and see that the loaded model predicts as the fitted one does.
+
+    Attributes:
+        setting: What it shares with the model's cells.
+    """
+
+    setting: ModelJob
+
+
+@dataclass(frozen=True)
 class ExplainTask:
     """Show where in images a fitted model finds the evidence for what it predicts.
 
@@ -194,6 +205,11 @@ class Measured:
 
 
 @dataclass(frozen=True)
+class Tried:
+    """What a worker returns for a :class:`TrialTask` in which nothing speaks against the model's cells."""
+
+
+@dataclass(frozen=True)
 class Explained:
     """What a worker returns for an :class:`ExplainTask`.
 
@@ -247,6 +263,6 @@ class Failure:
     cause: Literal["plugin", "memory", "disk", "certain"] = "plugin"
 
 
-Task = FitTask | MeasureTask | ExplainTask | PredictTask
-Answer = EpochReport | Notice | Fitted | Measured | Explained | NotExplained | Predicted | Failure
+Task = FitTask | MeasureTask | TrialTask | ExplainTask | PredictTask
+Answer = EpochReport | Notice | Fitted | Measured | Tried | Explained | NotExplained | Predicted | Failure
 Report = Callable[[EpochReport], None]

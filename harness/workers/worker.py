@@ -48,8 +48,11 @@ from harness.workers.messages import (
     PredictTask,
     SourceRows,
     Task,
+    TrialTask,
+    Tried,
 )
 from harness.workers.serialization import TAKEN, encode, framed
+from harness.workers.trial import brief_context, is_shared_loop, try_model
 
 _LOOKED_AT = 8
 _TOLERANCE = 0.02  # of a probability: sums of bfloat16 differ by less with the size of a batch
@@ -114,6 +117,8 @@ def _done(kind: type[Model], task: Task, send: Callable[[Answer], None], stage: 
             return _fit(kind, task, send, stage)
         case MeasureTask():
             return _measure(kind, task, send, stage)
+        case TrialTask():
+            return _try(kind, task, send, stage)
         case ExplainTask():
             return _explain(kind, task, send, stage)
         case PredictTask():
@@ -177,6 +182,18 @@ def _measure(kind: type[Model], task: MeasureTask, send: Callable[[Answer], None
     if speed is not None and type(speed) is not Throughput:
         raise TypeError(f"measure_throughput() must return a harness.Throughput, not {type(speed).__name__}")
     return Measured(speed, (before + after) / 2, _peak_memory(context.device), ahead)
+
+
+def _try(kind: type[Model], task: TrialTask, send: Callable[[Answer], None], stage: _Stage) -> Tried:
+    setting = task.setting
+    stage.begins = is_shared_loop(kind)
+    with (
+        threadpoolctl.threadpool_limits(setting.threads),
+        tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder,
+    ):
+        context = brief_context(_context(setting, 0, Path(folder), send), Path(folder))
+        try_model(lambda: kind(kind.Options.model_validate(setting.options)), context)
+    return Tried()
 
 
 def _explain(
