@@ -192,8 +192,8 @@ class Measured:
 
     Attributes:
         throughput: None for a model that does not train in steps.
-        calibration_seconds: Of the calibration workload in the same process, before and after; None where nothing could
-            be measured.
+        calibration_seconds: Of the calibration workload in the same process, in turns with the model's steps or before
+            and after; None where nothing could be measured.
         peak_memory_bytes: Of the process, or of the device's memory on CUDA.
         pretraining_seconds: What each stage before BreakHis will still take, by its key, if that was asked.
     """
