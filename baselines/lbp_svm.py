@@ -3,8 +3,8 @@
 Uniform LBP histograms (Ojala, Pietikäinen and Mäenpää, IEEE TPAMI 2002) at several radii, scaled, and an RBF support
 vector classifier; of more than two classes one for each, against the others. Both sides weigh alike wherever something
 is fitted or chosen: in the machine's penalty, in the AUC by which C and gamma are chosen on validation, and in Platt's
-sigmoid (Platt 1999), fitted on validation, whose 0.5 is then where an image of either side is equally likely. The fitted
-model is kept as plain arrays.
+sigmoid (Platt 1999), fitted on validation, whose 0.5 is then where an image of either side is equally likely. The
+fitted model is kept as plain arrays.
 """
 
 from __future__ import annotations

@@ -16,6 +16,7 @@ from harness.execution.local_executor import LocalExecutor
 from harness.execution.outcome import Outcome
 from harness.execution.tasks import Tasks
 from harness.execution.throughput import measure_throughputs
+from harness.execution.trial import try_models, untried_models
 from harness.planning.observer import Observer
 from harness.planning.plan import Run
 from harness.planning.run_record import added_to, run_record
@@ -73,6 +74,8 @@ def execute(
     if not todo:
         return Outcome(kept=kept)
     speeds, hopeless = measure_throughputs(run, todo, store, cache, observer)
+    untried = untried_models(run.keys, stored) & speeds.keys()
+    hopeless |= try_models(run, untried, store, cache, observer)
     if jobs is None:
         jobs = choose_jobs(run, len(todo), {label: speed.measured for label, speed in speeds.items()}, observer)
     finished = {name for name, record in stored.items() if isinstance(record, DoneRecord)}

@@ -50,7 +50,11 @@ def timing_variance(cells: Sequence[DoneRecord]) -> float:
     Args:
         cells: Of the model; they share their readings.
     """
-    readings = next((cell.timings.calibrated_readings for cell in cells if cell.timings), [])
+    return variance_of_readings(next((cell.timings.calibrated_readings for cell in cells if cell.timings), []))
+
+
+def variance_of_readings(readings: Sequence[float]) -> float:
+    """Return the variance of the logarithm of the median of calibrated speeds."""
     if len(readings) < _FEWEST_READINGS:
         return TIMING_DEVIATION**2
     # the median of a normal sample scatters by pi / 2 more than the mean

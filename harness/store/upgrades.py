@@ -23,7 +23,7 @@ _BREAKHIS: dict[str, Any] = {
     "subtype": "tumour type",
     "hold_outs": "official5",
     "notes": [
-        "Made by an earlier version, which did not keep the official counts and which images are not the official files."
+        "Made by an earlier version, which kept neither official counts nor which images are not the official files."
     ],
 }
 """What version 4 and those before it took for granted."""

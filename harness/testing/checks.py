@@ -14,16 +14,23 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 from torch import nn
 
+from harness.plugin_api.conformance import (
+    CheckError,
+    as_numbers,
+    load_failure,
+    refuse_difference,
+    refuse_other_predictions,
+)
 from harness.plugin_api.discovery import load_plugin
 from harness.plugin_api.model import LabeledImages, ModelCard, Throughput
 from harness.plugin_api.reference import PluginReference
 from harness.plugin_api.schedule import FINAL_STAGE
 from harness.processes import forkserver
-from harness.testing.outcomes import Check, CheckError, NotApplicableError
-from harness.testing.subject import CLASSES, SCHEDULE, SIZE, Subject, as_numbers, easy_images, environment
+from harness.synthetic.easy_images import easy_images
+from harness.testing.outcomes import Check, NotApplicableError
+from harness.testing.subject import CLASSES, SCHEDULE, SIZE, Subject, environment
 from harness.training.torch_model import TorchModel
 
-_CLOSE = 1e-5
 _LEARNED = 0.8
 _SECONDS = 120
 _PICKLED = (b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")
@@ -75,7 +82,7 @@ def check_sizes(subject: Subject) -> None:
 
 def check_check(subject: Subject) -> None:
     """``check`` accepts a few random images."""
-    sample = easy_images(SCHEDULE.batch_size, 5)
+    sample = easy_images(SCHEDULE.batch_size, 5, SIZE)
     subject.make().check(sample, subject.context())
 
 
@@ -119,7 +126,7 @@ def check_order(subject: Subject) -> None:
     model = subject.fitted.model
     straight = as_numbers(model.predict_proba(subject.test.images))
     shuffled = as_numbers(model.predict_proba(subject.test.images[order]))
-    _refuse_difference(
+    refuse_difference(
         straight[order.numpy()],
         shuffled,
         "the answer of an image wherever it stands",
@@ -132,14 +139,14 @@ def check_batches(subject: Subject) -> None:
     model, images = subject.fitted.model, subject.test.images
     together = as_numbers(model.predict_proba(images))
     alone = np.concatenate([as_numbers(model.predict_proba(image[None])) for image in images[:4]])
-    _refuse_difference(
+    refuse_difference(
         together[:4],
         alone,
         "the answer of an image by itself",
         "batch norm in training mode, or statistics over the images given",
     )
     model.predict_proba(images)
-    _refuse_difference(
+    refuse_difference(
         together, as_numbers(model.predict_proba(images)), "the same answer twice", "a model that learns as it predicts"
     )
 
@@ -159,12 +166,7 @@ def check_saved_model(subject: Subject) -> None:
             "reading it could execute anything: use safetensors or numpy.save",
         )
     again = _predicted_elsewhere(subject, folder)
-    _refuse_difference(
-        as_numbers(fitted.predict_proba(subject.test.images)),
-        again,
-        "the predictions of before",
-        "save() leaves something out, or load() does not restore it",
-    )
+    refuse_other_predictions(as_numbers(fitted.predict_proba(subject.test.images)), again)
 
 
 def check_validation_is_for_choosing(subject: Subject) -> None:
@@ -241,7 +243,7 @@ def check_nothing_else_is_changed(subject: Subject) -> None:
 
 def check_throughput(subject: Subject) -> None:
     """Speed can be measured, or epochs are reported from which it can be told."""
-    found = subject.make().measure_throughput(easy_images(SCHEDULE.batch_size, 7), subject.context())
+    found = subject.make().measure_throughput(easy_images(SCHEDULE.batch_size, 7, SIZE), subject.context())
     if found is None:
         if subject.fitted.epochs:
             raise NotApplicableError("it trains in a loop of its own; its speed is told from its reports with --jobs 1")
@@ -272,9 +274,6 @@ CHECKS: Mapping[str, Check] = {
 }
 """By name, the cheap ones first."""
 
-QUICK = ("options", "build", "check", "probabilities", "saved_model")
-"""What shows within seconds whether a model can be run at all."""
-
 
 def _torch_model(subject: Subject) -> TorchModel:
     model = subject.make()
@@ -293,14 +292,6 @@ def _refuse_shape(model: TorchModel, n_classes: int, size: int) -> None:
             str(found),
             "build(n_classes) does not use n_classes, or a layer's size is written down: pool adaptively",
         )
-
-
-def _refuse_difference(wanted: NDArray[np.float64], found: NDArray[np.float64], expected: str, cause: str) -> None:
-    if wanted.shape != found.shape or not np.allclose(wanted, found, rtol=0, atol=_CLOSE):
-        gap = (
-            f"differences of up to {abs(wanted - found).max():.2g}" if wanted.shape == found.shape else str(found.shape)
-        )
-        raise CheckError(expected, gap, cause)
 
 
 def _is_pickled(path: Path) -> bool:
@@ -324,7 +315,7 @@ def _predicted_elsewhere(subject: Subject, folder: Path) -> NDArray[np.float64]:
         answer = "the process has ended without an answer"
     process.join(_SECONDS)
     if isinstance(answer, str):
-        raise CheckError("load() to restore the model in a new process", answer, "it needs what only fit() has made")
+        raise load_failure(answer)
     return as_numbers(answer)
 
 

@@ -8,23 +8,11 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
+from harness.plugin_api.conformance import CheckError
 from harness.testing.subject import Subject
 
 Check = Callable[[Subject], None]
 State = Literal["passed", "failed", "expected", "unexpected pass", "skipped"]
-
-
-class CheckError(AssertionError):
-    """A check that failed.
-
-    Args:
-        expected: What the harness relies on.
-        came: What came instead.
-        cause: The likeliest reason, and what to do.
-    """
-
-    def __init__(self, expected: str, came: str, cause: str) -> None:
-        super().__init__(f"expected: {expected}\n  came: {came}\n  likely: {cause}")
 
 
 class NotApplicableError(Exception):

@@ -15,14 +15,15 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from harness.cache import Cache
 from harness.plugin_api.discovery import RegisteredModel
-from harness.plugin_api.model import EpochReport, FitContext, LabeledImages, Model, Source
+from harness.plugin_api.model import EpochReport, FitContext, LabeledImages, Model
 from harness.plugin_api.schedule import Schedule
+from harness.synthetic.easy_images import easy_images, easy_source
 
 SIZE, CLASSES = 32, ("benign", "malignant")
+_SOURCE_CLASSES = ("one", "two", "three")
 _TRAIN, _VALIDATION, _TEST = 32, 16, 24
 SCHEDULE = Schedule(epochs=4, batch_size=8, learning_rate=0.02, augmentation="random")
 
@@ -66,17 +67,17 @@ class Subject:
     @cached_property
     def train(self) -> LabeledImages:
         """Images to fit on."""
-        return easy_images(_TRAIN, 0)
+        return easy_images(_TRAIN, 0, SIZE)
 
     @cached_property
     def validation(self) -> LabeledImages:
         """Images to choose on."""
-        return easy_images(_VALIDATION, 1)
+        return easy_images(_VALIDATION, 1, SIZE)
 
     @cached_property
     def test(self) -> LabeledImages:
         """Images to classify."""
-        return easy_images(_TEST, 2)
+        return easy_images(_TEST, 2, SIZE)
 
     @cached_property
     def fitted(self) -> Fitted:
@@ -108,7 +109,10 @@ class Subject:
             threads=torch.get_num_threads(),
             classes=CLASSES,
             schedule=schedule,
-            sources={name: _source(name) for name in self.make().requirements().sources},
+            sources={
+                name: easy_source(name, _SOURCE_CLASSES, (_TRAIN, _VALIDATION), SIZE)
+                for name in self.make().requirements().sources
+            },
             cache=self.scratch(),
             stages=Cache(self._scratch / "stages", note),
             code=self.registered.source,
@@ -129,17 +133,6 @@ class Subject:
         return Path(tempfile.mkdtemp(dir=self._scratch))
 
 
-def easy_images(count: int, seed: int, size: int = SIZE, classes: int = 2) -> LabeledImages:
-    """Return images of stripes, finer in each class and a little brighter: uint8 (count, 3, size, size)."""
-    random_numbers = torch.Generator().manual_seed(seed)
-    labels = torch.randperm(count, generator=random_numbers) % classes
-    rows = torch.arange(size).view(1, 1, size, 1)
-    period = (2 + 3 * labels).view(-1, 1, 1, 1)
-    stripes = ((rows // period) % 2).expand(-1, 3, -1, size) * 50 + 90 + 40 * labels.view(-1, 1, 1, 1)
-    noise = torch.randint(30, (count, 3, size, size), generator=random_numbers)
-    return LabeledImages((stripes + noise).clamp(0, 255).to(torch.uint8), labels)
-
-
 def environment() -> dict[str, Any]:
     """Return what a model must leave as it was: folder, variables, torch's settings."""
     return {
@@ -150,19 +143,3 @@ def environment() -> dict[str, Any]:
         "torch's deterministic mode": torch.are_deterministic_algorithms_enabled(),
         "whether torch computes gradients": torch.is_grad_enabled(),
     }
-
-
-def as_numbers(probabilities: Any) -> NDArray[np.float64]:
-    """Return probabilities as float64."""
-    return np.asarray(probabilities, dtype=np.float64)
-
-
-def _source(name: str) -> Source:
-    """Return a generated source set of three classes."""
-    return Source(
-        ("one", "two", "three"),
-        f"generated {name}",
-        "easy",
-        train=lambda: easy_images(_TRAIN, 3, classes=3),
-        validation=lambda: easy_images(_VALIDATION, 4, classes=3),
-    )

@@ -5,6 +5,9 @@ Seconds from two machines cannot be compared; multiples of a calibration workloa
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
+
 import numpy as np
 import torch
 from torch import nn
@@ -19,6 +22,8 @@ CALIBRATION_VERSION = 1
 
 _STEPS = 20
 _LEAST_SECONDS = 0.25  # of each of three timings: shorter ones differ by a quarter on a quiet machine
+_TURNS, _FEWEST_TURNS = 8, 2
+_TURN_SECONDS, _MOST_SECONDS = 0.1, 4.0
 
 
 def calibration_seconds(size: int, schedule: Schedule, device: torch.device) -> float:
@@ -32,6 +37,43 @@ def calibration_seconds(size: int, schedule: Schedule, device: torch.device) -> 
     Returns:
         Seconds for the 20 steps, from the median step after warm-up.
     """
+    trainer = _trainer(size, schedule, device)
+    images_per_second = float(np.median([trainer.measure_throughput(_LEAST_SECONDS) for _ in range(3)]))
+    return _STEPS * schedule.batch_size / images_per_second
+
+
+def calibrated_speed(trainer: Trainer, size: int, schedule: Schedule, device: torch.device) -> float:
+    """Train a network and the workload in short turns, and return images trained on while the workload takes 20 steps.
+
+    What slows a machine down for a second slows both of two turns, so their ratio scatters half as much as that of two
+    speeds measured one after the other; it is the median of all.
+
+    Args:
+        trainer: Of the network, on batches of the schedule's size.
+        size: As :func:`calibration_seconds` takes it, and the rest.
+        schedule: Likewise.
+        device: Likewise.
+    """
+    steps = trainer.timed_step(), _trainer(size, schedule, device).timed_step()
+    for step in steps:
+        step()  # to warm up
+    ratios: list[float] = []
+    started = time.perf_counter()
+    while len(ratios) < _FEWEST_TURNS or (len(ratios) < _TURNS and time.perf_counter() - started < _MOST_SECONDS):
+        own, workload = (_turn(step) for step in steps)
+        ratios.append(workload / own)
+    return _STEPS * schedule.batch_size * float(np.median(ratios))
+
+
+def _turn(step: Callable[[], float]) -> float:
+    """Return the seconds of the median step of a short turn."""
+    seconds: list[float] = []
+    while sum(seconds) < _TURN_SECONDS:
+        seconds.append(step())
+    return float(np.median(seconds))
+
+
+def _trainer(size: int, schedule: Schedule, device: torch.device) -> Trainer:
     generator = torch.Generator().manual_seed(0)
     batch = schedule.batch_size
     images = torch.randint(256, (batch, 3, size, size), dtype=torch.uint8, generator=generator).to(device)
@@ -39,9 +81,7 @@ def calibration_seconds(size: int, schedule: Schedule, device: torch.device) -> 
     torch.manual_seed(0)
     steps = Schedule(batch_size=batch, augmentation="random", precision=schedule.precision)
     plan = TrainingPlan("calibration", steps, (), Normalisation(), n_classes=2, seed=0)
-    trainer = Trainer(_workload().to(device), plan, LabeledImages(images, labels))
-    images_per_second = float(np.median([trainer.measure_throughput(_LEAST_SECONDS) for _ in range(3)]))
-    return _STEPS * batch / images_per_second
+    return Trainer(_workload().to(device), plan, LabeledImages(images, labels))
 
 
 def _workload() -> nn.Module:

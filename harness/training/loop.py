@@ -138,6 +138,17 @@ class Trainer:
         """
         return self._batches.size / self._median_seconds(self.prepare().run, least_seconds)
 
+    def timed_step(self) -> Callable[[], float]:
+        """Return what trains one step after the other, and says how many seconds it took."""
+        run = self.prepare().run
+
+        def step() -> float:
+            started = clock(self._device)
+            run()
+            return clock(self._device) - started
+
+        return step
+
     def measure(self, least_seconds: float = 0.0) -> Throughput:
         """Train and classify a few batches, and turn a few into features where features are kept."""
         feed, batch = self._train_feed(), torch.arange(self._batches.size, device=self._device) % len(self._train)

@@ -47,7 +47,8 @@ from harness.training.weights import (
 )
 
 _WEIGHTS = "model.safetensors"
-_LEAST_SECONDS = 0.5
+LEAST_SECONDS = 0.5
+"""How long steps are timed where they are fast."""
 
 
 class TorchModel(Model):
@@ -284,7 +285,7 @@ class TorchModel(Model):
 
     def measure_throughput(self, sample: LabeledImages, context: FitContext) -> Throughput | None:
         """Time a few steps of the last stage on a fresh network; frozen parts are frozen."""
-        return self.fresh_trainer(sample, context).measure(_LEAST_SECONDS)
+        return self.fresh_trainer(sample, context).measure(LEAST_SECONDS)
 
     def estimate_pretraining(self, context: FitContext) -> Mapping[str, float]:
         """Time a few steps of every stage that the cache does not hold."""

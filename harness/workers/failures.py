@@ -13,6 +13,7 @@ import torch
 
 from harness.durable import NO_ROOM
 from harness.errors import HarnessError
+from harness.plugin_api.conformance import CheckError
 from harness.workers.messages import Failure
 
 _UNITS = {"bytes": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}
@@ -48,6 +49,8 @@ def explain(error: BaseException, batch_size: int, device: torch.device) -> Fail
         return Failure(f"out of memory on the CPU: {_named(error)}", trace, "memory")
     if isinstance(error, SystemExit):
         return Failure(f"the plugin called sys.exit({error.code!r})", trace)
+    if isinstance(error, CheckError):
+        return Failure(error.line, trace, "certain")
     message = _line(error) if isinstance(error, HarnessError) else _named(error)
     return Failure(message, trace, "disk" if _is_about_room(error) else "plugin")
 

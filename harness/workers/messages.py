@@ -123,6 +123,17 @@ class MeasureTask:
 
 
 @dataclass(frozen=True)
+class TrialTask:
+    """Fit on a few easy images, save, load, and see that the loaded model predicts as the fitted one does.
+
+    Attributes:
+        setting: What it shares with the model's cells.
+    """
+
+    setting: ModelJob
+
+
+@dataclass(frozen=True)
 class ExplainTask:
     """Show where in images a fitted model finds the evidence for what it predicts.
 
@@ -181,8 +192,8 @@ class Measured:
 
     Attributes:
         throughput: None for a model that does not train in steps.
-        calibration_seconds: Of the calibration workload in the same process, before and after; None where nothing could
-            be measured.
+        calibration_seconds: Of the calibration workload in the same process, in turns with the model's steps or before
+            and after; None where nothing could be measured.
         peak_memory_bytes: Of the process, or of the device's memory on CUDA.
         pretraining_seconds: What each stage before BreakHis will still take, by its key, if that was asked.
     """
@@ -191,6 +202,11 @@ class Measured:
     calibration_seconds: float | None
     peak_memory_bytes: int
     pretraining_seconds: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Tried:
+    """What a worker returns for a :class:`TrialTask` in which nothing speaks against the model's cells."""
 
 
 @dataclass(frozen=True)
@@ -247,6 +263,6 @@ class Failure:
     cause: Literal["plugin", "memory", "disk", "certain"] = "plugin"
 
 
-Task = FitTask | MeasureTask | ExplainTask | PredictTask
-Answer = EpochReport | Notice | Fitted | Measured | Explained | NotExplained | Predicted | Failure
+Task = FitTask | MeasureTask | TrialTask | ExplainTask | PredictTask
+Answer = EpochReport | Notice | Fitted | Measured | Tried | Explained | NotExplained | Predicted | Failure
 Report = Callable[[EpochReport], None]

@@ -18,7 +18,17 @@ from pydantic import Field, TypeAdapter, ValidationError
 from harness.errors import CellError
 from harness.plugin_api.model import EpochReport, ModelCard, Throughput
 from harness.text import printable
-from harness.workers.messages import Answer, Explained, Failure, Fitted, Measured, NotExplained, Notice, Predicted
+from harness.workers.messages import (
+    Answer,
+    Explained,
+    Failure,
+    Fitted,
+    Measured,
+    NotExplained,
+    Notice,
+    Predicted,
+    Tried,
+)
 
 FRAME_BYTES = 64 << 20
 """More than any answer needs; a longer one is refused before it fills the host's memory."""
@@ -64,6 +74,7 @@ _KINDS: dict[str, TypeAdapter[Any]] = {
     "notice": TypeAdapter(Notice),
     "fitted": TypeAdapter(_FittedHeader),
     "measured": TypeAdapter(Measured),
+    "tried": TypeAdapter(Tried),
     "explained": TypeAdapter(_ExplainedHeader),
     "not explained": TypeAdapter(NotExplained),
     "predicted": TypeAdapter(_PredictedHeader),
@@ -74,6 +85,7 @@ _NAMES: dict[type[Answer], str] = {
     Notice: "notice",
     Fitted: "fitted",
     Measured: "measured",
+    Tried: "tried",
     Explained: "explained",
     NotExplained: "not explained",
     Predicted: "predicted",

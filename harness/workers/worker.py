@@ -28,9 +28,10 @@ from harness.errors import UsageError
 from harness.plugin_api.discovery import load_plugin
 from harness.plugin_api.model import EpochReport, FitContext, LabeledImages, Model, ModelCard, Source, Throughput
 from harness.plugin_api.reference import PluginReference
-from harness.training.calibration import calibration_seconds
+from harness.training.calibration import calibrated_speed, calibration_seconds
 from harness.training.execution_modes import set_up_process
 from harness.training.placement import place_on_device
+from harness.training.torch_model import LEAST_SECONDS, TorchModel
 from harness.workers.failures import explain
 from harness.workers.messages import (
     Answer,
@@ -49,8 +50,11 @@ from harness.workers.messages import (
     PredictTask,
     SourceRows,
     Task,
+    TrialTask,
+    Tried,
 )
 from harness.workers.serialization import TAKEN, encode, framed
+from harness.workers.trial import brief_context, is_shared_loop, try_model
 
 _LOOKED_AT = 8
 _TOLERANCE = 0.02  # of a probability: sums of bfloat16 differ by less with the size of a batch
@@ -115,6 +119,8 @@ def _done(kind: type[Model], task: Task, send: Callable[[Answer], None], stage: 
             return _fit(kind, task, send, stage)
         case MeasureTask():
             return _measure(kind, task, send, stage)
+        case TrialTask():
+            return _try(kind, task, send, stage)
         case ExplainTask():
             return _explain(kind, task, send, stage)
         case PredictTask():
@@ -169,15 +175,37 @@ def _measure(kind: type[Model], task: MeasureTask, send: Callable[[Answer], None
         sample = LabeledImages(images.to(context.device), torch.arange(n, device=context.device) % len(setting.classes))
         kind(kind.Options.model_validate(setting.options)).check(sample, context)
         stage.begins = False
-        # before and after, since on a shared machine the one second is not like the next
-        before = calibration_seconds(setting.size, setting.schedule, context.device)
         model = kind(kind.Options.model_validate(setting.options))
-        speed = model.measure_throughput(sample, context)
-        after = calibration_seconds(setting.size, setting.schedule, context.device)
+        speed, unit = _timed(model, sample, context)
         ahead = dict(model.estimate_pretraining(context)) if task.with_pretraining else {}
-    if speed is not None and type(speed) is not Throughput:
-        raise TypeError(f"measure_throughput() must return a harness.Throughput, not {type(speed).__name__}")
-    return Measured(speed, (before + after) / 2, _peak_memory(context.device), ahead)
+    return Measured(speed, unit, _peak_memory(context.device), ahead)
+
+
+def _timed(model: Model, sample: LabeledImages, context: FitContext) -> tuple[Throughput | None, float]:
+    """Return a model's speed, and what the calibration workload took beside it."""
+    workload = context.size, context.schedule, context.device
+    if isinstance(model, TorchModel) and type(model).measure_throughput is TorchModel.measure_throughput:
+        trainer = model.fresh_trainer(sample, context)
+        speed = trainer.measure(LEAST_SECONDS)
+        return speed, calibrated_speed(trainer, *workload) / speed.images_per_second
+    # before and after, since on a shared machine the one second is not like the next
+    before = calibration_seconds(*workload)
+    found = model.measure_throughput(sample, context)
+    if found is not None and type(found) is not Throughput:
+        raise TypeError(f"measure_throughput() must return a harness.Throughput, not {type(found).__name__}")
+    return found, (before + calibration_seconds(*workload)) / 2
+
+
+def _try(kind: type[Model], task: TrialTask, send: Callable[[Answer], None], stage: _Stage) -> Tried:
+    setting = task.setting
+    stage.begins = is_shared_loop(kind)
+    with (
+        threadpoolctl.threadpool_limits(setting.threads),
+        tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder,
+    ):
+        context = brief_context(_context(setting, 0, Path(folder), send), Path(folder))
+        try_model(lambda: kind(kind.Options.model_validate(setting.options)), context)
+    return Tried()
 
 
 def _explain(

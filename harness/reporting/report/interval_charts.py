@@ -39,7 +39,7 @@ def forest_chart(analysis: Analysis, prefix: str) -> Chart:
         name,
         title,
         description,
-        f"Lines are 95 % intervals over patients ({results.groups}), none below five of a class; the dotted line is "
+        f"Lines are 95 % intervals over {results.groups}, none below five of a class; the dotted line is "
         "chance. "
         "They say what other patients would change, not what another training would.",
         svg,
