@@ -1,4 +1,4 @@
-"""Sphinx directives that write the reference from the code: config keys, commands, columns, options, exit codes, names."""
+"""Sphinx directives that write the reference from the code, such as config keys, commands and columns."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def write_config_keys() -> str:
     """Return every key of a config, a section a mapping: type, default, meaning."""
     schema = RunConfig.model_json_schema()
     kinds = {kind.__name__: kind for kind in _subclasses(Settings)}
-    parts = [_keys_table(schema, RunConfig)]
+    parts = ["## Top level", _keys_table(schema, RunConfig)]
     for path, name in _nested(schema["properties"], schema["$defs"]):
         parts += [f"## {path}", _first_sentence(kinds[name]), _keys_table(schema["$defs"][name], kinds[name])]
     return "\n\n".join(parts)
@@ -97,7 +97,11 @@ def write_exit_codes() -> str:
 def write_public_names() -> str:
     """Return what ``import harness`` gives: classes first, then functions."""
     public = [(name, getattr(harness, name)) for name in harness.__all__]
-    classes = [f".. autoclass:: harness.{name}\n   :members:" for name, value in public if inspect.isclass(value)]
+    classes = [
+        f".. autoclass:: harness.{name}\n   :members:\n   :exclude-members: Options"
+        for name, value in public
+        if inspect.isclass(value)
+    ]
     functions = [f".. autofunction:: harness.{name}" for name, value in public if inspect.isfunction(value)]
     return "\n\n".join(["## Classes", *map(_as_rst, classes), "## Functions", *map(_as_rst, functions)])
 
@@ -152,7 +156,7 @@ def _type(schema: dict[str, Any]) -> str:
         return " or ".join(_type(choice) for choice in schema["anyOf"])
     if "enum" in schema or "const" in schema:
         return ", ".join(f"`{value}`" for value in schema.get("enum", [schema.get("const")]))
-    if "$ref" in schema or isinstance(schema.get("additionalProperties"), dict) and _references(schema):
+    if "$ref" in schema or any(_references(schema)):
         return "mapping"
     if schema.get("type") == "array":
         return f"list of {_type(schema['items'])}"
@@ -164,10 +168,17 @@ def _type(schema: dict[str, Any]) -> str:
 def _default(schema: dict[str, Any]) -> str:
     if "default" not in schema:
         return ""
-    return "as below" if isinstance(schema["default"], dict) else f"`{json.dumps(schema['default'])}`"
+    return "as below" if isinstance(schema["default"], dict) else _value(schema["default"])
 
 
-def _leaves(command: click.Command, name: str, above: click.Context | None = None) -> Iterator[tuple[str, click.Context]]:
+def _value(value: Any) -> str:
+    """Return a value as a config writes it."""
+    return f"`{value if isinstance(value, str) else json.dumps(value)}`"
+
+
+def _leaves(
+    command: click.Command, name: str, above: click.Context | None = None
+) -> Iterator[tuple[str, click.Context]]:
     """Give the commands that do something, each with its whole name."""
     context = click.Context(command, info_name=name, parent=above)
     if not isinstance(command, click.Group):
@@ -185,15 +196,15 @@ def _command(name: str, context: click.Context) -> Iterator[str]:
     yield f"```text\n{' '.join([name, *command.collect_usage_pieces(context)])}\n```"
     yield inspect.cleandoc(command.help or "")
     records = [record for parameter in command.params if (record := parameter.get_help_record(context))]
-    if records:
-        yield _table(("option", "what it does"), [(f"`{option}`", words) for option, words in records])
+    if options := [(f"`{option}`", words) for option, words in records if words]:
+        yield _table(("option", "what it does"), options)
 
 
 def _options(model: ModelDescription) -> Iterator[str]:
     yield f"## {model.name}"
     yield model.summary
     rows = [
-        (f"`{option.name}`", option.type, "required" if option.required else f"`{json.dumps(option.default)}`", option.meaning)
+        (f"`{option.name}`", option.type, "required" if option.required else _value(option.default), option.meaning)
         for option in model.options
     ]
     if rows:

@@ -17,7 +17,14 @@ release = version = installed_version(project)
 
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "code_reference"]
 root_doc = "docs/index"
-include_patterns = ["*.md", "docs/**", "results/README.md", "results/*/*.md", "results/real/*/*.md", "results/real/*/tables/*.md"]
+include_patterns = [
+    "*.md",
+    "docs/**",
+    "results/README.md",
+    "results/*/*.md",
+    "results/real/*/*.md",
+    "results/real/*/tables/*.md",
+]
 exclude_patterns = ["[.]*", "*.egg-info", "build", "dist", "runs"]
 templates_path = ["templates"]
 
