@@ -6,7 +6,7 @@ import inspect
 import json
 import re
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 import click
 import pyarrow as pa
@@ -24,6 +24,7 @@ from harness.settings import Settings
 from harness.store import columns
 
 _BOUNDS = {"minimum": "at least", "exclusiveMinimum": "above", "maximum": "at most", "exclusiveMaximum": "below"}
+T = TypeVar("T")
 _ROLE = re.compile(r":[\w:]+:`~?([^`]+)`")
 
 
@@ -231,7 +232,7 @@ def _as_rst(text: str) -> str:
     return f"```{{eval-rst}}\n{text}\n```"
 
 
-def _subclasses(kind: type[Any]) -> Iterator[type[Any]]:
+def _subclasses(kind: type[T]) -> Iterator[type[T]]:
     for below in kind.__subclasses__():
         yield below
         yield from _subclasses(below)

@@ -5,6 +5,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 TUTORIAL = ROOT / "docs" / "tutorial.md"
+PAPER = ROOT / "docs" / "paper.md"
 PACKAGE = ROOT / "docs" / "models" / "package.md"
 MODELS = sorted(ROOT.glob("docs/models/*.md"))
 PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *ROOT.glob("docs/**/*.md")])

@@ -11,7 +11,7 @@ import pytest
 import timm
 import torch
 import yaml
-from pages import MODELS, PACKAGE, PAGES, ROOT, TUTORIAL, blocks, commands, files
+from pages import MODELS, PACKAGE, PAGES, PAPER, ROOT, TUTORIAL, blocks, commands, files
 from safetensors.torch import save_file
 
 import harness as public
@@ -44,9 +44,11 @@ ELSEWHERE = ("harness data fetch", "harness bench", "harness plugins check")
 
 
 def cases():
-    """Every command of the pages; those of a page of a model train it, which takes long. Two pages have own tests."""
+    """Every command of the pages; those of the pages of models and of the paper take long. Two pages have own tests."""
     found = {line: page for page in reversed(PAGES) if page not in {TUTORIAL, PACKAGE} for line in commands(page)}
-    return [pytest.param(line, marks=pytest.mark.long if page in MODELS else []) for line, page in found.items()]
+    return [
+        pytest.param(line, marks=pytest.mark.long if page in {PAPER, *MODELS} else []) for line, page in found.items()
+    ]
 
 
 @pytest.fixture(scope="module")
@@ -124,7 +126,9 @@ def test_pages_name_files_and_commands_that_are_there():
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_overrides_are_keys_of_a_config(page):
-    overrides = re.findall(r"-o\s([a-z_]+(?:\.[a-z_]+)*=[^\s`)]+)", page.read_text())
+    overrides = re.findall(
+        r"-o\s([a-z_]+(?:\.[a-z_]+)*=[^\s`)]+)", re.sub("harness plugins check.*", "", page.read_text())
+    )
     for override in overrides:
         if override != "key=value" and not override.startswith(("models.", "sources.")):
             load_config("patient", (override,))
