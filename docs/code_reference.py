@@ -6,7 +6,7 @@ import inspect
 import json
 import re
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any, ClassVar, TypeVar
+from typing import Any, TypeVar
 
 import click
 import pyarrow as pa
@@ -18,8 +18,9 @@ import harness
 from harness.cli.main import cli
 from harness.config.run_config import RunConfig
 from harness.errors import HarnessError
-from harness.plugin_api.description import ModelDescription, _meanings, describe_model
+from harness.plugin_api.description import _meanings
 from harness.plugin_api.discovery import discover
+from harness.plugin_api.model import Model
 from harness.settings import Settings
 from harness.store import columns
 
@@ -29,14 +30,12 @@ _ROLE = re.compile(r":[\w:]+:`~?([^`]+)`")
 
 
 class CodeReference(SphinxDirective):
-    """A directive whose content is Markdown that :attr:`write` makes of the code."""
-
-    write: ClassVar[Callable[[], str]]
+    """A directive whose content is the Markdown that the writer of its name makes of the code."""
 
     def run(self) -> list[nodes.Node]:
         """Return the content as nodes."""
         self.env.note_reread()  # the code may have changed where the page has not
-        return self.parse_text_to_nodes(self.write(), allow_section_headings=True)
+        return self.parse_text_to_nodes(_WRITERS[self.name](), allow_section_headings=True)
 
 
 class Columns(SphinxDirective):
@@ -70,9 +69,9 @@ def write_config_keys() -> str:
     """Return every key of a config, a section a mapping: type, default, meaning."""
     schema = RunConfig.model_json_schema()
     kinds = {kind.__name__: kind for kind in _subclasses(Settings)}
-    parts = ["## Top level", _keys_table(schema, RunConfig)]
+    parts = ["## Top level", _keys_table(RunConfig)]
     for path, name in _nested(schema["properties"], schema["$defs"]):
-        parts += [f"## {path}", _first_sentence(kinds[name]), _keys_table(schema["$defs"][name], kinds[name])]
+        parts += [f"## {path}", _first_sentence(kinds[name]), _keys_table(kinds[name])]
     return "\n\n".join(parts)
 
 
@@ -83,14 +82,16 @@ def write_commands() -> str:
 
 def write_model_options() -> str:
     """Return the options of every model that the package brings, a section a model."""
-    found = (describe_model(model) for name, model in sorted(discover().models.items()))
-    shipped = [model for model in found if model.distribution.startswith("breakhis-harness ")]
-    return "\n\n".join(part for model in shipped for part in _options(model))
+    found = (model for _, model in sorted(discover().models.items()))
+    shipped = (model for model in found if model.distribution.startswith("breakhis-harness "))
+    return "\n\n".join(part for registered in shipped for part in _options(registered.model))
 
 
 def write_exit_codes() -> str:
     """Return the errors by exit code."""
-    errors = sorted([HarnessError, *_subclasses(HarnessError)], key=lambda error: error.exit_code)
+    errors: list[type[HarnessError]] = sorted(
+        [HarnessError, *_subclasses(HarnessError)], key=lambda error: error.exit_code
+    )
     rows = [(f"{error.exit_code}", f"`{error.__name__}`", _first_sentence(error)) for error in errors]
     return _table(("exit code", "error", "what it says"), rows)
 
@@ -107,7 +108,7 @@ def write_public_names() -> str:
     return "\n\n".join(["## Classes", *map(_as_rst, classes), "## Functions", *map(_as_rst, functions)])
 
 
-_WRITERS = {
+_WRITERS: dict[str, Callable[[], str]] = {
     "config-keys": write_config_keys,
     "commands": write_commands,
     "model-options": write_model_options,
@@ -119,8 +120,8 @@ _WRITERS = {
 def setup(app: Sphinx) -> dict[str, Any]:
     """Add the directives to Sphinx."""
     app.add_directive("columns", Columns)
-    for name, write in _WRITERS.items():
-        app.add_directive(name, type(write.__name__, (CodeReference,), {"write": staticmethod(write)}))
+    for name in _WRITERS:
+        app.add_directive(name, CodeReference)
     return {"parallel_read_safe": True}
 
 
@@ -143,11 +144,16 @@ def _references(schema: dict[str, Any]) -> Iterator[tuple[str, str]]:
         yield from ((f".NAME{step}", name) for step, name in _references(schema["additionalProperties"]))
 
 
-def _keys_table(schema: dict[str, Any], kind: type[Settings]) -> str:
+def _keys_table(kind: type[Settings]) -> str:
+    schema = kind.model_json_schema()
     meanings: dict[str, str] = {}
     for base in reversed(kind.__mro__):
         meanings |= _meanings(base.__doc__ or "")
-    rows = [(f"`{key}`", _type(value), _default(value), meanings[key]) for key, value in schema["properties"].items()]
+    definitions = schema.get("$defs", {})
+    rows = [
+        (f"`{key}`", _type(value), _default(value, definitions), meanings[key])
+        for key, value in schema["properties"].items()
+    ]
     return _table(("key", "value", "default", "meaning"), rows)
 
 
@@ -166,14 +172,16 @@ def _type(schema: dict[str, Any]) -> str:
     return " ".join([kind, " and ".join(bounds)]).strip()
 
 
-def _default(schema: dict[str, Any]) -> str:
+def _default(schema: dict[str, Any], definitions: dict[str, Any]) -> str:
+    """Return a default as a config writes it; of a mapping, what is not the mapping's own default."""
     if "default" not in schema:
-        return ""
-    return "as below" if isinstance(schema["default"], dict) else _value(schema["default"])
-
-
-def _value(value: Any) -> str:
-    """Return a value as a config writes it."""
+        return "" if schema.get("type") == "object" else "required"
+    value = schema["default"]
+    if isinstance(value, dict):
+        own: dict[str, Any] = {}
+        for _, name in _references(schema):
+            own |= definitions[name]["properties"]
+        value = {key: given for key, given in value.items() if own.get(key, {}).get("default") != given}
     return f"`{value if isinstance(value, str) else json.dumps(value)}`"
 
 
@@ -201,15 +209,10 @@ def _command(name: str, context: click.Context) -> Iterator[str]:
         yield _table(("option", "what it does"), options)
 
 
-def _options(model: ModelDescription) -> Iterator[str]:
+def _options(model: type[Model]) -> Iterator[str]:
     yield f"## {model.name}"
-    yield model.summary
-    rows = [
-        (f"`{option.name}`", option.type, "required" if option.required else _value(option.default), option.meaning)
-        for option in model.options
-    ]
-    if rows:
-        yield _table(("option", "type", "default", "meaning"), rows)
+    yield _first_sentence(model)
+    yield _keys_table(model.Options) if model.Options.model_fields else "No options."
 
 
 def _table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:

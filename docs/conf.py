@@ -41,3 +41,5 @@ html_theme = "furo"
 html_title = f"{project} {release}"
 html_additional_pages = {"index": "forward.html"}
 html_copy_source = False
+html_static_path = ["static"]
+html_css_files = ["tables.css"]
