@@ -41,5 +41,6 @@ html_theme = "furo"
 html_title = f"{project} {release}"
 html_additional_pages = {"index": "forward.html"}
 html_copy_source = False
+html_show_copyright = False
 html_static_path = ["static"]
 html_css_files = ["tables.css"]

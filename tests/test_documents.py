@@ -17,10 +17,14 @@ from safetensors.torch import save_file
 import harness as public
 from harness.config.run_config import load_config
 from harness.scaffold.plugin import parse_name, write_plugin_file
-from harness.synthetic.sources import write_synthetic_lung, write_synthetic_natural
+from harness.synthetic.sources import write_synthetic_lung
 
 STAND_INS = {
-    "patient": {"protocol": "holdout", "schedule": {"epochs": 1, "batch_size": 8}},
+    "patient": {
+        "protocol": "holdout",
+        "schedule": {"epochs": 1, "batch_size": 8},
+        "sources": {"lung": {"kind": "lc25000"}},
+    },
     "demo": {"protocol": "holdout"},
     "paper": {"protocol": "paper-random", "models": {"majority": {}}},
     "leak": {"protocols": ["paper-random", "holdout"], "allow_leak": True, "models": {"majority": {}}},
@@ -32,6 +36,7 @@ SMALL = {
     "magnifications": [200],
     "pixels": {"size": 32},
     "schedule": {"epochs": 1, "batch_size": 8},
+    "sources": {"lung": {"kind": "lc25000", "phantom": True}},
     "models": {
         "majority": {},
         "white-point": {},
@@ -57,16 +62,14 @@ def whole(finished):
 
 
 @pytest.fixture(scope="module")
-def folders(tmp_path_factory):
-    """Generated source sets."""
-    folder = tmp_path_factory.mktemp("sources")
-    write_synthetic_natural(folder / "natural", images=8, size=32)
-    write_synthetic_lung(folder / "lung", tiles=10, copies=2, size=32)
-    return {"NATURAL": str(folder / "natural"), "LUNG": str(folder / "lung")}
+def lung(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("sources") / "lung"
+    write_synthetic_lung(folder, tiles=10, copies=2, size=32)
+    return folder
 
 
 @pytest.fixture
-def stand_in(whole, phantom, folders, tmp_path, monkeypatch):
+def stand_in(whole, phantom, lung, tmp_path, monkeypatch):
     """Replace what a reader puts in: configs by small ones, DIR by generated images, runs by one that is finished."""
     monkeypatch.chdir(tmp_path)
     for page in PAGES:
@@ -82,7 +85,7 @@ def stand_in(whole, phantom, folders, tmp_path, monkeypatch):
     new = shutil.copytree(whole, tmp_path / "new")
     runs = {**dict.fromkeys(("runs/patient", "runs/demo", "runs/paper", "BASE"), str(whole)), "NEW": str(new)}
     configs = {name: f"{name}.yaml" for name in STAND_INS}
-    known = {"DIR": str(phantom), **folders, **runs, **configs}
+    known = {"DIR": str(phantom), "LUNG": str(lung), **runs, **configs}
 
     def replaced(word):
         key, equals, value = word.rpartition("=")
@@ -142,6 +145,11 @@ def test_classes_of_the_plugin_page_build():
     network = finer.build(2)
     assert network(torch.zeros(2, 3, 64, 64)).shape == (2, 2)
     assert finer.explained_layer(network) in list(network.modules())
+
+
+@pytest.mark.parametrize("page", ["observers.md", "models/package.md"])
+def test_examples_that_are_no_model_are_executed(page):
+    exec("\n".join(blocks(ROOT / "docs" / page, "python")), {})
 
 
 def test_training_of_its_own_takes_a_few_lines_and_gets_all_of_the_tables(harness, tiny, phantom, tmp_path):
