@@ -43,17 +43,6 @@ def test_the_site_builds_without_a_warning(tmp_path):
     python("sphinx", "-q", "-W", "--keep-going", "-b", "dummy", "-c", "docs", ".", tmp_path, cwd=ROOT)
 
 
-def test_the_index_lists_every_page():
-    index = (ROOT / "docs" / "index.md").read_text()
-    listed = set(re.findall(r"^[./\w-]+$", index, re.MULTILINE))
-    apart = {
-        "index",
-        *(page.relative_to(ROOT / "docs").with_suffix("").as_posix() for page in PAGES if "0" in page.stem[:1]),
-    }
-    pages = {page.relative_to(ROOT / "docs").with_suffix("").as_posix() for page in ROOT.glob("docs/**/*.md")}
-    assert pages - apart <= listed
-
-
 @pytest.mark.parametrize("page", [page for page in PAGES if "concepts" in page.parts], ids=lambda page: page.name)
 def test_figures_stand_in_the_results_that_their_paragraph_names(page):
     for paragraph in page.read_text().split("\n\n"):
