@@ -151,10 +151,10 @@ def _keys_table(kind: type[Settings]) -> str:
         meanings |= _meanings(base.__doc__ or "")
     definitions = schema.get("$defs", {})
     rows = [
-        (f"`{key}`", _type(value), _default(value, definitions), meanings[key])
+        (f"`{key}`", meanings[key], _type(value), _default(value, definitions))
         for key, value in schema["properties"].items()
     ]
-    return _table(("key", "value", "default", "meaning"), rows)
+    return _table(("key", "meaning", "value", "default"), rows)
 
 
 def _type(schema: dict[str, Any]) -> str:
