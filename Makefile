@@ -3,7 +3,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: demo test test-whole lint regression regression-power reference reports real benchmark faults fuzz
+.PHONY: demo test test-whole lint regression regression-power reference reports real benchmark faults fuzz docs
 .DELETE_ON_ERROR:
 
 demo: $(INSTALLED)  ## the whole comparison on generated images, on the CPU
@@ -21,6 +21,9 @@ lint: $(INSTALLED)  ## style, types, the order of the rooms, the list of depende
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/deptry .
+
+docs: $(INSTALLED)  ## the documentation as a site, in .docs; a warning fails it
+	$(BIN)/sphinx-build -q -W --keep-going -b html -c docs . .docs
 
 # Two seeds: with one, the noise of training is too large to find what matters (results/statistics/gate.md).
 REGRESSION := $(BIN)/harness run demo --jobs 2 -o seeds=[0,1]

@@ -8,18 +8,25 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import timm
 import torch
 import yaml
+from pages import COHORT, MODELS, PACKAGE, PAGES, PAPER, ROOT, TUTORIAL, blocks, commands, files
+from safetensors.torch import save_file
 
 import harness as public
 from harness.config.run_config import load_config
 from harness.scaffold.plugin import parse_name, write_plugin_file
+from harness.synthetic.sources import write_synthetic_lung
 
-ROOT = Path(__file__).resolve().parents[1]
-PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *ROOT.glob("docs/*.md")])
 STAND_INS = {
-    "patient": {"protocol": "holdout", "schedule": {"epochs": 1, "batch_size": 8}},
+    "patient": {
+        "protocol": "holdout",
+        "schedule": {"epochs": 1, "batch_size": 8},
+        "sources": {"lung": {"kind": "lc25000"}},
+    },
     "demo": {"protocol": "holdout"},
+    "paper": {"protocol": "paper-random", "models": {"majority": {}}},
     "leak": {"protocols": ["paper-random", "holdout"], "allow_leak": True, "models": {"majority": {}}},
     "ablation": {"variants": {"balanced": {}, "none": {"pixels.stain": "none"}}, "models": {"majority": {}}},
     "stain": {"variants": {"balanced": {}, "none": {"pixels.stain": "none"}}, "models": {"majority": {}}},
@@ -29,6 +36,7 @@ SMALL = {
     "strata": ["200x"],
     "pixels": {"size": 32},
     "schedule": {"epochs": 1, "batch_size": 8},
+    "sources": {"lung": {"kind": "lc25000", "phantom": True}},
     "models": {
         "majority": {},
         "white-point": {},
@@ -40,15 +48,14 @@ ELSEWHERE = ("harness data fetch", "harness bench", "harness plugins check")
 """What needs the network or minutes, and has tests of its own; here only that there is such a command."""
 
 
-def blocks(page, language):
-    """The fenced blocks of a page in one language."""
-    fenced = page.read_text().split("\n```")[1::2]  # between an opening fence and its closing one
-    return [block.removeprefix(f"{language}\n") for block in fenced if block.startswith(f"{language}\n")]
-
-
-def commands():
-    lines = (line for page in PAGES for block in blocks(page, "sh") for line in block.splitlines())
-    return [line for line in dict.fromkeys(line.partition("#")[0].strip() for line in lines) if line]
+def cases():
+    """Every command of the pages but of those with tests of their own; what pages of models and the paper do takes long."""
+    found = {
+        line: page for page in reversed(PAGES) if page not in {COHORT, TUTORIAL, PACKAGE} for line in commands(page)
+    }
+    return [
+        pytest.param(line, marks=pytest.mark.long if page in {PAPER, *MODELS} else []) for line, page in found.items()
+    ]
 
 
 @pytest.fixture(scope="module")
@@ -56,11 +63,20 @@ def whole(finished):
     return finished()
 
 
+@pytest.fixture(scope="module")
+def lung(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("sources") / "lung"
+    write_synthetic_lung(folder, tiles=10, copies=2, size=32)
+    return folder
+
+
 @pytest.fixture
-def stand_in(whole, phantom, tmp_path, monkeypatch):
+def stand_in(whole, phantom, lung, tmp_path, monkeypatch):
     """Replace what a reader puts in: configs by small ones, DIR by generated images, runs by one that is finished."""
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "mobilenet.py").write_text(next(block for block in blocks(ROOT / "README.md", "python")))
+    for page in PAGES:
+        for name, source in files(page).items() if page != TUTORIAL else ():
+            (tmp_path / name).write_text(source)
     for name, keys in STAND_INS.items():
         data = {"data": {"folder": str(phantom)}}
         (tmp_path / f"{name}.yaml").write_text(yaml.safe_dump({**SMALL, **data, **keys}))
@@ -69,17 +85,27 @@ def stand_in(whole, phantom, tmp_path, monkeypatch):
     tested = predicted[predicted["side"] == "test"]
     tested[["image", "fold", "seed", "p_benign", "p_malignant"]].to_csv(tmp_path / "mine.csv", index=False)
     new = shutil.copytree(whole, tmp_path / "new")
+    runs = {**dict.fromkeys(("runs/patient", "runs/demo", "runs/paper", "BASE"), str(whole)), "NEW": str(new)}
+    configs = {name: f"{name}.yaml" for name in STAND_INS}
+    known = {"DIR": str(phantom), "LUNG": str(lung), **runs, **configs}
 
     def replaced(word):
-        runs = {**dict.fromkeys(("runs/patient", "runs/demo", "BASE"), str(whole)), "NEW": str(new)}
-        configs = {name: f"{name}.yaml" for name in STAND_INS}
-        return {"DIR": str(phantom), **runs, **configs}.get(word, word)
+        key, equals, value = word.rpartition("=")
+        if value.startswith("hub:"):
+            return f"{key}={random_weights(value.removeprefix('hub:'), tmp_path / 'weights.safetensors')}"
+        return f"{key}{equals}{known.get(value, value)}"
 
     return replaced
 
 
+def random_weights(name, file):
+    """Write a network of timm's as it is without training, in place of what would be downloaded."""
+    save_file(timm.create_model(name.partition(".")[0]).state_dict(), file)
+    return file
+
+
 @pytest.mark.usefixtures("without_shortcuts")
-@pytest.mark.parametrize("command", commands())
+@pytest.mark.parametrize("command", cases())
 def test_a_command_runs(harness, stand_in, command):
     program, *arguments = shlex.split(command)
     if "my_network.py" in arguments:
@@ -105,28 +131,33 @@ def test_pages_name_files_and_commands_that_are_there():
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_overrides_are_keys_of_a_config(page):
-    overrides = re.findall(r"-o\s([a-z_]+(?:\.[a-z_]+)*=[^\s`)]+)", page.read_text())
+    overrides = re.findall(
+        r"-o\s([a-z_]+(?:\.[a-z_]+)*=[^\s`)]+)", re.sub("harness plugins check.*", "", page.read_text())
+    )
     for override in overrides:
         if override != "key=value" and not override.startswith(("models.", "sources.")):
             load_config("patient", (override,))
 
 
 def test_classes_of_the_plugin_page_build():
-    source = "\n".join(block for block in blocks(ROOT / "docs" / "plugins.md", "python"))
     found = {}
-    exec(source, found)
-    plain, probed = found["MobileNet"](), found["ProbedMobileNet"]()
-    assert plain.options.dropout == 0.2
-    network = probed.build(2)
+    exec("\n".join(blocks(ROOT / "docs" / "plugins.md", "python")), found)
+    finer = found["FinerMobileNet"]()
+    assert finer.options.dropout == 0.2
+    network = finer.build(2)
     assert network(torch.zeros(2, 3, 64, 64)).shape == (2, 2)
-    for name in (*probed.frozen(network), *probed.rates(network)):
-        network.get_submodule(name)
+    assert finer.explained_layer(network) in list(network.modules())
+
+
+@pytest.mark.parametrize("page", ["observers.md", "models/package.md"])
+def test_examples_that_are_no_model_are_executed(page):
+    exec("\n".join(blocks(ROOT / "docs" / page, "python")), {})
 
 
 def test_training_of_its_own_takes_a_few_lines_and_gets_all_of_the_tables(harness, tiny, phantom, tmp_path):
-    block = next(block for block in blocks(ROOT / "docs" / "plugins.md", "python") if "FocalMixup" in block)
-    assert len([line for line in block.splitlines() if line.strip()]) <= 35
-    (tmp_path / "focal.py").write_text(block)
+    (source,) = files(ROOT / "docs" / "models" / "loss.md").values()
+    assert len([line for line in source.splitlines() if line.strip()]) <= 36
+    (tmp_path / "focal.py").write_text(source)
     run = tmp_path / "run"
     given = ("run", tiny, "--data", phantom, "--out", run, "--plugin", tmp_path / "focal.py", "--models", "focal-mixup")
     code, _, err = harness(*given)
@@ -139,7 +170,7 @@ def test_training_of_its_own_takes_a_few_lines_and_gets_all_of_the_tables(harnes
 
 
 def test_the_property_of_the_shortcut_page():
-    (source,) = blocks(ROOT / "docs" / "shortcuts.md", "python")
+    (source,) = blocks(ROOT / "docs" / "concepts" / "shortcuts.md", "python")
     images = np.full((2, 3, 8, 8), 200, np.uint8)
     exec(source, {"images": images})
     assert public.white_point(images).shape == (2, 3)

@@ -141,6 +141,8 @@ def _refuse_missing_columns(table: Path, row: Mapping[str, str], columns: Cohort
 
 def _names(table: Path, rows: Sequence[Mapping[str, str]], columns: CohortColumns) -> list[str]:
     """Name images by their column, by their files' names, or by whole paths where files of one name lie in folders."""
+    if twice := list(_repeated([PurePosixPath(row[columns.file].strip()).as_posix() for row in rows])):
+        raise DataError(f"{table} has several rows of {', '.join(twice[:_NAMED])} - keep one row for each image")
     if columns.name is not None:
         names = [row[columns.name].strip() for row in rows]
     else:
@@ -149,7 +151,7 @@ def _names(table: Path, rows: Sequence[Mapping[str, str]], columns: CohortColumn
         if len(set(names)) < len(names):
             names = ["__".join(path.with_suffix("").parts) for path in paths]
     if twice := list(_repeated(names)):
-        raise DataError(f"{table} has several rows of {', '.join(twice[:_NAMED])} - keep one row for each image")
+        raise DataError(f"{table} calls several images {', '.join(twice[:_NAMED])} - give each a name of its own")
     return names
 
 

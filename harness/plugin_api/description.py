@@ -81,7 +81,7 @@ def describe_model(registered: RegisteredModel) -> ModelDescription:
 def _options(options: type[Options]) -> list[OptionDescription]:
     meanings: dict[str, str] = {}
     for kind in reversed(options.__mro__):
-        meanings |= _meanings(kind.__doc__ or "") if issubclass(kind, Options) else {}
+        meanings |= meanings_of(kind.__doc__ or "") if issubclass(kind, Options) else {}
     return [
         OptionDescription(
             name,
@@ -94,8 +94,8 @@ def _options(options: type[Options]) -> list[OptionDescription]:
     ]
 
 
-def _meanings(docstring: str) -> dict[str, str]:
-    """Read the section ``Attributes`` of a docstring in Google's style."""
+def meanings_of(docstring: str) -> dict[str, str]:
+    """Read the section ``Attributes`` of a docstring in Google's style: what each means, by name."""
     _, found, section = inspect.cleandoc(docstring).partition("Attributes:\n")
     meanings: dict[str, str] = {}
     name = ""

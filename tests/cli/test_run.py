@@ -2,10 +2,10 @@
 
 import json
 import shutil
-from pathlib import Path
 
 import pandas as pd
 import pytest
+from pages import ROOT, files
 
 from harness.evaluation.cell_metrics import measure_pooled
 from harness.execution.cell_results import scored_columns
@@ -132,12 +132,11 @@ def harness_register_models(register):
 
 
 def test_the_bare_model_of_the_docs_runs(harness, tiny, phantom, tmp_path):
-    docs = (Path(__file__).parents[2] / "docs/plugins.md").read_text()
-    source = next(block.split("```")[0] for block in docs.split("```python\n") if "ColourSpread" in block)
+    (source,) = files(ROOT / "docs" / "models" / "arrays.md").values()
     (tmp_path / "mean.py").write_text(source)
-    arguments = ("run", tiny, "--data", phantom, "--models", "colour-spread", "--plugin", tmp_path / "mean.py")
+    arguments = ("run", tiny, "--data", phantom, "--models", "colour-histogram", "--plugin", tmp_path / "mean.py")
     assert harness(*arguments, "--out", tmp_path / "good")[0] == 0
-    (tmp_path / "mean.py").write_text(source.replace("ModelCard(parameters=4)", "{'parameters': 4}"))
+    (tmp_path / "mean.py").write_text(source.replace("return ModelCard(", "return dict("))
     code, _, err = harness(*arguments, "--out", tmp_path / "bad")
     assert code == 1
     assert "describe() must return a harness.ModelCard, not dict" in err
