@@ -8,6 +8,7 @@ import hypothesis
 import pandas as pd
 import pytest
 from breakhis import official_table, write_synthetic_breakhis
+from small_runs import TINY_CONFIG, prepare_environment
 
 from harness.cli.main import _exit_code
 from harness.errors import SplitError
@@ -16,20 +17,6 @@ from harness.synthetic.settings import SyntheticSettings
 # on a busy machine an example takes as long as it takes; no test asserts seconds
 hypothesis.settings.register_profile("harness", deadline=None)
 hypothesis.settings.load_profile("harness")
-
-TINY_CONFIG = """
-protocol: holdout
-device: cpu
-strata: [200x]
-pixels: {size: 32}
-schedule: {epochs: 2, batch_size: 8, learning_rate: 0.02, augmentation: random}
-sources:
-  natural: {kind: image-folder, phantom: true}
-  lung: {kind: lc25000, phantom: true}
-models:
-  majority: {}
-  densenet: {options: {growth_rate: 4, block_config: [1, 1]}}
-"""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -72,7 +59,7 @@ def shared_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def harness(monkeypatch: pytest.MonkeyPatch, shared_cache: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     """Call the command line in this process: ``harness("run", ...)`` gives (exit code, stdout, stderr)."""
-    _prepare_environment(monkeypatch, shared_cache, tmp_path)
+    prepare_environment(monkeypatch, shared_cache, tmp_path)
 
     def call(*arguments: object) -> tuple[int, str, str]:
         code = _exit_code([str(argument) for argument in arguments])
@@ -82,12 +69,6 @@ def harness(monkeypatch: pytest.MonkeyPatch, shared_cache: Path, tmp_path: Path,
     return call
 
 
-def _prepare_environment(monkeypatch: pytest.MonkeyPatch, cache: Path, folder: Path) -> None:
-    monkeypatch.setenv("HARNESS_CACHE", str(cache))
-    monkeypatch.setenv("HARNESS_DATA", str(folder / "no-data"))
-    monkeypatch.setenv("COLUMNS", "200")
-
-
 @pytest.fixture(scope="module")
 def finished(shared_cache: Path, tiny: Path, phantom: Path, tmp_path_factory: pytest.TempPathFactory):
     """Make a run that several tests of a module only read: ``finished("-o", "protocol=...")`` gives its folder."""
@@ -95,7 +76,7 @@ def finished(shared_cache: Path, tiny: Path, phantom: Path, tmp_path_factory: py
     def make(*arguments: object) -> Path:
         folder = tmp_path_factory.mktemp("finished") / "run"
         with pytest.MonkeyPatch.context() as monkeypatch:
-            _prepare_environment(monkeypatch, shared_cache, folder.parent)
+            prepare_environment(monkeypatch, shared_cache, folder.parent)
             given = ("run", tiny, "--data", phantom, "--out", folder, "--jobs", 2, *arguments)
             assert _exit_code([str(argument) for argument in given]) == 0
         return folder

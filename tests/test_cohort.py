@@ -8,9 +8,11 @@ import pandas as pd
 import pytest
 import torch
 from pages import COHORT, commands, files
+from small_runs import prepare_environment
 from torchvision.io import write_jpeg, write_png
 
 import harness as public
+from harness.cli.main import _exit_code
 
 CLASSES = ("normal", "in situ", "invasive")
 
@@ -50,13 +52,9 @@ def place(tmp_path_factory):
 @pytest.fixture(scope="module")
 def said(place, shared_cache):
     """What every command of the page has said, by command."""
-    from conftest import _prepare_environment
-
-    from harness.cli.main import _exit_code
-
     found = {}
     with pytest.MonkeyPatch.context() as monkeypatch:
-        _prepare_environment(monkeypatch, shared_cache, place)
+        prepare_environment(monkeypatch, shared_cache, place)
         monkeypatch.chdir(place)
         for line in commands(COHORT):
             program, *words = line.split()

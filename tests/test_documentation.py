@@ -10,9 +10,9 @@ import pytest
 import timm
 import torch
 import yaml
-from conftest import TINY_CONFIG
 from pages import MODELS, PACKAGE, PAGES, ROOT, TUTORIAL, commands, files
 from safetensors.torch import save_file
+from small_runs import TINY_CONFIG
 
 import harness as public
 from harness.testing import CHECKS, run_checks

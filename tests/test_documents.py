@@ -49,7 +49,7 @@ ELSEWHERE = ("harness data fetch", "harness bench", "harness plugins check")
 
 
 def cases():
-    """Every command of the pages but of those with tests of their own; what pages of models and the paper do takes long."""
+    """Every command of the pages but of those with own tests; what pages of models and of the paper do takes long."""
     found = {
         line: page for page in reversed(PAGES) if page not in {COHORT, TUTORIAL, PACKAGE} for line in commands(page)
     }

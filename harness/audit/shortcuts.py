@@ -1,4 +1,4 @@
-"""Predictive value of single properties of a picture, accessions apart, before and after each stain normalisation.
+"""Predictive value of single properties of a picture, groups apart, before and after each stain normalisation.
 
 A property that predicts the class without showing tissue is a shortcut: a network may use it, and keeping patients
 apart does not protect against that. The white point is the light behind the slide. The mean colour is light and stain

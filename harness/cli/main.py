@@ -144,7 +144,7 @@ class _Commands(click.Group):
 @click.command(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(version("breakhis-harness"), prog_name="harness")
 def cli() -> None:
-    """Compare breast-histology classifiers on BreakHis, patients kept apart."""
+    """Compare breast-histology classifiers, patients kept apart."""
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -16,8 +16,8 @@ from harness.cli.notes import note
 @click.argument("run", type=click.Path(path_type=Path))
 @click.argument("images", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("--model", metavar="LABEL", help="The model, where several of the run can predict.")
-@click.option("--stratum", metavar="200x", help="Magnification of images whose names do not say it.")
-@click.option("--groups", is_flag=True, help="A row a group instead: an accession, or a folder.")
+@click.option("--stratum", metavar="200x", help="Of images of which the data set does not know it.")
+@click.option("--groups", is_flag=True, help="A row a group instead, such as an accession, or a folder.")
 @click.option("--device", metavar="auto|cpu|cuda[:N]", default="auto", show_default=True, help="Where to compute.")
 @click.option("--data", type=click.Path(path_type=Path), help="Folder of the run's images, if it has moved.")
 @click.option(

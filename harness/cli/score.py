@@ -24,7 +24,7 @@ def command(
 ) -> None:
     """Make PREDICTIONS of the test images, made elsewhere, a row of the run of CONFIG.
 
-    PREDICTIONS is a CSV file with the columns image, fold, seed, p_benign and p_malignant, every test image once a fold
+    PREDICTIONS is a CSV file with the columns image, fold, seed and p_CLASS of each class, every test image once a fold
     and seed. The run folder may hold a run already; the row is held to the same division, and has no cost.
     """
     with Display() as display:

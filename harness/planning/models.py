@@ -20,7 +20,7 @@ from harness.store.schema import StartRecord
 
 T = TypeVar("T")
 _MAX_SLUG = 150
-"""A file's name has at most 255 bytes, and a cell's has its magnification, fold and seed as well."""
+"""A file's name has at most 255 bytes, and a cell's has its stratum, fold and seed as well."""
 
 
 @dataclass(frozen=True)

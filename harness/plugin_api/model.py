@@ -54,7 +54,7 @@ class LabeledImages:
 
 @dataclass(frozen=True)
 class Source:
-    """A set of images to pre-train on, divided into train and validation; never a BreakHis image.
+    """A set of images to pre-train on, divided into train and validation; never an image of the data set.
 
     Attributes:
         classes: Names in the order of the labels.
@@ -79,7 +79,7 @@ class EpochReport:
     """One epoch of training, a row of a cell's history.
 
     Attributes:
-        stage: ``final`` for the training on BreakHis, the stage's name for pre-training.
+        stage: ``final`` for the training on the data set, the stage's name for pre-training.
         epoch: From 1.
         train_loss: Mean over the epoch's batches, while the weights changed.
         train_accuracy: Likewise.
@@ -116,7 +116,7 @@ class FitContext:
         sources: The source sets that :meth:`Model.requirements` asked for, by name.
         cache: A folder for what can be computed again. It is that of the plugin's cells with these very images on these
             very sides, so that nothing which was fitted on an image can reach a cell that is tested on it.
-        stages: Where pre-trained stages are kept, for all cells: no BreakHis image takes part in them.
+        stages: Where pre-trained stages are kept, for all cells: no image of the data set takes part in them.
         code: A hash of the plugin's source.
         pixels: A hash of how images became pixels, to key what goes into ``cache``.
         report: Call it once an epoch; it feeds the live display and the cell's history.
@@ -301,7 +301,7 @@ class Model(ABC):
         return None
 
     def estimate_pretraining(self, context: FitContext) -> Mapping[str, float]:
-        """Return about how many seconds each stage before BreakHis will take that the cache does not hold.
+        """Return about how many seconds each stage before the data set will take that the cache does not hold.
 
         Returns:
             By a key that models which share a stage give it alike.

@@ -11,10 +11,10 @@ from harness.protocol.names import TRAIN
 
 
 def by_slide(images: pd.DataFrame) -> dict[str, StainNormaliser]:
-    """Make a normaliser for every image from the pictures of its slide that share its magnification and side.
+    """Make a normaliser for every image from the pictures of its slide that share its stratum and side.
 
     Args:
-        images: One row an image: ``sha256 slide stratum side profile``; profiles from
+        images: One row an image: ``sha256 subgroup stratum side profile``; profiles from
             :func:`~harness.data.stain.estimate_profile`.
 
     Returns:

@@ -51,7 +51,7 @@ def figure_7(results: Results) -> Figure | None:
 
 
 def figure_8(results: Results) -> Figure | None:
-    """Validation accuracy of the networks over epochs at the largest magnification of the run."""
+    """Validation accuracy of the networks over epochs at the last stratum of the run."""
     history = _final(results)
     if history.empty:
         return None

@@ -98,6 +98,11 @@ class Results:
         """Predictions of test images."""
         return self.predictions[self.predictions["side"] == TEST]
 
+    def named_predictions(self) -> pd.DataFrame:
+        """Return the predictions with probabilities under the names of their classes, ``p_<class>``, as stored."""
+        named = {f"p_{label}": f"p_{name}" for label, name in enumerate(self.classes)}
+        return self.predictions.rename(columns=named)
+
     @property
     def images(self) -> pd.DataFrame:
         """The images that take part."""

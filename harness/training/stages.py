@@ -2,8 +2,8 @@
 
 A stage's result is an artefact, keyed by all that made it: the plugin's source, the model's options, the network's
 architecture and first weights, the stage before it, the source set, its division and pixels, schedule, device type,
-precision, execution mode and threads. Folds, magnifications, seeds and models that start from the same stage share it.
-No BreakHis image takes part.
+precision, execution mode and threads. Folds, strata, seeds and models that start from the same stage share it.
+No image of the data set takes part.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ _KIND, _WEIGHTS = "stages", "weights.safetensors"
 
 @dataclass(frozen=True)
 class Stage:
-    """Training on a source set before the training on BreakHis.
+    """Training on a source set before the training on the data set.
 
     Attributes:
         name: As the history calls it.
@@ -65,7 +65,7 @@ class Stage:
 
 @dataclass(frozen=True)
 class StartingPoint:
-    """Where the training on BreakHis starts from.
+    """Where the training on the data set starts from.
 
     Attributes:
         weights: None for a fresh network.

@@ -90,16 +90,16 @@ class TorchModel(Model):
         return None
 
     def pretraining(self) -> tuple[Stage, ...]:
-        """Stages on source sets before the training on BreakHis, in order."""
+        """Stages on source sets before the training on the data set, in order."""
         return ()
 
     def frozen(self, network: nn.Module) -> tuple[str, ...]:
-        """Name the modules that the training on BreakHis leaves as they are."""
+        """Name the modules that the training on the data set leaves as they are."""
         del network
         return ()
 
     def rates(self, network: nn.Module) -> Mapping[str, float]:
-        """Say what the training on BreakHis multiplies the learning rate by, by name of a module; 1 elsewhere."""
+        """Say what the training on the data set multiplies the learning rate by, by name of a module; 1 elsewhere."""
         del network
         return {}
 
@@ -158,7 +158,7 @@ class TorchModel(Model):
         """Return the options that decide what a stage comes to, beside its own settings; all of them by default.
 
         Models whose stages are keyed alike share them. So leave out what says nothing of the network or of how a stage
-        trains it, such as what the training on BreakHis freezes.
+        trains it, such as what the training on the data set freezes.
         """
         options: dict[str, Any] = self.options.model_dump(mode="json")
         return options
@@ -239,7 +239,7 @@ class TorchModel(Model):
         )
 
     def fit(self, train: LabeledImages, validation: LabeledImages, context: FitContext) -> None:
-        """Run the pre-training stages (or take them from the cache), then train on BreakHis."""
+        """Run the pre-training stages (or take them from the cache), then train on the data set."""
         self._network, start = self._prepared_network(train, context)
         trainer = Trainer(self._network, self._plan(self._network, context), train)
         trainer.fit(validation, context.report, checkpoints_of(context, FINAL_STAGE))

@@ -195,7 +195,7 @@ class Measured:
         calibration_seconds: Of the calibration workload in the same process, in turns with the model's steps or before
             and after; None where nothing could be measured.
         peak_memory_bytes: Of the process, or of the device's memory on CUDA.
-        pretraining_seconds: What each stage before BreakHis will still take, by its key, if that was asked.
+        pretraining_seconds: What each stage before the data set will still take, by its key, if that was asked.
     """
 
     throughput: Throughput | None

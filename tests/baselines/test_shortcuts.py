@@ -59,7 +59,9 @@ def test_the_texture_baseline_weighs_both_classes_alike(tmp_path):
         return LabeledImages(torch.from_numpy((128 + np.where(rows, rough, smooth)).astype(np.uint8)), made.labels)
 
     model = LbpSvm(LbpSvmOptions(penalties=(1.0, 10.0), gammas=(1.0,)))
-    model.fit(textured(80, 1), textured(40, 2), SimpleNamespace(cache=tmp_path, threads=1))
+    model.fit(
+        textured(80, 1), textured(40, 2), SimpleNamespace(cache=tmp_path, threads=1, classes=("benign", "malignant"))
+    )
     test = textured(60, 3)
     right = model.predict_proba(test.images).argmax(1) == test.labels.numpy()
     assert min(right[test.labels.numpy() == label].mean() for label in (0, 1)) > 0.9

@@ -7,6 +7,7 @@ from itertools import product
 
 import pandas as pd
 import pytest
+from breakhis import BREAKHIS
 
 from harness import ModelCard
 from harness.config.run_config import ModelSettings, RunConfig
@@ -36,19 +37,22 @@ IMAGES = 3
 
 
 def run_of(seeds: range) -> RunRecord:
-    config = RunConfig(models={label: ModelSettings() for label in MODELS}, seeds=tuple(seeds))
+    config = RunConfig(models={label: ModelSettings() for label in MODELS}, seeds=tuple(seeds), strata=BREAKHIS.strata)
     return RunRecord(
         schema_version=SCHEMA_VERSION,
         name="many",
         config=config,
-        strata=config.strata,
+        data_set=BREAKHIS,
+        strata=list(config.chosen_strata),
         protocol=ProtocolRecord(name="accession-5fold", title="", shared_groups=0, cross_validates=True),
         leaks=[],
         leaky=False,
         comparison=ComparisonRecord(
             protocol="accession-5fold",
             group="group",
-            slide_13412="drop-dc",
+            data_set="breakhis",
+            classes=["benign", "malignant"],
+            data_options={"slide_13412": "drop-dc"},
             seeds=list(seeds),
             folds=list(FOLDS),
             images="",

@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 
 from harness.evaluation.cell_metrics import measure_pooled
+from harness.execution.cell_results import scored_columns
 
 VARIANTS = ("-o", "variants={stained: {}, plain.1: {pixels.stain: none}}", "-o", "reference=densenet")
 METRICS = ("p_img", "p_arp_group", "balanced_accuracy", "auc")
@@ -29,7 +30,7 @@ def records(harness, study):
 
 def held_out(study, variant, label):
     table = pd.concat(pd.read_parquet(file) for file in study.glob(f"{variant}/cells/{label}-*/predictions.parquet"))
-    return table[table["side"] == "test"]
+    return scored_columns(table[table["side"] == "test"], ["benign", "malignant"])
 
 
 def test_a_row_for_every_model_of_every_variant(study, harness):

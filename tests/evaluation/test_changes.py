@@ -40,6 +40,7 @@ def test_accuracy_is_balanced_and_paired():
 def test_confidence_is_the_probability_of_the_right_class():
     base, new = random_predictions(0), random_predictions(0)
     new["p_1"] = new["label"] * 0.98 + 0.01
+    new["p_0"], base["p_0"] = 1 - new["p_1"], 1 - base["p_1"]
     right = base["p_1"].where(base["label"] == 1, 1 - base["p_1"])
     expected = 0.99 - right.groupby(base["label"]).mean().mean()
     assert confidence_change(pair_images(base, new)).value == pytest.approx(expected)

@@ -22,7 +22,7 @@ from harness.reporting.results import read_results
 from harness.reporting.run_tables import TABLES
 from harness.reporting.table import FORMATS, render
 from harness.store.active import ActiveRecord
-from harness.store.columns import HISTORY, MANIFEST, PREDICTIONS, SPLITS, parse_table, table_frame
+from harness.store.columns import HISTORY, MANIFEST, SPLITS, parse_table, predictions_schema, table_frame
 from harness.store.json_files import parse_json
 from harness.store.record import read_record
 from harness.store.run_folder import parse_cell, parse_run
@@ -30,7 +30,12 @@ from harness.store.run_store import RunStore
 
 _REFERENCE = Path(__file__).resolve().parents[2] / "results" / "reference" / "demo"
 _CELLS = tuple(f"{label}-100x-fold{fold}-seed0" for label in ("majority", "densenet") for fold in (0, 1))
-_COLUMNS = {"manifest": MANIFEST, "splits": SPLITS, "predictions": PREDICTIONS, "history": HISTORY}
+_COLUMNS = {
+    "manifest": MANIFEST,
+    "splits": SPLITS,
+    "predictions": predictions_schema(["benign", "malignant"]),
+    "history": HISTORY,
+}
 _SPOILT_TABLES = 5000
 _ODD = (
     None,

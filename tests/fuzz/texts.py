@@ -36,7 +36,7 @@ _PARTS = (
     "99999999999",
 )
 _LIST = (
-    gzip.decompress((resources.files("harness.data") / "breakhis_official.tsv.gz").read_bytes())
+    gzip.decompress((resources.files("harness_plugins.breakhis") / "official.tsv.gz").read_bytes())
     .decode()
     .splitlines()[:6]
 )

@@ -126,7 +126,7 @@ class Section:
 
     @property
     def summary(self) -> str:
-        """Under which protocol, and on how many accessions."""
+        """Under which protocol, and on how many groups."""
         results, number = self.results, len(self.results.labels)
         return (
             f"{number} model{'s' * (number > 1)} at {', '.join(results.strata)}; protocol {results.run.protocol.name} "
