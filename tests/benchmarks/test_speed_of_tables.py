@@ -135,7 +135,7 @@ def predictions_of(cell: Cell) -> pd.DataFrame:
             "label": 0,
             "predicted": 0,
             "p_benign": 0.9,
-            "p_1": 0.1,
+            "p_malignant": 0.1,
         }
     )
 
@@ -156,7 +156,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> RunStore:
     store = RunStore(tmp_path_factory.mktemp("run"))
     with store.open_for_writing():
         tested = pd.concat(map(predictions_of, cells_of(range(1)))).drop_duplicates("image", ignore_index=True)
-        empty = dict.fromkeys(("file", "sha256"), "") | {"size": 0, "state": USED}
+        empty = dict.fromkeys(("file", "facts", "sha256"), "") | {"size": 0, "state": USED}
         splits = pd.concat([tested.assign(side=side) for side in (TRAIN, TEST)])
         manifest = tested.rename(columns={"image": "name"}).assign(**empty)
         store.write_run(run_of(range(1)), manifest[list(COLUMNS)], splits[["image", "fold", "seed", "side"]])
