@@ -25,6 +25,7 @@ from sklearn.svm import SVC
 from harness import FitContext, LabeledImages, Options, Register, hookimpl
 
 Array = NDArray[np.float64]
+_LEAST = 1e-12  # of a probability: where every class is ruled out, all are as likely
 
 
 class LbpSvmOptions(Options):
@@ -76,6 +77,7 @@ class LbpSvm(ArrayModel):
             return np.stack([1 - positive, positive], axis=1)
         classes = sum(name.startswith("sigmoid") for name in self._arrays)
         found = np.stack([self._probability(x, positive) for positive in range(classes)], axis=1)
+        found = found.clip(_LEAST)
         return found / found.sum(axis=1, keepdims=True)
 
     def _fit_one(self, positive: int, train: tuple[Array, Array], held: tuple[Array, Array]) -> None:

@@ -22,9 +22,9 @@ def markdown(text: str) -> str:
 def natural_order(names: Iterable[str]) -> list[str]:
     """Sort names by the numbers in them: ``40x`` before ``100x``."""
 
-    def key(name: str) -> list[tuple[str, int]]:
+    def key(name: str) -> tuple[list[tuple[str, int]], str]:
         words, numbers = re.split("[0-9]+", name), [*re.findall("[0-9]+", name), "0"]
-        return [(word, int(number)) for word, number in zip(words, numbers, strict=True)]
+        return [(word, int(number)) for word, number in zip(words, numbers, strict=True)], name
 
     return sorted(names, key=key)
 

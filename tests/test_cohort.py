@@ -130,7 +130,7 @@ def broken(text, old, new):
         (("patient,", "person,"), None, "no column 'patient'"),
         ((",p03,", ",,"), None, "has no patient - fill it in"),
         (None, ("classes: [normal, in situ, invasive]", "classes: [normal, invasive]"), "has the class 'in situ'"),
-        (None, ("group: patient, ", ""), "image without a group"),
+        (None, ("group: patient, ", ""), "images of groups that nobody knows"),
         (None, ("table: cohort.csv", "table: cohrt.csv"), "cannot read"),
         (None, ("models:", "protocol: slide-5fold\nmodels:"), "has no protocol 'slide-5fold'"),
         (None, ("models:", "strata: [40x]\nmodels:"), "no stratum '40x'"),

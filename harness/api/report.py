@@ -113,7 +113,7 @@ def _failures(folder: Path) -> list[str]:
 def _changes(results: dict[str, Results]) -> Iterator[Table]:
     """Compare runs of one comparison, each with each."""
     for (base, one), (new, other) in combinations(results.items(), 2):
-        if one.run.comparison_key == other.run.comparison_key and set(one.labels) & set(other.labels):
+        if one.run.comparison == other.run.comparison and set(one.labels) & set(other.labels):
             shared = [label for label in one.labels if label in other.labels]
             table = comparison_table(compare_runs(one, other, Margins(), shared))
             yield Table(**{**vars(table), "title": f"{table.title}: from {base} to {new}"})

@@ -12,7 +12,7 @@ from harness.errors import ConfigError
 from harness.execution.scoring import label_of, read_predictions, read_table, score_cells, store_scored, with_scored_row
 from harness.locations import cache_folder, results_folder
 from harness.planning.cell_keys import resolved
-from harness.planning.comparison import comparison_parts, refuse_other_comparison
+from harness.planning.comparison import comparison_parts, refuse_other_comparison, refuse_other_facts
 from harness.planning.decode_images import decode_images
 from harness.planning.image_set import scan_images
 from harness.planning.models import refuse_folders_that_cannot_be
@@ -22,7 +22,7 @@ from harness.planning.splits import Division, divide
 from harness.reporting.publish import publish
 from harness.reporting.table import Table
 from harness.store.run_store import RunStore
-from harness.store.schema import RunRecord
+from harness.store.schema import SCHEMA_VERSION, RunRecord
 from harness.training.devices import resolve_device
 
 
@@ -100,10 +100,18 @@ def _joined_run(name: str, division: Division, store: RunStore) -> RunRecord:
     comparison = comparison_parts(division, resolved(config, device_type))
     if stored is not None:
         refuse_other_comparison(stored.comparison, comparison, store.folder)
+        refuse_other_facts(store.read_manifest(), division.manifest, store.folder)
     labels = list(dict.fromkeys([*(stored.config.models if stored else ()), *config.models]))
     refuse_folders_that_cannot_be(labels)
     if stored is None:
         return run_record(name, division, comparison, {"type": "elsewhere"})
     # how and on what the others were made stays as it is recorded
-    joined = stored.config.with_rows_of(config)
-    return stored.model_copy(update={"config": joined, "strata": list(joined.chosen_strata)})
+    joined = stored.config.with_rows_of(config, division.data_set.strata)
+    return stored.model_copy(
+        update={
+            "schema_version": SCHEMA_VERSION,
+            "config": joined,
+            "data_set": division.data_set,
+            "strata": list(joined.chosen_strata),
+        }
+    )

@@ -74,7 +74,7 @@ def audit_images(
     manifest = audited.manifest.assign(state=audited.manifest["state"].replace(DROPPED, USED))
     unparsed, repeated = (manifest["state"] == state for state in (UNPARSED, REPEATED))
     manifest["image"] = manifest["name"].mask(unparsed, manifest["file"])
-    manifest["origin"] = (manifest["subtype"] + " " + manifest["subgroup"]).mask(unparsed, _NO_GROUP)
+    manifest["origin"] = (manifest["subtype"] + " " + manifest["subgroup"]).str.strip().mask(unparsed, _NO_GROUP)
     images = manifest[~repeated].reset_index(drop=True)
     used = used_images(images)
     seen, thumbnails, common = _look(root, images, on_progress)
@@ -100,7 +100,7 @@ def audit_images(
         notes=audited.notes,
         unread=unread_pictures(root),
         near_duplicates=near,
-        double_slides=_related_slides(used, "subgroup", "subtype", data_set),
+        double_slides=_related_slides(used, "subgroup", "subtype" if data_set.subtype else "label", data_set),
         divided_groups=_related_slides(used, "group", "subgroup", data_set),
         divisions=_protocol_divisions(used, content, near, (data_set, seed)),
         properties=properties,

@@ -78,8 +78,11 @@ class DataSettings(Settings):
 
     @model_validator(mode="after")
     def _check(self) -> DataSettings:
-        if self.table is not None and (self.plugin is not None or self.options or self.phantom is not None):
-            raise ValueError("a table describes its own images: it goes with no plugin, options or phantom")
+        others = any((self.plugin, self.options, self.phantom, self.set != DEFAULT_DATA_SET))
+        if self.table is not None and others:
+            raise ValueError("a table describes its own images: it goes with no set, plugin, options or phantom")
+        if self.classes is not None and len(set(self.classes)) < len(self.classes):
+            raise ValueError("a class stands twice")
         if self.table is None and (self.classes is not None or self.columns != ColumnSettings()):
             raise ValueError("columns and classes are those of a table, and there is no table")
         return self

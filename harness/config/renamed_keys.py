@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from harness.config.overrides import VARIANTS, set_key
+from harness.errors import ConfigError
 
 
 def _as_strata(value: Any) -> Any:
@@ -37,6 +38,8 @@ def with_present_keys(values: dict[str, Any]) -> dict[str, Any]:
         place = new.partition(".")[0]
         if place != new and not isinstance(renamed.get(place, {}), dict):
             continue  # for the checks to refuse
+        if _has(renamed, new) and _value(renamed, new) is not None:
+            raise ConfigError(f"'{old}' is called '{new}' now, and both are given - keep '{new}'")
         renamed = copy.deepcopy(renamed)  # the given mapping may be the caller's
         set_key(renamed, new, convert(_removed(renamed, old)))
     return renamed
@@ -65,6 +68,11 @@ def _has(values: dict[str, Any], key: str) -> bool:
     if not dot:
         return first in values
     return isinstance(values.get(first), dict) and _has(values[first], rest)
+
+
+def _value(values: dict[str, Any], key: str) -> Any:
+    first, dot, rest = key.partition(".")
+    return _value(values[first], rest) if dot else values[first]
 
 
 def _removed(values: dict[str, Any], key: str) -> Any:

@@ -19,7 +19,6 @@ from harness.errors import ConfigError, did_you_mean
 from harness.plugin_api.schedule import ExecutionMode, Schedule
 from harness.protocol.names import GROUP_FIVE_FOLD, LEAKY_PROTOCOLS, ProtocolName
 from harness.settings import Settings, parse_settings
-from harness.text import natural_order
 
 _SHIPPED = "harness_configs"
 _TAKES_THE_PLACE_OF = {"protocol": ("protocols",), "protocols": ("protocol", VARIANTS), VARIANTS: ("protocols",)}
@@ -160,7 +159,7 @@ class RunConfig(Settings):
         if unknown := [stratum for stratum in self.strata or () if stratum not in strata]:
             near = did_you_mean(unknown[0], strata)
             raise ConfigError(f"no stratum '{unknown[0]}' in the data set{near} (it has {', '.join(strata)})")
-        wanted = tuple(strata) if self.strata is None else self.strata
+        wanted = tuple(one for one in strata if self.strata is None or one in self.strata)
         data = self.data.model_copy(update={"options": dict(options)})
         return self.model_copy(update={"strata": wanted, "data": data})
 
@@ -203,22 +202,27 @@ class RunConfig(Settings):
         data = self.data.model_copy(update={"folder": Path(folder).absolute()})
         return self.model_copy(update={"data": data})
 
-    def added_to(self, before: RunConfig) -> RunConfig:
-        """Return the config of a run folder that held ``before``: models and strata that were there stay."""
+    def added_to(self, before: RunConfig, order: Sequence[str]) -> RunConfig:
+        """Return the config of a run folder that held ``before``: models and strata that were there stay.
+
+        Args:
+            before: As resolved.
+            order: Of all strata of the data set.
+        """
         return self.model_copy(
             update={
                 "models": {**before.models, **self.models},
-                "strata": tuple(natural_order({*before.chosen_strata, *self.chosen_strata})),
+                "strata": tuple(one for one in order if one in {*before.chosen_strata, *self.chosen_strata}),
                 "reference": self.reference or before.reference,
             }
         )
 
-    def with_rows_of(self, other: RunConfig) -> RunConfig:
-        """Return the config with the models and strata of another as well."""
+    def with_rows_of(self, other: RunConfig, order: Sequence[str]) -> RunConfig:
+        """Return the config with the models and strata of another as well; for ``order`` see :meth:`added_to`."""
         return self.model_copy(
             update={
                 "models": {**self.models, **other.models},
-                "strata": tuple(natural_order({*self.chosen_strata, *other.chosen_strata})),
+                "strata": tuple(one for one in order if one in {*self.chosen_strata, *other.chosen_strata}),
             }
         )
 

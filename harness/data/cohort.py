@@ -14,6 +14,8 @@ from harness.text import natural_order
 
 _MAX_BYTES = 200_000_000
 _NAMED = 3
+_SEPARATORS = (",", ";", "\t")
+_LONGEST, _MOST_NAMES = 100, 1000
 
 
 @dataclass(frozen=True)
@@ -101,8 +103,15 @@ def read_cohort(table: Path, columns: CohortColumns, classes: Sequence[str] | No
     if len(found) < 2:
         raise DataError(f"{table} has one class in column '{columns.label}', {found[0]}; at least two are needed")
     strata = natural_order({image.stratum for image in images}) if columns.stratum else [ONE_STRATUM]
+    for column, values in ((columns.label, found), (columns.stratum, strata)):
+        longest = max(map(len, values))
+        if len(values) > _MOST_NAMES or longest > _LONGEST:
+            raise DataError(
+                f"{table} has {len(values)} different values in column '{column}', the longest of {longest} letters; "
+                f"tables have room for {_MOST_NAMES} of {_LONGEST} - is it the right column?"
+            )
     description = DataSetDescription(
-        name=table.stem,
+        name=table.stem[:_LONGEST],
         classes=list(classes or found),
         groups=[column for column in (columns.group, columns.subgroup) if column is not None],
         strata=strata,
@@ -120,8 +129,12 @@ def _read_rows(table: Path) -> list[dict[str, str]]:
         raise DataError(f"{table} has {len(content):,} bytes; a table of images has at most {_MAX_BYTES:,}")
     try:
         text = content.decode("utf-8-sig")
-        dialect = csv.excel if "\t" not in text.partition("\n")[0] else csv.excel_tab
-        rows = list(csv.DictReader(io.StringIO(text, newline=""), dialect=dialect, strict=True))
+        head = text.partition("\n")[0]
+        separator = max(_SEPARATORS, key=head.count)
+        reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
+        if twice := list(_repeated(reader.fieldnames or [])):
+            raise DataError(f"{table} has the column '{twice[0]}' twice - rename one of them")
+        rows = list(reader)
     except (UnicodeDecodeError, csv.Error) as error:
         raise DataError(f"{table} cannot be read as CSV in UTF-8: {error}") from error
     if not rows:

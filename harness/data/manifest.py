@@ -91,6 +91,7 @@ def make_manifest(
     if not (manifest["state"] == USED).any():
         known_by = f"with {data_set.naming}" if data_set.naming else "that it knows"
         raise NoImagesError(f"no images of {data_set.name} in {root}: {len(digests)} image files, none {known_by}")
+    _refuse_divided_subgroups(manifest, data_set)
     return _mark_repeats(manifest)
 
 
@@ -262,7 +263,7 @@ def digest_named(root: Path, files: Sequence[str], where: Path) -> dict[str, str
     for file, path in zip(files, paths, strict=True):
         if not _is_image_name(path.name):
             raise DataError(f"{where} names {file}, which does not end with {', '.join(sorted(IMAGE_SUFFIXES))}")
-        if not Path(os.path.realpath(path)).is_relative_to(inside):
+        if "\0" in file or ".." in path.parts or not Path(os.path.realpath(path)).is_relative_to(inside):
             raise DataError(f"{where} names {file}, which does not lie below {root} - paths are below that folder")
     if missing := [file for file, path in zip(files, paths, strict=True) if not path.is_file()]:
         raise DataError(
@@ -283,7 +284,7 @@ def _row(root: Path, file: str, digest: str, record: Described | None, data_set:
         "name": record.name,
         "group": groups[0],
         "subgroup": groups[-1],
-        "subtype": record.subtype or record.label,
+        "subtype": record.subtype,
         "stratum": stratum,
         "label": data_set.classes.index(record.label),
         "facts": json.dumps(dict(record.facts), sort_keys=True) if record.facts else "",
@@ -303,6 +304,18 @@ def _refuse_contradiction(record: Described, stratum: str, groups: list[str], da
     if len(groups) != max(1, len(data_set.groups)):
         levels = " and ".join(data_set.groups) or "no group"
         raise DataError(f"{record.file} belongs to {', '.join(groups)}; {data_set.name} says {levels} of each image")
+
+
+def _refuse_divided_subgroups(manifest: pd.DataFrame, data_set: DataSetDescription) -> None:
+    """A subgroup of two groups would join them wherever it is a unit."""
+    owners = manifest.groupby("subgroup")["group"].unique()
+    shared = owners[owners.map(len) > 1]
+    if len(shared):
+        word, owned = data_set.subgroup, ", ".join(sorted(shared.iloc[0])[:_SHOWN])
+        raise DataError(
+            f"the {word} '{shared.index[0]}' belongs to several: {owned} - give each {word} a name of its own, such "
+            f"as the {data_set.group} and its number"
+        )
 
 
 def _mark_repeats(manifest: pd.DataFrame) -> pd.DataFrame:

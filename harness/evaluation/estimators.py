@@ -23,6 +23,7 @@ Estimator = Callable[[Array], Array]
 
 
 _BLOCK = 200
+_MANY_GROUPS = 300  # pairs of groups take more than images in order, in time and in memory
 
 
 def mean_of_ratios(*ratios: tuple[Array, Array]) -> Estimator:
@@ -59,6 +60,42 @@ def pair_ranking(*rankings: tuple[Array, Array]) -> Estimator:
         return _mean_of_units(ordered, pairs)
 
     return number
+
+
+def rank_area(*rankings: list[tuple[Array, NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]]) -> Estimator:
+    """The AUC of :func:`pair_ranking`, for many groups: of G groups it needs G places a draw, and not G x G in all.
+
+    Args:
+        rankings: Of each class, of each unit its images from the lowest score to the highest: whether they are of the
+            class, 0 or 1 (N,), the first and the last place of each image's score among them, (N,) each, and their
+            groups, (N,).
+    """
+
+    def of_block(drawn: Array) -> Array:
+        parts = [[_ranked_pairs(drawn, *unit) for unit in units] for units in rankings]
+        ordered, pairs = (np.array([[pair[part] for pair in units] for units in parts]) for part in (0, 1))
+        return _mean_of_units(ordered.transpose(0, 2, 1), pairs.transpose(0, 2, 1))
+
+    def in_blocks(weights: Array) -> Array:
+        drawn = np.ascontiguousarray(weights.T)
+        return np.concatenate([of_block(drawn[:, start : start + _BLOCK]) for start in range(0, len(weights), _BLOCK)])
+
+    return in_blocks
+
+
+def _ranked_pairs(
+    drawn: Array,
+    positive: Array,
+    first: NDArray[np.int64],
+    last: NDArray[np.int64],
+    groups: NDArray[np.int64],
+) -> tuple[Array, Array]:
+    """Return the pairs in order, ties half, and all pairs, in each column of weights (G, D): (D,) each."""
+    weights = drawn[groups]
+    of_class = weights * positive[:, None]
+    others = np.concatenate([np.zeros((1, weights.shape[1])), (weights - of_class).cumsum(0)])
+    below, tied = others[first], others[last + 1] - others[first]
+    return (of_class * (below + tied / 2)).sum(0), of_class.sum(0) * others[-1]
 
 
 def average_precision(units: list[tuple[Array, NDArray[np.int64], NDArray[np.int64]]]) -> Estimator:
@@ -193,9 +230,10 @@ class _Sums:
         """Pairs in order, by group: of the positive class of two, otherwise of each class against the others."""
         columns, labels = class_columns(predictions), predictions["label"].to_numpy()
         of = [(1, "p_1")] if is_binary(predictions) else list(enumerate(columns))
-        return pair_ranking(
-            *(self._ranking(predictions[column].to_numpy(float), (labels == label).astype(int)) for label, column in of)
-        )
+        asked = [(predictions[column].to_numpy(float), (labels == label).astype(int)) for label, column in of]
+        if self._shape[1] > _MANY_GROUPS:
+            return rank_area(*(self._ranks(*one) for one in asked))
+        return pair_ranking(*(self._ranking(*one) for one in asked))
 
     def precision(self, predictions: pd.DataFrame) -> Estimator:
         """Images in the order of their scores, by unit; units without one of the classes have no curve."""
@@ -214,6 +252,19 @@ class _Sums:
         bins = np.minimum((scores * ECE_BINS).astype(int), ECE_BINS - 1)
         gaps = np.stack([self.of((scores - labels) * (bins == place)) for place in range(ECE_BINS)], axis=1)
         return binned_gap(gaps, self.of(np.ones_like(scores)))
+
+    def _ranks(
+        self, scores: Array, positive: NDArray[np.int64]
+    ) -> list[tuple[Array, NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]]:
+        """Return the images of each unit in the order of their scores; see :func:`rank_area`."""
+        units = []
+        for unit in range(self._shape[0]):
+            here = np.flatnonzero(self._unit == unit)
+            here = here[np.argsort(scores[here], kind="stable")]
+            ranked = scores[here]
+            first, last = (np.searchsorted(ranked, ranked, side=side) for side in ("left", "right"))
+            units.append((positive[here].astype(float), first, last - 1, self._column[here]))
+        return units
 
     def _ranking(self, scores: Array, positive: NDArray[np.int64]) -> tuple[Array, Array]:
         units = [self._pairs(scores, positive, self._unit == unit) for unit in range(self._shape[0])]

@@ -90,7 +90,9 @@ def assign_cells(
     Raises:
         UsageError: An image is the run's, and none of these cells has tested it.
     """
-    table = images.table
+    known_as = dict(zip(manifest["sha256"], manifest["name"], strict=True))
+    stems = images.table["image"].map(lambda image: Path(image).stem)
+    table = images.table.assign(name=images.table["sha256"].map(known_as).fillna(stems))
     new, tested = ~table["sha256"].isin(manifest["sha256"]), _tested(table["sha256"], manifest, splits)
     assigned = []
     for record in cells:
@@ -185,7 +187,7 @@ def _tested(digests: pd.Series[str], manifest: pd.DataFrame, splits: pd.DataFram
 
 def _as_tested(images: pd.DataFrame, record: DoneRecord) -> pd.DataFrame:
     """Put images in the order in which the cell tested its own: last bits depend on which stand in a batch."""
-    ranks = images["image"].map(lambda image: hash_rank(record.seed, Path(image).stem))
+    ranks = images["name"].map(lambda name: hash_rank(record.seed, name))
     return images.loc[ranks.sort_values(kind="stable").index]
 
 

@@ -91,7 +91,8 @@ def read_predictions(file: Path, table: pd.DataFrame, label: str, division: Divi
             f"{file} has no column '{lacking[0]}' - it needs image, fold, seed, {', '.join(probabilities)}, and has "
             f"{', '.join(map(str, table.columns))[:200]}"
         )
-    names = table["image"].map(_image_name)
+    known = set(division.images["name"])
+    names = table["image"].map(lambda image: image.strip() if image.strip() in known else _image_name(image))
     found = pd.DataFrame({column: _numbers(file, table[column]) for column in ("seed", "fold", *probabilities)})
     _refuse_no_probabilities(file, found, probabilities)
     whole = found.assign(image=names).astype({"seed": "int64", "fold": "int64"})

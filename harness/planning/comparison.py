@@ -6,6 +6,9 @@ import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 
+import pandas as pd
+
+from harness.data.manifest import used_images
 from harness.errors import ComparisonError
 from harness.planning.splits import Division
 from harness.protocol.fingerprint import split_fingerprint
@@ -35,6 +38,33 @@ def comparison_parts(division: Division, found: Mapping[str, str]) -> Comparison
         threads=config.threads,
         limit=config.limit,
     )
+
+
+_FACTS = ["label", "group", "subgroup", "subtype", "stratum"]
+
+
+def refuse_other_facts(before: pd.DataFrame, now: pd.DataFrame, where: Path) -> None:
+    """Refuse to add to a run whose images were said to be something else.
+
+    Args:
+        before: The manifest of the run.
+        now: The manifest as it is now.
+        where: The run folder.
+
+    Raises:
+        ComparisonError: The first image that differs, with what it was and is.
+    """
+    then, found = (used_images(table).set_index("name")[_FACTS] for table in (before, now))
+    both = then.index.intersection(found.index)
+    differ = (then.loc[both] != found.loc[both]).any(axis=1)
+    if differ.any():
+        name = both[differ.to_numpy()][0]
+        column = next(fact for fact in _FACTS if then.loc[name, fact] != found.loc[name, fact])
+        raise ComparisonError(
+            f"{where} holds results with {column} = {then.loc[name, column]} of {name}, which is now "
+            f"{found.loc[name, column]} (and {int(differ.sum()) - 1} more images); they cannot share a table - choose "
+            "another --out, or move the old cells aside with --fresh"
+        )
 
 
 def refuse_other_comparison(stored: ComparisonRecord, wanted: ComparisonRecord, where: Path) -> None:

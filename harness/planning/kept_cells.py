@@ -44,7 +44,7 @@ def kept_cells(config: RunConfig, store: RunStore, cache: Cache, observer: Obser
         if any(cell.name not in done for cell in cells):
             return None
         config = _with_options_of(config, run.config)
-        if config.added_to(run.config) != run.config or run.plugins != wanted_plugins():
+        if config.added_to(run.config, run.data_set.strata) != run.config or run.plugins != wanted_plugins():
             return None
         return len(cells) if _are_as_planned(cells, config, run, store, cache, observer) else None
     except (HarnessError, OSError):
@@ -75,7 +75,7 @@ def _are_as_planned(
     images = scan_images(config, cache, observer.progress)
     division = divide(mark_damaged(images, before.loc[before["state"] == DAMAGED, "sha256"]))
     config = division.config
-    if comparison_parts(division, found) != run.comparison:
+    if comparison_parts(division, found) != run.comparison or division.data_set != run.data_set:
         return False
     if not store.holds(division.manifest, division.splits):
         return False

@@ -9,7 +9,7 @@ import torch
 from harness.cache import Cache
 from harness.config.run_config import RunConfig
 from harness.planning.cell_keys import cell_rows, key_parts, plan_cells, resolved
-from harness.planning.comparison import comparison_parts, refuse_other_comparison
+from harness.planning.comparison import comparison_parts, refuse_other_comparison, refuse_other_facts
 from harness.planning.decode_images import decode_images
 from harness.planning.fold_pixels import DecodedRun, pixels_of_folds
 from harness.planning.image_set import scan_images
@@ -84,6 +84,7 @@ def prepare_run(
     stored = store.read_run()
     if stored is not None:
         refuse_other_comparison(stored.comparison, comparison, store.folder)
+        refuse_other_facts(store.read_manifest(), division.manifest, store.folder)
     sources = decode_sources(config, entries, cache, observer.progress)
     starts = pretraining_starts(entries, sources)
     identities = {entry.label: entry.identity(starts[entry.label]) for entry in entries}

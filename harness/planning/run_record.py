@@ -48,7 +48,7 @@ def added_to(run: RunRecord, stored: RunRecord | None) -> RunRecord:
     """Return a run's record for a folder that may hold a run: models and strata that were in it stay in it."""
     if stored is None:
         return run
-    config = run.config.added_to(stored.config)
+    config = run.config.added_to(stored.config, run.data_set.strata)
     former = {*stored.former_comparison_keys, stored.comparison_key} - {run.comparison_key}
     return run.model_copy(
         update={"config": config, "strata": list(config.chosen_strata), "former_comparison_keys": sorted(former)}

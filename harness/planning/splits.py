@@ -71,7 +71,7 @@ def divide(images: ImageSet) -> Division:
         splits = limit_splits(splits, used, config.limit)
     found = [find_leak(protocol.group, splits, used.set_index("name")[protocol.level])]
     if not data_set.groups:
-        found.append(Leak("image without a group", tuple(used["name"])))
+        found.append(Leak("image", tuple(used["name"]), "of groups that nobody knows"))
     if images.content is not None:
         found.append(find_picture_leak(splits, images.content))
     leaks = [leak for leak in found if leak is not None]

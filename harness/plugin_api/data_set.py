@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,6 +10,8 @@ from typing import Any, ClassVar
 
 from harness.errors import PluginError
 from harness.settings import Settings
+
+NAME_OF_A_DATA_SET = r"[A-Za-z0-9][A-Za-z0-9._-]*"
 
 
 @dataclass(frozen=True)
@@ -23,7 +26,7 @@ class ImageRecord:
         stratum: The column of the tables that it counts in, one of the data set's; empty where it has none.
         subtype: What its class divides into; empty where it does not.
         facts: Anything else, by name; kept in the manifest and used for nothing.
-        hold_outs: The published hold-outs that test it, by number; None where there are none.
+        hold_outs: Which of five published hold-outs test it, of 1 to 5; None where there are none.
         left_out: True for an image that is to take no part.
     """
 
@@ -75,7 +78,8 @@ class GeneratedSlide:
 class DataSet:
     """A data set: which images there are, what they show and what must be kept apart.
 
-    It is made and asked in a process of its own, and answers with records. What it prints goes nowhere.
+    It is made and asked in a process of its own, and answers with records; what it prints goes nowhere. Its module is
+    imported as well where plugins are listed and models are found.
 
     Class attributes:
         name: Unique among all data sets; what ``data.set`` calls it.
@@ -154,11 +158,15 @@ def check_data_set(kind: Any) -> type[DataSet]:
     for attribute in ("name", "classes", "groups"):
         if not hasattr(kind, attribute):
             raise PluginError(f"{kind.__name__} has no {attribute}; write {attribute} = ... in the class")
-    texts = (kind.name, *kind.classes, *kind.groups, *kind.strata)
-    if not all(isinstance(text, str) and text for text in texts) or len(set(kind.classes)) < len(kind.classes):
-        raise PluginError(
-            f"{kind.__name__}: name is a text; classes, groups and strata are tuples of texts, each class once"
-        )
-    if len(kind.classes) < 2 or len(kind.groups) > 2:
-        raise PluginError(f"{kind.__name__} needs two classes or more, and one or two levels of groups")
+    if not (isinstance(kind.name, str) and re.fullmatch(NAME_OF_A_DATA_SET, kind.name)):
+        raise PluginError(f"{kind.__name__}: name is letters, digits, dots, dashes and underlines, not {kind.name!r}")
+    for attribute, fewest, most in (("classes", 2, 1000), ("groups", 1, 2), ("strata", 0, 1000)):
+        names = getattr(kind, attribute)
+        texts = isinstance(names, tuple | list) and all(isinstance(name, str) and name for name in names)
+        if not texts or len(set(names)) < len(names) or not fewest <= len(names) <= most:
+            raise PluginError(f"{kind.__name__}: {attribute} takes {fewest} to {most} different texts, not {names!r}")
+    if kind.hold_outs in {"holdout", "paper-random", "group-5fold"}:
+        raise PluginError(f"{kind.__name__}: hold_outs cannot be called {kind.hold_outs}, which is another protocol")
+    if not (isinstance(kind.Options, type) and issubclass(kind.Options, Settings)):
+        raise PluginError(f"{kind.__name__}: Options must be a subclass of harness.Options")
     return kind

@@ -7,10 +7,10 @@ import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from harness.data.description import DataSetDescription
 from harness.data.manifest import Described
@@ -38,8 +38,28 @@ class DescribedImage(BaseModel):
     stratum: _Text = ""
     subtype: _Text = ""
     facts: dict[_Name, _Text] = Field(default_factory=dict)
-    hold_outs: list[Annotated[int, Field(ge=0, le=1000)]] | None = None
+    hold_outs: list[Annotated[int, Field(ge=1, le=5)]] | None = None
     left_out: bool = False
+
+
+def _below_the_folder(file: str) -> str:
+    path = PurePosixPath(file)
+    if path.is_absolute() or ".." in path.parts or path.suffix != ".png":
+        raise ValueError("not a path of a PNG file below the folder")
+    return file
+
+
+class _PlannedSlide(BaseModel):
+    """A plan as it has come from elsewhere; see :class:`~harness.GeneratedSlide`."""
+
+    model_config = ConfigDict(strict=True, frozen=True, extra="forbid")
+
+    file: Annotated[_Name, AfterValidator(_below_the_folder)]
+    painted_as: _Name
+    group: _Name
+    subgroup: _Name
+    tissue: _Name
+    magnification: Annotated[int, Field(ge=40, le=400)]
 
 
 @dataclass(frozen=True)
@@ -121,10 +141,13 @@ def ask_published(asked: AskedDataSet) -> PublishedSet:
 def ask_generated(asked: AskedDataSet, groups: int, images: int, *, like_published: bool) -> list[GeneratedSlide]:
     """Ask for pictures that stand in for a data set; see :meth:`~harness.DataSet.generated`."""
     question = {"ask": "generated", "groups": groups, "images": images, "like_published": like_published}
-    slides = _parsed(list[GeneratedSlide], _ask(asked, question), "slides", asked)
+    slides = _parsed(list[_PlannedSlide], _ask(asked, question), "slides", asked)
     if not slides:
         raise PluginError(f"data set {asked.name} cannot be generated - it plans no pictures")
-    return slides
+    files = [slide.file for slide in slides]
+    if len(set(files)) < len(files):
+        raise PluginError(f"data set {asked.name} plans several pictures of one name")
+    return [GeneratedSlide(**slide.model_dump()) for slide in slides]
 
 
 def _ask(asked: AskedDataSet, question: Mapping[str, Any]) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from harness.data.description import ONE_STRATUM, DataSetDescription
 from harness.errors import ConfigError, DataError, HarnessError, UsageError, did_you_mean
 from harness.plugin_api import hookspecs
 from harness.plugin_api.data_set import DataSet, ImageRecord, PublishedFile, check_data_set
+from harness.plugin_api.installed import VARIABLE, installed_plugins
 from harness.plugin_api.reference import PluginReference, import_plugin
 from harness.settings import parse_settings
 
@@ -31,13 +32,13 @@ def main() -> None:
     for stream in (1, 2):
         os.dup2(nothing, stream)
     try:
-        answer = _answer(question)
+        answer = json.dumps(_answer(question))
     except HarnessError as error:
-        answer = {"error": type(error).__name__, "message": str(error)}
+        answer = json.dumps({"error": type(error).__name__, "message": str(error)})
     except BaseException as error:  # noqa: BLE001 - a plugin's own code
-        answer = {"error": "PluginError", "message": f"{type(error).__name__}: {error}"}
+        answer = json.dumps({"error": "PluginError", "message": f"{type(error).__name__}: {error}"})
     with out:
-        json.dump(answer, out)
+        out.write(answer)
 
 
 def _answer(question: Mapping[str, Any]) -> dict[str, Any]:
@@ -128,9 +129,10 @@ def _find(references: Sequence[PluginReference], wanted: str) -> type[DataSet]:
             return found[wanted]
         known += found
     failed = f"; could not be loaded: {'; '.join(failures)}" if failures else ""
-    raise UsageError(
-        f"no data set '{wanted}'{did_you_mean(wanted, known)} (known: {', '.join(sorted(known)) or 'none'}{failed})"
-    )
+    left_out = [plugin.name for plugin in installed_plugins() if not plugin.wanted]
+    limited = f"; {VARIABLE} leaves out {', '.join(left_out)}" if left_out else ""
+    names = ", ".join(sorted(known)) or "none"
+    raise UsageError(f"no data set '{wanted}'{did_you_mean(wanted, known)} (known: {names}{failed}{limited})")
 
 
 def registered_data_sets(reference: PluginReference) -> Iterator[type[DataSet]]:
@@ -143,6 +145,7 @@ def registered_data_sets(reference: PluginReference) -> Iterator[type[DataSet]]:
     manager = pluggy.PluginManager(hookspecs.PROJECT)
     manager.add_hookspecs(hookspecs)
     manager.register(module)
+    manager.check_pending()
     found: list[type[DataSet]] = []
     manager.hook.harness_register_data_sets(register=found.append)
     yield from map(check_data_set, found)

@@ -39,11 +39,15 @@ def assign_groups(groups: pd.Series[str], strata: pd.Series[Any], seed: int, bin
     _refuse_few_groups(table)
     table["rank"] = [hash_rank(seed, group) for group in table["group"]]
     bin_of: dict[str, int] = {}
-    for _, stratum in table.groupby("stratum"):
+    begun = 0  # places that sets of several classes have taken: each goes on where the last one stopped
+    for classes, stratum in table.groupby("stratum"):
         ordered = stratum.sort_values(["images", "rank"], ascending=[False, True])
+        turn = begun % len(bins) if len(classes) > 1 else 0
+        places = [*bins[turn:], *bins[:turn]]
         for start in range(0, len(ordered), len(bins)):
             block = ordered.iloc[start : start + len(bins)].sort_values("rank")
-            bin_of.update(zip(block["group"], bins, strict=False))
+            bin_of.update(zip(block["group"], places, strict=False))
+        begun += len(ordered) if len(classes) > 1 else 0
     return groups.map(bin_of).astype(int)
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from harness.data.description import plural
 from harness.errors import SplitLeakError
 
 _NAMED = 5
@@ -18,18 +19,18 @@ class Leak:
     Attributes:
         kind: What they are, such as ``accession`` or ``picture``.
         offenders: What it is and where: ``14-22549 (seed 0, fold 2: test, train)``.
+        fault: What is wrong with them.
     """
 
     kind: str
     offenders: tuple[str, ...]
+    fault: str = "on two sides"
 
     def __str__(self) -> str:
         more = len(self.offenders) - _NAMED
         named = "; ".join(self.offenders[:_NAMED])
-        plural = "" if len(self.offenders) == 1 else "s"
-        return f"{len(self.offenders)} {self.kind}{plural} on two sides: {named}" + (
-            f"; and {more} more" if more > 0 else ""
-        )
+        words = self.kind if len(self.offenders) == 1 else plural(self.kind)
+        return f"{len(self.offenders)} {words} {self.fault}: {named}" + (f"; and {more} more" if more > 0 else "")
 
 
 def find_leak(kind: str, splits: pd.DataFrame, identity: pd.Series[str]) -> Leak | None:

@@ -9,7 +9,7 @@ from typing import Any
 
 from harness.evaluation.bootstrap import Interval
 from harness.reporting.provenance import mean_inspection
-from harness.reporting.results import Results
+from harness.reporting.results import Results, resampled_within
 from harness.reporting.study_models import (
     RunModel,
     heading,
@@ -118,8 +118,8 @@ def _notes(runs: dict[str, Results]) -> list[str]:
     return [
         f"The reference is {label} of {variant}. Differences are paired: on the images and cells that both have.",
         *(_changes(name, run, variant, first) for name, run in runs.items() if name != variant),
-        f"In %; in brackets the 95 % interval: {first.groups} resampled within their class, the same draws for all "
-        "rows. It says what other patients would change, not what another training would. None below five tested "
+        f"In %; in brackets the 95 % interval: {first.groups} resampled {resampled_within(first)}, the same draws for "
+        "all rows. It says what other patients would change, not what another training would. None below five tested "
         f"{first.groups} of a class.",
         *_inspections(runs),
         *first.reference_notes(),

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from harness.evaluation.bootstrap import Interval
-from harness.reporting.results import Results
+from harness.reporting.results import Results, resampled_within
 from harness.reporting.study_models import (
     RunModel,
     heading,
@@ -86,11 +86,13 @@ def _metric_row(metric: str, own: dict[str, RunModel], strict: str, of: tuple[st
 
 
 def _notes(runs: dict[str, Results]) -> list[str]:
-    groups = next(iter(runs.values())).groups
+    first = next(iter(runs.values()))
+    groups = first.groups
     counted = [f"{name} tests {run.test['image'].nunique()} images" for name, run in runs.items()]
     shared = [f"{run.run.protocol.shared_groups} {run.groups} on two sides under {name}" for name, run in runs.items()]
     notes = [
-        f"In %; in brackets the 95 % interval: {groups} resampled within their class, the same draws for all columns. "
+        f"In %; in brackets the 95 % interval: {groups} resampled {resampled_within(first)}, the same draws for all "
+        "columns. "
         f"None below five tested {groups} of a class.",
         f"{'; '.join(counted)}; {'; '.join(shared)}.",
     ]

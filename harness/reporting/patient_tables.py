@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 
 import pandas as pd
@@ -11,21 +12,25 @@ from harness.evaluation.metrics import cases
 from harness.reporting.analysis import Analysis
 from harness.reporting.table import DASH, Table
 
+_NAME = re.compile(r"[a-z][a-z0-9-]{0,60}")
+_TAKEN = frozenset({"differences", "metrics", "thresholds", "shortcuts", "groups", "subgroups", "figures"})
+
 
 def groups_table(analysis: Analysis) -> Table:
     """The share of every group's images that each model has right."""
-    return _table(analysis, analysis.results.data_set.group, lambda table: table["group"])
+    return _table(analysis, "groups", analysis.results.data_set.group, lambda table: table["group"])
 
 
 def subgroups_table(analysis: Analysis) -> Table | None:
     """The same of every subgroup under its subtype; None where groups consist of none."""
     data_set = analysis.results.data_set
-    return _table(analysis, data_set.subgroup, cases) if data_set.has_subgroups else None
+    return _table(analysis, "subgroups", data_set.subgroup, cases) if data_set.has_subgroups else None
 
 
-def _table(analysis: Analysis, word: str, patient_of: Callable[[pd.DataFrame], pd.Series[str]]) -> Table:
-    results, name = analysis.results, plural(word)
-    classes = results.classes
+def _table(analysis: Analysis, general: str, word: str, patient_of: Callable[[pd.DataFrame], pd.Series[str]]) -> Table:
+    """Make a table that is called by the data set's word, or in general where that is no name for a file."""
+    results, classes = analysis.results, analysis.results.classes
+    name = plural(word) if _NAME.fullmatch(plural(word)) and plural(word) not in _TAKEN else general
     test = results.test.assign(patient=patient_of(results.test))
     test = test.assign(right=test["predicted"] == test["label"])
     by = ["patient", "label", "stratum"]
@@ -57,7 +62,7 @@ def _table(analysis: Analysis, word: str, patient_of: Callable[[pd.DataFrame], p
     ]
     return Table(
         name=name,
-        title=results.heading(name.capitalize()),
+        title=results.heading(plural(word).capitalize()),
         columns=[word, "class", "at", "images", *results.labels],
         rows=rows,
         notes=[f"In % of its images, over folds and seeds; {results.decided}.", *results.notes()],

@@ -18,8 +18,9 @@ from harness.plugin_api.schedule import FINAL_STAGE
 from harness.protocol.names import TEST, TRAIN, VALIDATION
 from harness.reporting import paper
 from harness.reporting.paper import recipe_deviations
+from harness.reporting.run_notes import mixture_notes, protocol_notes
 from harness.store.run_store import RunStore
-from harness.store.schema import SHARED_PARTS, ConvergenceRecord, DoneRecord, RunRecord
+from harness.store.schema import ConvergenceRecord, DoneRecord, RunRecord
 
 CELL = ("model", "stratum", "fold", "seed")
 _TESTED = (VALIDATION, TEST)
@@ -207,8 +208,8 @@ class Results:
 
     def notes(self) -> list[str]:
         """Sentences that every table of this run must carry."""
-        notes = [*_protocol_notes(self.run), *self.data_set.notes]
-        return [*notes, *self.scored_notes(), *_mixture_notes(self.cells)]
+        notes = [*protocol_notes(self.run), *self.data_set.notes]
+        return [*notes, *self.scored_notes(), *mixture_notes(self.cells)]
 
     def is_scored(self, label: str) -> bool:
         """True for a row of predictions that were made elsewhere."""
@@ -332,20 +333,6 @@ def _refuse_other_images(
             raise DataError(f"{store.folder}/splits.parquet has no training or no test images at {stratum}")
 
 
-def _protocol_notes(run: RunRecord) -> list[str]:
-    protocol, limit = run.protocol, run.comparison.limit
-    seeds = ", ".join(map(str, run.config.seeds))
-    notes = [f"Protocol {protocol.name}: {protocol.title}; seeds {seeds}."]
-    if protocol.shared_groups:
-        notes.append(f"{protocol.shared_groups} {plural(run.data_set.group)} have images on two sides.")
-    notes += [f"LEAK: {leak}." for leak in run.leaks]
-    if limit:
-        notes.append(f"NOT COMPARABLE: limited to {limit} images per class and side.")
-    if is_generated(run.config.data):
-        notes.append("The images are generated; the numbers say nothing about breast cancer.")
-    return notes
-
-
 def _differs(results: Results, shown: list[str]) -> str:
     """Say what differs from the paper although it states nothing, or what no setting can make equal."""
     config = results.run.config
@@ -356,19 +343,3 @@ def _differs(results: Results, shown: list[str]) -> str:
         f"They are of a random split over images, here {results.run.protocol.name}; the paper states no input "
         f"size, here {size} x {size} pixels, {epochs} epochs of SGD{began}."
     )
-
-
-def _mixture_notes(cells: dict[str, DoneRecord]) -> list[str]:
-    libraries: dict[str, set[str]] = {}
-    for record in cells.values():
-        for name, version in record.versions.items():
-            libraries.setdefault(name, set()).add(version)
-    mixed = [f"{name} {' and '.join(sorted(found))}" for name, found in libraries.items() if len(found) > 1]
-    execution_modes = sorted({record.execution_mode for record in cells.values()} - {"none"})
-    notes = [f"Mixed library versions: {', '.join(mixed)}."] if mixed else []
-    for label in sorted({record.model for record in cells.values()}):
-        parts = [record.key_parts for record in cells.values() if record.model == label]
-        mixed = [name for name in SHARED_PARTS if len({part[name] for part in parts}) > 1]
-        if mixed:
-            notes.append(f"STALE: cells of {label} differ in {', '.join(mixed)}; run again.")
-    return notes + ([f"Mixed execution modes: {'; '.join(execution_modes)}."] if len(execution_modes) > 1 else [])

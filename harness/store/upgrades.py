@@ -20,6 +20,7 @@ _BREAKHIS: dict[str, Any] = {
     "name": "breakhis",
     "classes": ["benign", "malignant"],
     "groups": ["accession", "slide"],
+    "strata": ["40x", "100x", "200x", "400x"],
     "subtype": "tumour type",
     "hold_outs": "official5",
     "notes": [
@@ -42,7 +43,7 @@ def upgrade_run(values: dict[str, Any], folder: Path) -> dict[str, Any]:
     if not isinstance(version, int) or version >= SCHEMA_VERSION:
         return values
     strata = values.get("strata", _strata_of(values.get("config")))
-    new = {**values, "strata": strata, "data_set": {**_BREAKHIS, "strata": strata}}
+    new = {**values, "strata": strata, "data_set": _BREAKHIS}
     if isinstance(comparison := values.get("comparison"), dict) and "slide_13412" in comparison:
         rest = {name: value for name, value in comparison.items() if name != "slide_13412"}
         options = {"slide_13412": comparison["slide_13412"]}

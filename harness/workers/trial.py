@@ -64,6 +64,7 @@ def try_model(make: Callable[[], Model], context: FitContext) -> None:
     """
     model = make()
     batch = _BATCH if isinstance(model, TorchModel) else _BATCH_OF_OTHERS
+    batch = max(batch, 2 * len(context.classes))
     train, validation = (_easy_images(count, context) for count in (_STEPS * batch, batch))
     if isinstance(model, TorchModel):
         _shorten_stages(model)

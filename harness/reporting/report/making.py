@@ -121,9 +121,8 @@ def _held(results: Results) -> str:
     published = published_counts(results.data_set)
     if published is None:
         return ""
-    used = results.images["stratum"].isin(results.strata).sum()
-    share = 100 * used / published.loc[results.strata, "total"].sum()
-    return f", {share:.0f} % of the official images at {_listed(results.strata)}"
+    whole = published.loc[results.strata, "total"].sum()
+    return f"; {whole:,} are published at {_listed(results.strata)}"
 
 
 def _sides(results: Results, stratum: str) -> str:

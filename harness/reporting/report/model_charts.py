@@ -22,6 +22,7 @@ from harness.reporting.report.chart import (
     name_rows,
     svg_of,
 )
+from harness.reporting.results import resampled_within
 from harness.reporting.scores import Score
 from harness.reporting.table import DASH, Table
 
@@ -89,9 +90,9 @@ def pairwise_chart(analysis: Analysis, prefix: str) -> Chart | None:
             axes.grid(visible=False)
         svg = svg_of(figure, name, title, description, {})
     caption = (
-        f"The row's model above the column's, in %, of 2,000 draws of {results.groups} within their class; a tie "
-        "counts half. It speaks of other patients, not of another training, and is not adjusted for the number of "
-        "pairs: the tests over folds are in the differences."
+        f"The row's model above the column's, in %, of 2,000 draws of {results.groups} {resampled_within(results)}; "
+        "a tie counts half. It speaks of other patients, not of another training, and is not adjusted for the number "
+        "of pairs: the tests over folds are in the differences."
     )
     rows = [[one, other, at, f"{100 * share:.1f}"] for (one, other, at), share in shares.items()]
     records = [

@@ -65,21 +65,20 @@ def subtypes_chart(analysis: Analysis, prefix: str) -> Chart:
     results = analysis.results
     classes, word = results.classes, results.data_set.subtype or "class"
     test = results.test.assign(right=results.test["predicted"] == results.test["label"])
+    if results.data_set.subtype is None:
+        test = test.assign(subtype=test["label"].map(dict(enumerate(classes))))
     shares = test.groupby(["subtype", "label", "stratum", "model"])["right"].mean()
     images = test.groupby(["subtype", "label", "stratum"])["image"].nunique()
-    types = [kind for kind, _ in sorted(images.groupby(["subtype", "label"]).size().index, key=lambda one: one[::-1])]
-    labels = {kind: label for kind, label, _ in images.index}
+    kinds = sorted({(kind, label) for kind, label, _ in images.index}, key=lambda one: one[::-1])
     title, name = plural(word).capitalize() if word != "class" else "Classes", f"{prefix}subtypes"
-    with canvas(0.9 + 0.32 * len(types), len(results.strata), sharey=True) as (figure, panels):
+    with canvas(0.9 + 0.32 * len(kinds), len(results.strata), sharey=True) as (figure, panels):
         for axes, stratum in zip(panels, results.strata, strict=True):
-            for row, kind in enumerate(types):
+            for row, (kind, label) in enumerate(kinds):
                 for column, model in enumerate(results.labels):
-                    share = shares.get((kind, labels[kind], stratum, model))
+                    share = shares.get((kind, label, stratum, model))
                     if share is not None:
                         draw_share(axes, row, column, float(share))
-            name_rows(
-                axes, [f"{kind} ({classes[labels[kind]]})" if kind != classes[labels[kind]] else kind for kind in types]
-            )
+            name_rows(axes, [_named(kind, classes[label]) for kind, label in kinds])
             axes.set_xticks(range(len(results.labels)), [str(place + 1) for place in range(len(results.labels))])
             axes.set(title=stratum, xlim=(-0.5, len(results.labels) - 0.5))
             axes.grid(visible=False)
@@ -89,6 +88,10 @@ def subtypes_chart(analysis: Analysis, prefix: str) -> Chart:
     right = f" Right: called {classes[0]} of a {word} that is {classes[0]}." if results.data_set.subtype else ""
     caption = f"In %; the darker, the more. Columns: {numbered}.{right}"
     return Chart(name, title, description, caption, svg, _subtype_table(results, (name, title, word), shares, images))
+
+
+def _named(kind: str, words: str) -> str:
+    return kind if kind == words else f"{kind} ({words})"
 
 
 def _shares(results: Results) -> pd.DataFrame:

@@ -114,9 +114,7 @@ class Section:
         if results.run.protocol.shared_groups and not results.run.leaky:
             found.append(f"{results.run.protocol.shared_groups} {results.groups} have images on two sides.")
         warned = ("NOT COMPARABLE", "NOT TRAINED HERE", "STALE", "Mixed", "The images are generated")
-        return found + [
-            note for note in results.notes() if note.startswith(warned) or "are not the official files" in note
-        ]
+        return found + [note for note in results.notes() if note.startswith(warned) or note in results.data_set.notes]
 
     @property
     def answer(self) -> list[str]:

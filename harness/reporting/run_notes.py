@@ -1,0 +1,41 @@
+"""Sentences about a run that every table of it must carry."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from harness.config.data_settings import is_generated
+from harness.data.description import plural
+from harness.store.schema import SHARED_PARTS, DoneRecord, RunRecord
+
+
+def protocol_notes(run: RunRecord) -> list[str]:
+    """Say under which protocol a run was made, what leaks, and what its numbers cannot mean."""
+    protocol, limit = run.protocol, run.comparison.limit
+    seeds = ", ".join(map(str, run.config.seeds))
+    notes = [f"Protocol {protocol.name}: {protocol.title}; seeds {seeds}."]
+    if protocol.shared_groups:
+        notes.append(f"{protocol.shared_groups} {plural(run.data_set.group)} have images on two sides.")
+    notes += [f"LEAK: {leak}." for leak in run.leaks]
+    if limit:
+        notes.append(f"NOT COMPARABLE: limited to {limit} images per class and side.")
+    if is_generated(run.config.data):
+        notes.append("The images are generated; the numbers say nothing about breast cancer.")
+    return notes
+
+
+def mixture_notes(cells: Mapping[str, DoneRecord]) -> list[str]:
+    """Say in what the cells of a run differ that should have been made alike."""
+    libraries: dict[str, set[str]] = {}
+    for record in cells.values():
+        for name, version in record.versions.items():
+            libraries.setdefault(name, set()).add(version)
+    mixed = [f"{name} {' and '.join(sorted(found))}" for name, found in libraries.items() if len(found) > 1]
+    execution_modes = sorted({record.execution_mode for record in cells.values()} - {"none"})
+    notes = [f"Mixed library versions: {', '.join(mixed)}."] if mixed else []
+    for label in sorted({record.model for record in cells.values()}):
+        parts = [record.key_parts for record in cells.values() if record.model == label]
+        mixed = [name for name in SHARED_PARTS if len({part[name] for part in parts}) > 1]
+        if mixed:
+            notes.append(f"STALE: cells of {label} differ in {', '.join(mixed)}; run again.")
+    return notes + ([f"Mixed execution modes: {'; '.join(execution_modes)}."] if len(execution_modes) > 1 else [])
