@@ -20,6 +20,7 @@ from harness.testing.cases import registered_models
 from harness.testing.subject import SCHEDULE, Subject
 
 WRITTEN = [page for page in (TUTORIAL, *MODELS) if files(page)]
+SLOW = ("pretraining", "loss")
 ONE_EPOCH = SCHEDULE.model_copy(update={"epochs": 1})
 OPTIONS = {"lung-first": {"lung": {"epochs": 1, "batch_size": 8, "augmentation": "random"}}}
 
@@ -63,7 +64,12 @@ def subject(request, tmp_path):
     return Subject(registered, {**OPTIONS, **weights}.get(registered.model.name, {}))
 
 
-@pytest.mark.parametrize("subject", WRITTEN, ids=lambda page: page.stem, indirect=True)
+@pytest.mark.parametrize(
+    "subject",
+    [pytest.param(page, marks=pytest.mark.long if page.stem in SLOW else []) for page in WRITTEN],
+    ids=lambda page: page.stem,
+    indirect=True,
+)
 def test_the_model_of_a_page_is_fitted_kept_and_read_again(subject, tmp_path):
     model = subject.fit(schedule=ONE_EPOCH).model
     model.save(tmp_path)

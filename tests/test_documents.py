@@ -11,7 +11,7 @@ import pytest
 import timm
 import torch
 import yaml
-from pages import COHORT, MODELS, PACKAGE, PAGES, PAPER, ROOT, TUTORIAL, blocks, commands, files
+from pages import COHORT, MODELS, PACKAGE, PAGES, PAPER, ROOT, STUDIES, TUTORIAL, blocks, commands, files
 from safetensors.torch import save_file
 
 import harness as public
@@ -49,13 +49,12 @@ ELSEWHERE = ("harness data fetch", "harness bench", "harness plugins check")
 
 
 def cases():
-    """Every command of the pages but of those with own tests; what pages of models and of the paper do takes long."""
+    """Every command of the pages but of pages with own tests; those of models, studies and the paper take long."""
     found = {
         line: page for page in reversed(PAGES) if page not in {COHORT, TUTORIAL, PACKAGE} for line in commands(page)
     }
-    return [
-        pytest.param(line, marks=pytest.mark.long if page in {PAPER, *MODELS} else []) for line, page in found.items()
-    ]
+    long = {PAPER, STUDIES, *MODELS}
+    return [pytest.param(line, marks=pytest.mark.long if page in long else []) for line, page in found.items()]
 
 
 @pytest.fixture(scope="module")

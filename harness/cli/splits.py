@@ -12,7 +12,8 @@ from tabulate import tabulate
 from harness.api.divisions import splits
 from harness.cli.notes import note
 from harness.data.description import plural
-from harness.planning.splits import Division
+from harness.errors import SplitError
+from harness.planning.splits import Division, refuse_empty_sides
 from harness.protocol.fingerprint import describe_splits, split_fingerprint
 from harness.text import printable
 
@@ -28,6 +29,10 @@ def command(config: str, overrides: tuple[str, ...], data: Path | None, *, as_js
     notes: dict[str, None] = {}
     for division in splits(config, data, overrides, note):
         notes.update(dict.fromkeys(division.notes))
+        try:
+            refuse_empty_sides(division, division.config.chosen_strata)
+        except SplitError as error:
+            notes[f"no model can be trained on this: {error}"] = None
         answer = _answer(division, with_images=as_json)
         if answer in answers:
             continue  # variants that differ in something else share their sides

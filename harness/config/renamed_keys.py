@@ -38,11 +38,20 @@ def with_present_keys(values: dict[str, Any]) -> dict[str, Any]:
         place = new.partition(".")[0]
         if place != new and not isinstance(renamed.get(place, {}), dict):
             continue  # for the checks to refuse
-        if _has(renamed, new) and _value(renamed, new) is not None:
-            raise ConfigError(f"'{old}' is called '{new}' now, and both are given - keep '{new}'")
         renamed = copy.deepcopy(renamed)  # the given mapping may be the caller's
         set_key(renamed, new, convert(_removed(renamed, old)))
     return renamed
+
+
+def refuse_doubled_keys(values: dict[str, Any], where: str) -> None:
+    """Refuse a config that has a key under two names.
+
+    Raises:
+        ConfigError: It has.
+    """
+    for old, (new, _) in _RENAMED.items():
+        if _has(values, old) and _has(values, new):
+            raise ConfigError(f"{where}: '{old}' is called '{new}' now, and both are given - keep '{new}'")
 
 
 def present_override(key: str, value: Any) -> tuple[str, Any]:
@@ -68,11 +77,6 @@ def _has(values: dict[str, Any], key: str) -> bool:
     if not dot:
         return first in values
     return isinstance(values.get(first), dict) and _has(values[first], rest)
-
-
-def _value(values: dict[str, Any], key: str) -> Any:
-    first, dot, rest = key.partition(".")
-    return _value(values[first], rest) if dot else values[first]
 
 
 def _removed(values: dict[str, Any], key: str) -> Any:

@@ -13,7 +13,7 @@ from pydantic import AfterValidator, Field
 from harness.cache import Note
 from harness.config.data_settings import DataSettings, PixelSettings, SourceSettings
 from harness.config.overrides import VARIANTS, parse_override, set_key
-from harness.config.renamed_keys import present_override, renamed_key_notes, with_present_keys
+from harness.config.renamed_keys import present_override, refuse_doubled_keys, renamed_key_notes, with_present_keys
 from harness.config.strict_yaml import MAX_BYTES, parse_yaml
 from harness.errors import ConfigError, did_you_mean
 from harness.plugin_api.schedule import ExecutionMode, Schedule
@@ -284,6 +284,7 @@ def read_config(
     if note is not None:
         for renamed in renamed_key_notes(values | dict(given), where):
             note(renamed)
+    refuse_doubled_keys(values, where)
     values = with_present_keys(values)
     for key, value in given:
         for other in _TAKES_THE_PLACE_OF.get(key.partition(".")[0], ()):

@@ -89,10 +89,10 @@ def read_cohort(table: Path, columns: CohortColumns, classes: Sequence[str] | No
     _refuse_missing_columns(table, rows[0], columns)
     for number, row in enumerate(rows, start=2):
         empty = [column for column in columns.named if not (row[column] or "").strip()]
-        if empty or None in row:
-            raise DataError(
-                f"line {number} of {table} has no {empty[0] if empty else 'end'} - fill it in, or leave it out"
-            )
+        if None in row:
+            raise DataError(f"line {number} of {table} has more fields than the first line - quote the commas")
+        if empty:
+            raise DataError(f"line {number} of {table} has no {empty[0]} - fill it in, or leave the line out")
     names = _names(table, rows, columns)
     images = [_image(row, name, columns) for row, name in zip(rows, names, strict=True)]
     found = natural_order({image.label for image in images})
@@ -124,7 +124,9 @@ def _read_rows(table: Path) -> list[dict[str, str]]:
     try:
         content = table.read_bytes()
     except OSError as error:
-        raise DataError(f"cannot read {table}: {error.strerror}") from error
+        raise DataError(
+            f"cannot read {table}: {error.strerror} - data.table is taken from the folder that the command is run in"
+        ) from error
     if len(content) > _MAX_BYTES:
         raise DataError(f"{table} has {len(content):,} bytes; a table of images has at most {_MAX_BYTES:,}")
     try:

@@ -324,7 +324,8 @@ def _mark_repeats(manifest: pd.DataFrame) -> pd.DataFrame:
     contents = parsed.groupby("name")["sha256"].nunique()
     if (contents > 1).any():
         name = str(contents.index[contents > 1][0])
-        files = ", ".join(parsed.loc[parsed["name"] == name, "file"])
+        named = parsed.loc[parsed["name"] == name, "file"]
+        files = ", ".join(named[:_SHOWN]) + (f" and {len(named) - _SHOWN} more" if len(named) > _SHOWN else "")
         raise DataError(f"{name} names different images: {files} - keep one of them")
     repeated = (manifest["state"] == USED) & manifest.duplicated("name")
     return manifest.assign(state=manifest["state"].mask(repeated, REPEATED))

@@ -23,7 +23,7 @@ def comparison_parts(division: Division, found: Mapping[str, str]) -> Comparison
     return ComparisonRecord(
         protocol=division.protocol.name,
         group=division.protocol.group,
-        data_set=division.data_set.name,
+        data_set=division.data_set.name if config.data.table is None else "a table",
         classes=division.data_set.classes,
         data_options=config.data.options,
         seeds=list(config.seeds),

@@ -118,7 +118,7 @@ def refuse_empty_sides(division: Division, strata: Sequence[str]) -> None:
         for seed, fold in division.splits[["seed", "fold"]].drop_duplicates().itertuples(index=False)
     ]
     lacking = [
-        ((stratum, seed, fold), f"no {classes[label]} image in {side}")
+        ((stratum, seed, fold), f"no image of {classes[label]} in {side}")
         for stratum, seed, fold in places
         for side in SIDES[:2]
         for label in range(len(classes))

@@ -13,7 +13,7 @@ from typing import Any
 import pluggy
 
 from harness.data.description import ONE_STRATUM, DataSetDescription
-from harness.errors import ConfigError, DataError, HarnessError, UsageError, did_you_mean
+from harness.errors import ConfigError, DataError, HarnessError, PluginError, UsageError, did_you_mean
 from harness.plugin_api import hookspecs
 from harness.plugin_api.data_set import DataSet, ImageRecord, PublishedFile, check_data_set
 from harness.plugin_api.installed import VARIABLE, installed_plugins
@@ -106,6 +106,9 @@ def _count_cases(data_set: DataSet, published: Sequence[PublishedFile]) -> list[
 
 
 def _row(record: ImageRecord) -> dict[str, Any]:
+    groups: Any = record.groups
+    if isinstance(groups, str):
+        raise PluginError(f"groups of {record.file} are a tuple of texts, not {groups!r}")
     hold_outs = None if record.hold_outs is None else sorted(record.hold_outs)
     return {**vars(record), "groups": list(record.groups), "facts": dict(record.facts), "hold_outs": hold_outs}
 

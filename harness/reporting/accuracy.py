@@ -91,7 +91,7 @@ def _tested(results: Results, stratum: str) -> str:
     slides = [f"{cases(images).nunique()} {plural(data_set.subgroup)}"] if data_set.has_subgroups else []
     counted = ", ".join([f"{len(images)} images", *slides, f"{images['group'].nunique()} {results.groups}"])
     largest = 100 * images["label"].value_counts(normalize=True).max()
-    return f"at {stratum} {counted}, {largest:.1f} % of the larger class"
+    return f"at {stratum} {counted}, {largest:.1f} % of the largest class"
 
 
 def _patients(results: Results) -> str:

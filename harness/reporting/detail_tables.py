@@ -19,6 +19,10 @@ from harness.reporting.table import DASH, Table, p_text
 
 _FURTHER = ("p_arp_group", "balanced_accuracy", "auc", "auprc", "sensitivity", "specificity")
 _CALIBRATION = ("brier", "ece")
+_DECIDES = (
+    "p decides: the interval is of one difference and of patients alone, p asks whether trainings agree as well. With "
+    "one seed and five folds only large differences pass."
+)
 _FEW = (
     "With 16 groups of a class, as BreakHis has, the intervals hold the truth less often than 95 %: those of "
     "specificity in 85 to 92 %, of an AUC or a balanced accuracy above 90 in 91 % (simulated)."
@@ -78,8 +82,7 @@ def differences_table(analysis: Analysis) -> Table:
     notes = [
         "In points, in brackets the 95 % interval over patients, on the images that both tested. p: the corrected "
         "resampled t-test over folds (Nadeau & Bengio 2003), adjusted by Holm over models and strata, each metric by "
-        "itself. p decides: the interval is of one difference and of patients alone, p asks whether trainings agree "
-        "as well. With one seed and five folds only large differences pass.",
+        f"itself. {_DECIDES}",
         _mcnemar_note(results),
         *results.notes(),
     ]
@@ -108,7 +111,8 @@ def shortcuts_table(analysis: Analysis) -> Table:
         notes=[
             "A shortcut looks at a property of the picture and at no tissue; the best one is chosen by AUC on "
             "validation, and "
-            f"compared on test ({', '.join(map(results.title, SHORTCUT_METRICS))}), as models are with the reference.",
+            f"compared on test ({', '.join(map(results.title, SHORTCUT_METRICS))}), as models are with the reference. "
+            f"{_DECIDES}",
             *results.notes(),
         ],
         records=[contrast.record(shortcuts[contrast.stratum], "minus shortcut") for contrast in analysis.beaten],
@@ -141,7 +145,8 @@ def _intervals(results: Results) -> str:
     return (
         "In %; in brackets the 95 % interval: expanded percentile bootstrap (Hesterberg 2015), "
         f"{results.groups} resampled {resampled_within(results)}, the same draws for all models. It says what other "
-        f"patients would change, not what another training would. None below five {results.groups} of a class. {_FEW}"
+        f"patients would change, not what another training would. None below five {results.groups} of a class. "
+        f"{_FEW * results.data_set.is_binary}"
     )
 
 

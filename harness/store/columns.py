@@ -91,7 +91,8 @@ def as_table(frame: pd.DataFrame, schema: pa.Schema, where: Path) -> pa.Table:
     Raises:
         DataError: A column is missing, of another type or holds what it must not.
     """
-    return conform(pa.Table.from_pandas(frame, preserve_index=False), schema, where)
+    held = [name for name in schema.names if name in frame]
+    return conform(pa.Table.from_pandas(frame[held], preserve_index=False), schema, where)
 
 
 def read_table(path: Path, schema: pa.Schema) -> pa.Table:

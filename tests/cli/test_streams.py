@@ -40,6 +40,7 @@ def call(tmp_path: Path, phantom: Path, shared_cache: Path):
     return run
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("streams", ["2>&1 | head -n 1", pytest.param("<&- >&- 2>&-", marks=pytest.mark.long)])
 def test_a_run_goes_on_whoever_listens(call, tmp_path, streams):
     done = call(f"harness run odd.yaml --data IMAGES --out run {streams}")

@@ -43,6 +43,7 @@ def test_mcnemar_is_statsmodels(pairs):
     assert mcnemar_test(one, other).p_value == pytest.approx(mcnemar(counts, exact=True).pvalue)
 
 
+@pytest.mark.long
 @settings(deadline=None, max_examples=25)
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=12))
 def test_holm_is_statsmodels(p_values):

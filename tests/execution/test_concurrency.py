@@ -59,6 +59,7 @@ def test_models_without_steps_take_what_there_is(monkeypatch):
     assert jobs.choose_jobs(run, 100, {"none": Speed(None)}, Watcher()) == 8
 
 
+@pytest.mark.long
 def test_auto_through_the_command_line(harness, tiny, phantom, tmp_path):
     code, _, err = harness("run", tiny, "--data", phantom, "--out", tmp_path / "r", "--jobs", "auto")
     assert code == 0, err

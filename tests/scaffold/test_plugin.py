@@ -45,6 +45,7 @@ def package(tmp_path_factory):
     return folder / "my-network"
 
 
+@pytest.mark.long
 def test_a_package_is_formatted_and_typed(package):
     tool("ruff", "check", ".", cwd=package)
     tool("ruff", "format", "--check", ".", cwd=package)

@@ -12,6 +12,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from harness.store.columns import SPLITS, read_table, write_table
+
 REFERENCE = Path(__file__).resolve().parents[2] / "results" / "reference" / "demo"
 KEPT = tuple(f"{label}-100x-fold{fold}-seed0" for label in ("majority", "densenet") for fold in (0, 1))
 CELL = f"cells/{KEPT[2]}"
@@ -176,7 +178,7 @@ def test_a_cell_in_the_folder_of_another_is_refused(harness, run):
 
 def test_predictions_that_contradict_the_manifest_are_refused(harness, run):
     path = run / CELL / "predictions.parquet"
-    pd.read_parquet(path).assign(accession="14-1").to_parquet(path)
+    pd.read_parquet(path).assign(group="14-1").to_parquet(path)
     refused(harness, run, "contradict each other", commands=("tables", "compare"))
 
 
@@ -229,3 +231,9 @@ def test_a_hostile_label_is_drawn_and_printed(harness, run):
     assert (code, err) == (0, "")
     assert "\x1b" not in out
     assert len(list((run / "figures").glob("figure*"))) == 6
+
+
+def test_columns_that_are_not_stored_may_hold_anything(tmp_path):
+    splits = pd.DataFrame({"image": ["a"], "fold": [0], "seed": [0], "side": ["test"], "hold_outs": [frozenset({1})]})
+    write_table(tmp_path / "splits.parquet", splits, SPLITS)
+    assert read_table(tmp_path / "splits.parquet", SPLITS).column_names == SPLITS.names

@@ -82,7 +82,10 @@ class SharedRun:
 
     def scores(self, label: str) -> list[Score]:
         """Every metric of a model at every stratum, as far as the images give it."""
-        return [score for score in self._all_scores() if score.label == label and score.value is not None]
+        found = [score for score in self._all_scores() if score.label == label and score.value is not None]
+        if self.results.data_set.has_subgroups:
+            return found
+        return [score for score in found if score.metric != "p_arp_subgroup"]  # it is that of the groups
 
     @property
     def undefined(self) -> list[str]:

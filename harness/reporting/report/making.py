@@ -71,6 +71,8 @@ def config_text(config: RunConfig) -> str:
         if values.get("data", {}).get(place):
             values["data"][place] = Path(values["data"][place]).name
     values.get("data", {}).pop("folder", None)
+    if config.data.table is not None:
+        values["data"].pop("set", None)
     for source in values.get("sources", {}).values():
         source.pop("folder", None)
     return str(yaml.safe_dump(values, sort_keys=False, allow_unicode=True, width=100))
