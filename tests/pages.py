@@ -5,8 +5,6 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 TUTORIAL = ROOT / "docs" / "tutorial.md"
-PAPER = ROOT / "docs" / "paper.md"
-STUDIES = ROOT / "docs" / "studies.md"
 PACKAGE = ROOT / "docs" / "models" / "package.md"
 COHORT = ROOT / "docs" / "cohort.md"
 MODELS = sorted(ROOT.glob("docs/models/*.md"))

@@ -113,6 +113,7 @@ def test_only_some_models_of_every_variant(harness, tiny, phantom, tmp_path):
     assert "two differs from one in nothing" in out
 
 
+@pytest.mark.long
 def test_dry_run_status_and_splits_name_the_variants(study, harness, tiny, phantom, tmp_path):
     code, out, _ = harness("run", tiny, "--data", phantom, "--out", tmp_path / "none", *VARIANTS, "--dry-run")
     assert code == 0

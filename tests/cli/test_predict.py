@@ -131,6 +131,7 @@ def test_a_runs_own_test_images_get_what_the_run_stored_to_the_bit(harness, run,
     assert table_of(out)["p_malignant"][0] == pytest.approx(stored["p_malignant"].iloc[0], abs=1e-5)
 
 
+@pytest.mark.long
 def test_every_image_of_five_folds_is_predicted_by_the_fold_that_tested_it(harness, folds, phantom):
     files = [file for file in phantom.rglob("*.png") if re.search("-(40|200)-", file.name)]
     code, out, err = harness("predict", folds, *files, "--device", "cpu", "--json")

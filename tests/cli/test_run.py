@@ -20,13 +20,21 @@ def predictions(run):
     return {path.parent.name: pd.read_parquet(path) for path in sorted(run.glob("cells/*/predictions.parquet"))}
 
 
+@pytest.fixture(scope="module")
+def whole(finished):
+    return finished()
+
+
 @pytest.fixture
-def done(harness, tiny, phantom, tmp_path):
-    """A finished run."""
+def done(whole, tmp_path):
+    """A finished run of one's own."""
+    return shutil.copytree(whole, tmp_path / "run")
+
+
+def test_a_run_prints_its_tables(harness, tiny, phantom, tmp_path):
     code, out, err = harness("run", tiny, "--data", phantom, "--out", tmp_path / "run")
     assert code == 0, err
     assert "Table 3. Accuracy" in out
-    return tmp_path / "run"
 
 
 def test_a_run_keeps_what_the_tables_need(done):
