@@ -12,6 +12,8 @@ from harness.execution.cell_results import scored_columns
 VARIANTS = ("-o", "variants={stained: {}, plain.1: {pixels.stain: none}}", "-o", "reference=densenet")
 METRICS = ("p_img", "p_arp_group", "balanced_accuracy", "auc")
 
+pytestmark = pytest.mark.long  # a study of two runs of five folds; test_study.py has one in every change
+
 
 @pytest.fixture(scope="module")
 def study(finished):
@@ -113,7 +115,6 @@ def test_only_some_models_of_every_variant(harness, tiny, phantom, tmp_path):
     assert "two differs from one in nothing" in out
 
 
-@pytest.mark.long
 def test_dry_run_status_and_splits_name_the_variants(study, harness, tiny, phantom, tmp_path):
     code, out, _ = harness("run", tiny, "--data", phantom, "--out", tmp_path / "none", *VARIANTS, "--dry-run")
     assert code == 0
