@@ -1,5 +1,8 @@
-"""Small runs in tests: their config, and the environment that they need."""
+"""Small runs in tests: their config, the environment that they need, and modules run as commands."""
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -24,3 +27,17 @@ def prepare_environment(monkeypatch: pytest.MonkeyPatch, cache: Path, folder: Pa
     monkeypatch.setenv("HARNESS_CACHE", str(cache))
     monkeypatch.setenv("HARNESS_DATA", str(folder / "no-data"))
     monkeypatch.setenv("COLUMNS", "200")
+
+
+def run_module(*arguments: object, cwd: Path, **environment: str) -> str:
+    """Run a module with this Python, expect that it succeeds, and return what it prints."""
+    done = subprocess.run(
+        [sys.executable, "-m", *map(str, arguments)],
+        cwd=cwd,
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout

@@ -1,9 +1,6 @@
 """The documentation as a site, its tutorial and its files of models."""
 
-import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -12,7 +9,7 @@ import torch
 import yaml
 from pages import MODELS, PACKAGE, PAGES, ROOT, TUTORIAL, commands, files
 from safetensors.torch import save_file
-from small_runs import TINY_CONFIG
+from small_runs import TINY_CONFIG, run_module
 
 import harness as public
 from harness.testing import CHECKS, run_checks
@@ -25,23 +22,11 @@ ONE_EPOCH = SCHEDULE.model_copy(update={"epochs": 1})
 OPTIONS = {"lung-first": {"lung": {"epochs": 1, "batch_size": 8, "augmentation": "random"}}}
 
 
-def python(*arguments, cwd, **environment):
-    done = subprocess.run(
-        [sys.executable, "-m", *map(str, arguments)],
-        cwd=cwd,
-        env={**os.environ, **environment},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-
-
 def test_the_site_builds_without_a_warning(tmp_path):
     for needed in ("sphinx", "myst_parser", "furo"):
         pytest.importorskip(needed, reason="the documentation is built with breakhis-harness[docs]")
     # what the pages say and refer to, without the HTML of it
-    python("sphinx", "-q", "-W", "--keep-going", "-b", "dummy", "-c", "docs", ".", tmp_path, cwd=ROOT)
+    run_module("sphinx", "-q", "-W", "--keep-going", "-b", "dummy", "-c", "docs", ".", tmp_path, cwd=ROOT)
 
 
 @pytest.mark.parametrize("page", [page for page in PAGES if "concepts" in page.parts], ids=lambda page: page.name)
@@ -114,8 +99,8 @@ def test_the_page_of_a_package_goes_from_nothing_to_a_row(phantom, shared_cache,
     for line in commands(PACKAGE):
         if line == "pip install -e my-network":
             offline = ("--no-index", "--no-deps", "--no-build-isolation", "--quiet")
-            python("pip", "install", *offline, "--target", "site", "./my-network", cwd=tmp_path)
+            run_module("pip", "install", *offline, "--target", "site", "./my-network", cwd=tmp_path)
         else:
             words = [{"demo": "small.yaml"}.get(word, word) for word in line.split()]
-            python(*words, cwd=tmp_path, **site)
+            run_module(*words, cwd=tmp_path, **site)
     assert "my-network" in public.read_run(tmp_path / "runs" / "small").labels

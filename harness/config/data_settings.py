@@ -13,40 +13,8 @@ from harness.settings import Settings
 from harness.synthetic.settings import SyntheticSettings
 
 DEFAULT_DATA_SET = "breakhis"
-_Column = Annotated[str, Field(min_length=1)]
+_ClassName = Annotated[str, Field(min_length=1)]
 _AbsolutePath = Annotated[Path, AfterValidator(Path.absolute)]
-
-
-class ColumnSettings(Settings):
-    """What the columns of a cohort's table are called; those that are not named are facts.
-
-    Attributes:
-        file: Path of the image, below the folder of the images.
-        label: Its class.
-        group: What is kept apart, such as the patient. Without it nothing can be, and ``allow_leak`` must be set.
-        subgroup: What a group consists of, such as the slide.
-        stratum: What the tables have a column for, such as the magnification.
-        subtype: What the class divides into.
-        name: What predictions call the image; the file's name by default.
-    """
-
-    file: _Column = "file"
-    label: _Column = "label"
-    group: _Column | None = None
-    subgroup: _Column | None = None
-    stratum: _Column | None = None
-    subtype: _Column | None = None
-    name: _Column | None = None
-
-    @model_validator(mode="after")
-    def _check(self) -> ColumnSettings:
-        if self.subgroup is not None and self.group is None:
-            raise ValueError("a subgroup needs a group that it is part of")
-        return self
-
-    def columns(self) -> CohortColumns:
-        """Return them as a reader of tables takes them."""
-        return CohortColumns(**self.model_dump())
 
 
 class DataSettings(Settings):
@@ -70,8 +38,8 @@ class DataSettings(Settings):
     plugin: _AbsolutePath | None = None
     options: dict[str, Any] = Field(default_factory=dict)
     table: _AbsolutePath | None = None
-    columns: ColumnSettings = ColumnSettings()
-    classes: Annotated[tuple[_Column, ...], Field(min_length=2)] | None = None
+    columns: CohortColumns = CohortColumns()
+    classes: Annotated[tuple[_ClassName, ...], Field(min_length=2)] | None = None
     folder: Path | None = None
     phantom: SyntheticSettings | None = None
     on_damaged: Literal["stop", "skip"] = "stop"
@@ -83,7 +51,7 @@ class DataSettings(Settings):
             raise ValueError("a table describes its own images: it goes with no set, plugin, options or phantom")
         if self.classes is not None and len(set(self.classes)) < len(self.classes):
             raise ValueError("a class stands twice")
-        if self.table is None and (self.classes is not None or self.columns != ColumnSettings()):
+        if self.table is None and (self.classes is not None or self.columns != CohortColumns()):
             raise ValueError("columns and classes are those of a table, and there is no table")
         return self
 

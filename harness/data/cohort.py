@@ -7,43 +7,53 @@ import io
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
+from typing import Annotated
+
+from pydantic import Field, model_validator
 
 from harness.data.description import ONE_STRATUM, DataSetDescription
 from harness.errors import DataError, did_you_mean
+from harness.settings import Settings
 from harness.text import natural_order
 
 _MAX_BYTES = 200_000_000
 _NAMED = 3
 _SEPARATORS = (",", ";", "\t")
 _LONGEST, _MOST_NAMES = 100, 1000
+_Column = Annotated[str, Field(min_length=1)]
 
 
-@dataclass(frozen=True)
-class CohortColumns:
-    """What the columns of a table are called.
+class CohortColumns(Settings):
+    """What the columns of a cohort's table are called; those that are not named are facts.
 
     Attributes:
         file: Path of the image, below the folder of the images.
         label: Its class.
-        group: What is kept apart, such as the patient; None where nobody knows.
-        subgroup: What a group consists of, such as the slide; None where there is nothing.
-        stratum: What the tables have a column for, such as the magnification; None for one column.
-        subtype: What the class divides into; None where it does not.
-        name: What predictions call the image; None takes the file's name.
+        group: What is kept apart, such as the patient. Without it nothing can be, and ``allow_leak`` must be set.
+        subgroup: What a group consists of, such as the slide; needs ``group``.
+        stratum: What the tables have a column for, such as the magnification; one column by default.
+        subtype: What the class divides into.
+        name: What predictions call the image; the file's name by default.
     """
 
-    file: str = "file"
-    label: str = "label"
-    group: str | None = None
-    subgroup: str | None = None
-    stratum: str | None = None
-    subtype: str | None = None
-    name: str | None = None
+    file: _Column = "file"
+    label: _Column = "label"
+    group: _Column | None = None
+    subgroup: _Column | None = None
+    stratum: _Column | None = None
+    subtype: _Column | None = None
+    name: _Column | None = None
+
+    @model_validator(mode="after")
+    def _check(self) -> CohortColumns:
+        if self.subgroup is not None and self.group is None:
+            raise ValueError("a subgroup needs a group that it is part of")
+        return self
 
     @property
     def named(self) -> list[str]:
         """All columns that are named."""
-        return [column for column in vars(self).values() if column is not None]
+        return [column for column in self.model_dump().values() if column is not None]
 
 
 @dataclass(frozen=True)

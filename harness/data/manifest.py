@@ -70,10 +70,9 @@ def make_manifest(
     Returns:
         The manifest, sorted by name: ``name`` (unique among used images), ``file`` (below root), ``group`` (what is
         kept apart), ``subgroup`` (the smallest of what it belongs to), ``subtype``, ``stratum``, ``label`` (Int64),
-        ``facts`` (JSON, or empty), ``sha256``, ``size`` (bytes), ``hold_outs`` (the published ones
-        that test it, or None) and ``state``: ``used``, ``dropped`` (by the data set), ``repeated`` (the
-        same file again in another folder) or
-        ``unparsed`` (no image of the data set; its fields are empty).
+        ``facts`` (JSON, or empty), ``sha256``, ``size`` (bytes), ``hold_outs`` (the published ones that test it, or
+        None) and ``state``: ``used``, ``dropped`` (by the data set), ``repeated`` (the same file again in another
+        folder) or ``unparsed`` (no image of the data set; its fields are empty).
 
     Raises:
         DataError: A record contradicts the data set or the files, or one name stands for two different files.

@@ -118,7 +118,7 @@ def _described(data: DataSettings, folder: Path) -> tuple[dict[str, str], DataSe
     if data.table is None:
         digests = digest_files(folder)
         return digests, ask_images(asked_data_set(data), folder, digests, generated=is_generated(data))
-    cohort = read_cohort(data.table, data.columns.columns(), data.classes)
+    cohort = read_cohort(data.table, data.columns, data.classes)
     digests = digest_named(folder, [image.file for image in cohort.images], data.table)
     return digests, DataSetImages(cohort.description, {}, cohort.images, [])
 

@@ -1,31 +1,16 @@
 """What is written for authors is sound as it is: it loads, passes the checks, is formatted and typed."""
 
-import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from small_runs import run_module
 
 from harness.plugin_api.discovery import discover
 from harness.testing import CHECKS, run_checks
 from harness.testing.subject import Subject
 
 ROOT = Path(__file__).resolve().parents[2]
-
-
-def tool(*arguments, cwd, **environment):
-    done = subprocess.run(
-        [sys.executable, "-m", *map(str, arguments)],
-        cwd=cwd,
-        env={**os.environ, **environment},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
 
 
 @pytest.mark.long
@@ -41,27 +26,27 @@ def test_a_file_passes_every_check(harness, tmp_path):
 @pytest.fixture(scope="module")
 def package(tmp_path_factory):
     folder = tmp_path_factory.mktemp("new")
-    tool("harness", "plugins", "new", "my-network", cwd=folder)
+    run_module("harness", "plugins", "new", "my-network", cwd=folder)
     return folder / "my-network"
 
 
 @pytest.mark.long
 def test_a_package_is_formatted_and_typed(package):
-    tool("ruff", "check", ".", cwd=package)
-    tool("ruff", "format", "--check", ".", cwd=package)
+    run_module("ruff", "check", ".", cwd=package)
+    run_module("ruff", "format", "--check", ".", cwd=package)
     # an editable installation is not seen by mypy as one from a wheel is
     options = ("--strict", "--ignore-missing-imports", "--follow-imports=silent")
-    tool("mypy", *options, "my_network", cwd=package, MYPYPATH=str(ROOT))
+    run_module("mypy", *options, "my_network", cwd=package, MYPYPATH=str(ROOT))
 
 
 def test_a_package_that_is_installed_is_listed_and_gone_when_it_is_not(package, tmp_path):
     offline = ("--no-index", "--no-deps", "--no-build-isolation", "--quiet")
-    tool("pip", "install", *offline, "--target", tmp_path / "site", ".", cwd=package)
-    listed = tool("harness", "plugins", "list", cwd=tmp_path, PYTHONPATH=str(tmp_path / "site"))
+    run_module("pip", "install", *offline, "--target", tmp_path / "site", ".", cwd=package)
+    listed = run_module("harness", "plugins", "list", cwd=tmp_path, PYTHONPATH=str(tmp_path / "site"))
     assert re.search(r"^my-network +my-network 0\.1\.0 ", listed, re.MULTILINE)
     tests = ("pytest", "-q", "-p", "no:cacheprovider", "tests", "-k", "options or build or card")
-    assert "3 passed" in tool(*tests, cwd=package, PYTHONPATH=str(tmp_path / "site"))
-    assert "my-network" not in tool("harness", "plugins", "list", cwd=tmp_path)
+    assert "3 passed" in run_module(*tests, cwd=package, PYTHONPATH=str(tmp_path / "site"))
+    assert "my-network" not in run_module("harness", "plugins", "list", cwd=tmp_path)
 
 
 @pytest.mark.parametrize("name", ["My-Network", "my_network", "1st", "../x", "a" * 61, "", "-x"])
