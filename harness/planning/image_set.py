@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -149,18 +149,18 @@ def generated_folder(data: DataSettings, cache: Cache, on_progress: Progress | N
     if settings is None:
         raise ValueError("these settings generate no images")
 
+    slides = ask_generated(
+        asked_data_set(data), settings.accessions, settings.images, like_published=settings.like is not None
+    )
+
     def make(folder: Path) -> None:
         from harness.synthetic.slides import write_slides  # noqa: PLC0415 - torch, for whoever generates
 
-        slides = ask_generated(
-            asked_data_set(data), settings.accessions, settings.images, like_published=settings.like is not None
-        )
         write_slides(folder, slides, settings.size, settings.seed, named_progress(on_progress, "generating images"))
 
-    whose = (
-        "" if data.set == DEFAULT_DATA_SET else json.dumps([data.set, str(data.plugin), data.options], sort_keys=True)
-    )
-    key = hashlib.sha256((settings.model_dump_json() + whose).encode()).hexdigest()[:16]
+    # what is painted, not who planned it: a plugin that plans other pictures gets others
+    painted = json.dumps([settings.size, settings.seed, [asdict(slide) for slide in slides]])
+    key = hashlib.sha256(painted.encode()).hexdigest()[:16]
     return cache.get("phantom", key, make)
 
 

@@ -68,6 +68,5 @@ def _refuse_few_groups(table: pd.DataFrame) -> None:
     if (counts < MIN_GROUPS).any():
         found = ", ".join(f"{number} of {name}" for name, number in counts.items())
         raise SplitError(
-            f"too few groups to divide: {found}; at least {MIN_GROUPS} of each are needed - "
-            "add images of other patients, or generate a data set with 'harness data phantom'"
+            f"too few groups to divide: {found}; at least {MIN_GROUPS} of each are needed - add images of other groups"
         )
