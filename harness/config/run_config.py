@@ -90,6 +90,8 @@ class RunConfig(Settings):
         device: ``auto`` takes CUDA where there is any.
         threads: CPU threads of a cell; the bits of its results depend on it.
         checkpoint_minutes: How long a cell may train without leaving what it needs to go on after an interruption.
+        features_gb: Disk, in 10^9 bytes, that features of frozen layers may take in the cache; cells make what does not
+            fit by themselves.
         cell_seconds: How long a cell may take before it is ended as failed; no limit by default.
         limit: Images per class and side, to try things out; results are marked as not comparable.
         data: Which images.
@@ -113,6 +115,7 @@ class RunConfig(Settings):
     device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:[0-9]{1,3})?)$")] = "auto"
     threads: int = Field(1, ge=1, le=1024)
     checkpoint_minutes: float = Field(10.0, gt=0, le=1e6)
+    features_gb: float = Field(20.0, ge=0, le=1e6)
     cell_seconds: float | None = Field(None, gt=0, le=_MOST_SECONDS)
     limit: int | None = Field(None, ge=1)
     data: DataSettings = DataSettings()

@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
 from harness.cache import Cache
 from harness.data.decode import PixelRecipe, decode, read_image_file
@@ -141,16 +141,16 @@ def _store(
     """Return the cached array that these ingredients make; ``fill`` writes it and returns its index."""
 
     def make(building: Path) -> None:
-        fill(_new_array(building / "pixels.npy", shape)).to_parquet(building / "index.parquet")
+        fill(new_array(building / "pixels.npy", shape, np.uint8)).to_parquet(building / "index.parquet")
 
     content = json.dumps([PIXEL_VERSION, *ingredients])
     folder = cache.get("pixels", hashlib.sha256(content.encode()).hexdigest()[:32], make)
     return PixelStore(folder, pd.read_parquet(folder / "index.parquet"))
 
 
-def _new_array(file: Path, shape: tuple[int, ...]) -> Path:
+def new_array(file: Path, shape: tuple[int, ...], dtype: DTypeLike) -> Path:
     """Make the file of an array, with all its room taken: a full disk would kill whoever writes to a mapped page."""
-    np.lib.format.open_memmap(file, mode="w+", dtype=np.uint8, shape=shape).flush()
+    np.lib.format.open_memmap(file, mode="w+", dtype=dtype, shape=shape).flush()
     if sys.platform == "linux":
         with file.open("r+b") as opened:
             os.posix_fallocate(opened.fileno(), 0, file.stat().st_size)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from math import inf
 
 from tabulate import tabulate
 
 from harness.cache import Cache
 from harness.errors import CellError
+from harness.execution.feature_plan import PlannedSet, plan_features
 from harness.execution.throughput import measure_model
 from harness.planning.cell_keys import cell_rows
 from harness.planning.plan import Run
@@ -33,7 +35,8 @@ class ModelEstimate:
         cells: To compute.
         images_per_second: Of training steps; None for a model that does not train in steps.
         features_per_second: Of what frozen layers make once; None where they make nothing.
-        seconds: Of all its cells, one after the other; None for a model that does not train in steps.
+        seconds: Of all its cells, one after the other, with what they share; None for a model that does not train in
+            steps.
         pretraining_seconds: Of each stage that the cache does not hold, by its key; models share stages.
         memory_mb: Of a cell.
     """
@@ -57,6 +60,8 @@ class Estimate:
         cells: To compute, and kept.
         kept: Cells that are done and valid.
         image_mb: Largest set of decoded images that a cell holds in the device's memory.
+        feature_mb: What features that cells share take in the cache.
+        feature_limit_mb: What the config allows for them.
         jobs: Cells at once.
     """
 
@@ -65,6 +70,8 @@ class Estimate:
     cells: int
     kept: int
     image_mb: float
+    feature_mb: float
+    feature_limit_mb: float
     jobs: int
 
     @property
@@ -84,13 +91,30 @@ def estimate_run(run: Run, store: RunStore, cache: Cache, jobs: int) -> Estimate
     todo = pending_cells(run.keys, store.read_cells())
     sizes = {cell: _sizes(run, cell) for cell in todo}
     pixels = 3 * run.config.pixels.size**2
+    measured = {label: _measured(run, label, cache) for label in dict.fromkeys(cell.label for cell in todo)}
+    shared = plan_features(run, todo, {label: one.throughput for label, one in measured.items()})
     models = [
-        _estimate_model(run, label, {cell: size for cell, size in sizes.items() if cell.label == label}, cache)
-        for label in dict.fromkeys(cell.label for cell in todo)
+        _estimate_model(
+            label,
+            one,
+            run.config.schedule,
+            {cell: size for cell, size in sizes.items() if cell.label == label},
+            [features for features in shared if features.cells[0].label == label],
+        )
+        for label, one in measured.items()
     ]
     largest = max((sum(size) for size in sizes.values()), default=0)
     fingerprint = split_fingerprint(run.division.splits)
-    return Estimate(models, fingerprint, len(todo), len(run.keys) - len(todo), largest * pixels / 1e6, jobs)
+    return Estimate(
+        models,
+        fingerprint,
+        len(todo),
+        len(run.keys) - len(todo),
+        largest * pixels / 1e6,
+        sum(one.size for one in shared) / 1e6,
+        run.config.features_gb * 1e3,
+        jobs,
+    )
 
 
 def render_estimate(estimate: Estimate) -> str:
@@ -109,11 +133,17 @@ def render_estimate(estimate: Estimate) -> str:
     ]
     head = ["model", "cells", "images/s", "features/s", "time", "pre-training", "memory (MB)"]
     table = tabulate(rows, headers=head, tablefmt="pipe", disable_numparse=True)
+    over = " - more than features_gb allows" if estimate.feature_mb > estimate.feature_limit_mb else ""
+    features = (
+        f"Features of frozen layers, made once for all cells, take {estimate.feature_mb:,.0f} MB in the cache{over}. "
+        if estimate.feature_mb
+        else ""
+    )
     return (
         f"{estimate.cells} cells to compute, {estimate.kept} kept; splits {estimate.fingerprint[:16]}\n\n{table}\n\n"
-        f"Decoded images of the largest cell: {estimate.image_mb:,.0f} MB. With {estimate.jobs} at once about "
-        f"{duration(estimate.seconds)} in all, with pre-training (computed once) and without models that do not train "
-        "in steps (-).\n"
+        f"Decoded images of the largest cell: {estimate.image_mb:,.0f} MB. {features}With {estimate.jobs} at once "
+        f"about {duration(estimate.seconds)} in all, with pre-training (computed once) and without models that do not "
+        "train in steps (-).\n"
     )
 
 
@@ -121,22 +151,31 @@ def _number(value: float | None) -> str:
     return "-" if value is None else f"{value:,.1f}"
 
 
-def _estimate_model(run: Run, label: str, sizes: dict[Cell, tuple[int, ...]], cache: Cache) -> ModelEstimate:
+def _measured(run: Run, label: str, cache: Cache) -> Measured:
     log = cache.folder / "logs" / "dry-run.log"
     measured = measure_model(run, label, cache, log, with_pretraining=True)
     if not isinstance(measured, Measured):
         reason = measured.reason if isinstance(measured, Failure) else "no answer"
         raise CellError(f"model '{label}' cannot be trained: {reason} - leave it out with --models, or see {log}")
-    speed, schedule = measured.throughput, run.config.schedule
-    memory = measured.peak_memory_bytes / 1e6
+    return measured
+
+
+def _estimate_model(
+    label: str, measured: Measured, schedule: Schedule, sizes: dict[Cell, tuple[int, ...]], shared: list[PlannedSet]
+) -> ModelEstimate:
+    speed, memory = measured.throughput, measured.peak_memory_bytes / 1e6
     if speed is None:
         return ModelEstimate(label, len(sizes), None, None, None, {}, memory)
+    on_features = {cell for one in shared for cell in one.cells}
+    predicted = inf if schedule.prediction_views == 1 else speed.predictions_per_second  # views of features are six
+    behind = replace(speed, features_per_second=inf, predictions_per_second=predicted)
+    seconds = [_cell_seconds(behind if cell in on_features else speed, schedule, size) for cell, size in sizes.items()]
     return ModelEstimate(
         label,
         len(sizes),
         speed.images_per_second,
         speed.features_per_second,
-        sum(_cell_seconds(speed, schedule, size) for size in sizes.values()),
+        sum(seconds) + sum(one.seconds for one in shared),
         measured.pretraining_seconds,
         memory,
     )

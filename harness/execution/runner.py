@@ -14,6 +14,7 @@ from harness.execution.concurrency import choose_jobs
 from harness.execution.executor import Executor, ExecutorName, ExecutorSetup
 from harness.execution.local_executor import LocalExecutor
 from harness.execution.outcome import Outcome
+from harness.execution.shared_features import SharedFeatures
 from harness.execution.tasks import Tasks
 from harness.execution.throughput import measure_throughputs
 from harness.execution.trial import try_models, untried_models
@@ -59,14 +60,7 @@ def execute(
     if executor not in EXECUTORS:
         raise UsageError(f"no executor '{executor}'{did_you_mean(executor, EXECUTORS)} (it is {', '.join(EXECUTORS)})")
     adopt_orphans()  # so that what a plugin has started ends with the run, even if the process between is killed
-    store.sweep()
-    record = run_record(run.name, run.division, run.comparison, describe_device(run.device))
-    store.write_run(added_to(record, store.read_run()), run.division.manifest, run.division.splits)
-    damage = store.find_damage(thorough=True)
-    for cell in run.keys:
-        if cell.name in damage:
-            observer.note(f"cell {cell.name} is damaged: {damage[cell.name]}; it is computed again")
-    stored = store.read_cells(without=damage)
+    stored = _open_folder(run, store, observer)
     todo = pending_cells(run.keys, stored)
     _note_stale(run, stored, observer)
     kept = len(run.keys) - len(todo)
@@ -79,14 +73,29 @@ def execute(
     if jobs is None:
         jobs = choose_jobs(run, len(todo), {label: speed.measured for label, speed in speeds.items()}, observer)
     finished = {name for name, record in stored.items() if isinstance(record, DoneRecord)}
-    collector = Collector(run, store, Tasks(run, store, cache), speeds, observer)
+    features = SharedFeatures(run, store, cache, jobs, observer)
+    collector = Collector(run, store, Tasks(run, store, cache, features.folders), speeds, observer)
     for label, failure in hopeless.items():
         collector.give_up([cell for cell in todo if cell.label == label], failure, jobs, keep=finished)
     work = partial(_compute, run, store, collector, EXECUTORS[executor])
-    work([cell for cell in todo if cell.label not in hopeless], jobs)
+    throughputs = {label: speed.measured.throughput for label, speed in speeds.items()}
+    for cells in features.rounds([cell for cell in todo if cell.label not in hopeless], throughputs):
+        work(cells, jobs)
     if collector.again:
         work(collector.again, 1)
     return replace(collector.outcome, kept=kept)
+
+
+def _open_folder(run: Run, store: RunStore, observer: Observer) -> dict[str, CellRecord]:
+    """Write down what the run is, and return the sound cells that are there."""
+    store.sweep()
+    record = run_record(run.name, run.division, run.comparison, describe_device(run.device))
+    store.write_run(added_to(record, store.read_run()), run.division.manifest, run.division.splits)
+    damage = store.find_damage(thorough=True)
+    for cell in run.keys:
+        if cell.name in damage:
+            observer.note(f"cell {cell.name} is damaged: {damage[cell.name]}; it is computed again")
+    return store.read_cells(without=damage)
 
 
 def _compute(

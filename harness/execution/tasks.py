@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -46,10 +47,11 @@ class Tasks:
         run: The prepared run.
         store: Its folder.
         cache: The cache.
+        features: Where cells find features of frozen first layers.
     """
 
-    def __init__(self, run: Run, store: RunStore, cache: Cache) -> None:
-        self._run, self._store, self._cache = run, store, cache
+    def __init__(self, run: Run, store: RunStore, cache: Cache, features: Mapping[Cell, Path]) -> None:
+        self._run, self._store, self._cache, self._features = run, store, cache, features
         self._looked_at: set[str] = set()
 
     def make(self, cell: Cell, device: str) -> tuple[FitTask, HeldBack]:
@@ -77,6 +79,7 @@ class Tasks:
             cell.label not in self._looked_at,
             self._store.checkpoint_folder(cell.name, hash_of(self._run.keys[cell])),
             self._run.config.checkpoint_minutes,
+            self._features.get(cell),
         )
         self._looked_at.add(cell.label)
         return task, HeldBack(validation, test, saved)

@@ -126,6 +126,8 @@ class FitContext:
             it is empty at first, and removed when the cell is done. None where nothing is to be kept.
         checkpoint_seconds: How long training may go on without leaving a checkpoint.
         size: Side of the images in pixels.
+        features: A folder in which the shared loop finds what frozen first layers make of the run's images; None where
+            it makes that itself.
     """
 
     device: torch.device
@@ -144,6 +146,7 @@ class FitContext:
     checkpoint: Path | None = None
     checkpoint_seconds: float = 600.0
     size: int = 0
+    features: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -168,11 +171,13 @@ class Throughput:
         predictions_per_second: Of classifying with the whole model.
         features_per_second: Images that frozen layers turn into features, once before the steps; None where no features
             are kept.
+        feature_bytes: Of one image's features in one view.
     """
 
     images_per_second: float
     predictions_per_second: float
     features_per_second: float | None = None
+    feature_bytes: int | None = None
 
 
 @dataclass(frozen=True)

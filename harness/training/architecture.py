@@ -15,7 +15,7 @@ import re
 import types
 import weakref
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from pathlib import PurePath
 from typing import Any
 
@@ -30,10 +30,14 @@ _PLAIN = (bool, int, float, complex, str, bytes, range, slice, torch.dtype, torc
 _STATE = frozenset({"_parameters", "_buffers", "_modules", "training"})
 
 
-def describe_network(network: nn.Module) -> list[Any]:
+def describe_network(network: nn.Module, names: Container[str] | None = None) -> list[Any]:
     """Describe every module of a network but for the values of its weights, in JSON's types.
 
     The description is the same in every process that builds the same network.
+
+    Args:
+        network: The whole.
+        names: Of the modules to describe, each without those that it contains; all of them by default.
 
     Raises:
         UsageError: A module holds something that cannot be described, such as an open file; the message names it.
@@ -41,6 +45,8 @@ def describe_network(network: nn.Module) -> list[Any]:
     describer = _Describer({id(module): name for name, module in network.named_modules()})
     described = []
     for name, module in network.named_modules():
+        if names is not None and name not in names:
+            continue
         try:
             described.append(describer.module(module, name or "the network"))
         except (TypeError, RuntimeError, ValueError) as error:  # such as a tensor without memory

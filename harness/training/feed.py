@@ -6,16 +6,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-import psutil
 import torch
 from torch import nn
 
 from harness.data.augment import view_images
-from harness.training.batches import whole_batches
 from harness.training.normalisation import Normalisation
-from harness.training.prefix import FrozenPrefix, find_prefix
+from harness.training.prefix import FrozenPrefix
 
-_TRIAL = 2  # images on which a cut is tried
 _MAPS = 4  # dimensions of a batch of maps, (B, C, h, w)
 
 Forward = Callable[[torch.Tensor], torch.Tensor]
@@ -98,11 +95,15 @@ class FeatureFeed(UnchangedBatches):
 
     Attributes:
         prefix: The cut network.
-        features: What the prefix makes of every image in every view, (V, N, ...), maps with their channels last.
+        features: What the prefix makes of images in their views, (M, V, ...), maps with their channels last.
+        places: Where each image stands among them, int64 (N,).
+        seconds: What making them took, whoever made them.
     """
 
     prefix: FrozenPrefix
     features: torch.Tensor
+    places: torch.Tensor
+    seconds: float
 
     @property
     def message(self) -> tuple[str, ...]:
@@ -112,11 +113,11 @@ class FeatureFeed(UnchangedBatches):
     @property
     def feature_images(self) -> int:
         """See :class:`Feed`."""
-        return self.features.shape[0] * self.features.shape[1]
+        return len(self.places) * self.features.shape[1]
 
     def logits(self, forward: Forward, rows: torch.Tensor, views: torch.Tensor) -> torch.Tensor:
         """See :class:`Feed`."""
-        features = self.features[views, rows]
+        features = self.features[self.places[rows], views]
         maps = features.permute(0, 3, 1, 2) if features.dim() == _MAPS else features
         return self.prefix.rest(maps, forward)
 
@@ -149,50 +150,3 @@ class ChangedFeed:
         """See :class:`Feed`."""
         images, targets = self.change(self.source.pixels(rows, views), labels)
         return forward(images), targets
-
-
-def make_feed(pixels: PixelFeed, frozen: tuple[str, ...], batch: int, n_views: int, passes: int) -> Feed:
-    """Cache what a frozen prefix makes of images, where that saves work and fits.
-
-    Features are computed in batches of the size in which they would be recomputed, so that they are the same to the bit
-    on the CPU.
-
-    Args:
-        pixels: The network and its images.
-        frozen: Names of its frozen modules.
-        batch: Images a batch.
-        n_views: How many of the six views occur.
-        passes: How often all images are used.
-
-    Returns:
-        ``pixels`` itself where nothing is gained: no frozen prefix, fewer passes than views, or too little memory.
-    """
-    if not frozen or passes <= n_views:
-        return pixels
-    rows = torch.arange(len(pixels.images), device=next(pixels.network.parameters()).device)
-    trial = pixels.pixels(rows[:_TRIAL], torch.zeros_like(rows[:_TRIAL]))
-    prefix = find_prefix(pixels.network, frozen, trial)
-    if prefix is None:
-        return pixels
-    with torch.no_grad():
-        one = _channels_last(prefix.features(trial[:1]))
-        if one.numel() * one.element_size() * len(rows) * n_views > memory_for_features(rows.device):
-            return pixels
-        features = one.new_empty((n_views, len(rows), *one.shape[1:]))
-        for view in range(n_views):
-            for chosen in whole_batches(rows, batch):
-                made = prefix.features(pixels.pixels(chosen, torch.full_like(chosen, view)))
-                features[view, chosen] = _channels_last(made)
-    return FeatureFeed(prefix, features)
-
-
-def memory_for_features(device: torch.device) -> int:
-    """How many bytes features may take: half of what a device has free, a quarter of what the host has."""
-    if device.type == "cuda":
-        return int(torch.cuda.mem_get_info(device)[0]) // 2
-    return int(psutil.virtual_memory().available) // 4
-
-
-def _channels_last(features: torch.Tensor) -> torch.Tensor:
-    """Maps (B, C, h, w) as (B, h, w, C); anything else as it is."""
-    return features.permute(0, 2, 3, 1) if features.dim() == _MAPS else features

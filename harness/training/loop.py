@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -17,7 +18,8 @@ from harness.training.auto import EAGER, resolve_precision
 from harness.training.batches import Batches, views_shown
 from harness.training.checkpoint import Checkpoints, Progress, Snapshot, generator_states, set_generators
 from harness.training.execution_modes import Prepared, clock, prepare
-from harness.training.feed import ChangedFeed, FeatureFeed, Feed, PixelFeed, make_feed
+from harness.training.feed import ChangedFeed, FeatureFeed, Feed, PixelFeed
+from harness.training.frozen_features import FrozenFeatures
 from harness.training.metric_accumulator import MetricAccumulator
 from harness.training.normalisation import Normalisation
 from harness.training.optimiser import Optimiser
@@ -46,6 +48,7 @@ class TrainingPlan:
         rates: What the learning rate is multiplied by, by name of a module.
         execution_mode: How steps are executed, from :func:`~harness.training.auto.resolve_execution_mode`.
         recipe: What the model decides by itself.
+        features: The folder of a set in which features of its frozen first layers are there already, or None.
     """
 
     stage: str
@@ -57,6 +60,7 @@ class TrainingPlan:
     rates: Mapping[str, float] = field(default_factory=dict)
     execution_mode: str = EAGER
     recipe: Recipe = field(default_factory=Recipe)
+    features: Path | None = None
 
 
 class Trainer:
@@ -66,6 +70,9 @@ class Trainer:
         network: On the device; trained in place.
         plan: How.
         train: Images to fit weights on.
+
+    Attributes:
+        frozen_features: What the network's frozen first layers make of images.
     """
 
     def __init__(self, network: nn.Module, plan: TrainingPlan, train: LabeledImages) -> None:
@@ -83,6 +90,15 @@ class Trainer:
         self._images_seen, self._train_seconds = 0, 0.0
         self.execution_mode, self.start_up_seconds = plan.execution_mode, 0.0
         self.feature_images = 0
+        self.frozen_features = FrozenFeatures(
+            self.network,
+            () if plan.recipe.changes_batches else plan.frozen,
+            plan.normalisation,
+            self.precision,
+            schedule.batch_size,
+            train.images,
+            plan.features,
+        )
 
     def fit(
         self,
@@ -102,9 +118,8 @@ class Trainer:
         Raises:
             DivergedError: A loss is not finite; the message names the epoch.
         """
-        started = clock(self._device)
         feed = self._train_feed()
-        self._images_seen, self._train_seconds = 0, clock(self._device) - started
+        self._images_seen, self._train_seconds = 0, feed.seconds if isinstance(feed, FeatureFeed) else 0.0
         step = self._ready(feed)
         predictor = self._predictor(validation.images)
         self.start_up_seconds += predictor.start_up_seconds
@@ -152,17 +167,19 @@ class Trainer:
     def measure(self, least_seconds: float = 0.0) -> Throughput:
         """Train and classify a few batches, and turn a few into features where features are kept."""
         feed, batch = self._train_feed(), torch.arange(self._batches.size, device=self._device) % len(self._train)
-        pixels = PixelFeed(self.network, self._train.images, self._plan.normalisation)
+        pixels = self._pixels(self._train.images)
         steps = self._median_seconds(self.prepare(feed).run, least_seconds)
-        features = None
+        features, feature_bytes = None, None
         with torch.no_grad(), autocast(self._device, self.precision):
             shown = pixels.pixels(batch, torch.zeros_like(batch))
             if isinstance(feed, FeatureFeed):
                 features = self._median_seconds(lambda: feed.prefix.features(shown), least_seconds)
+                feature_bytes = feed.features[0, 0].numel() * feed.features.element_size()
             self.network.eval()
             predictions = self._median_seconds(lambda: self.network(shown), least_seconds)
         size = self._batches.size
-        return Throughput(size / steps, size / predictions, None if features is None else size / features)
+        made = None if features is None else size / features
+        return Throughput(size / steps, size / predictions, made, feature_bytes)
 
     def _median_seconds(self, work: Callable[[], object], least_seconds: float) -> float:
         """Time some work again and again, but for the first time."""
@@ -178,7 +195,7 @@ class Trainer:
     def inspected(self, inspect: Callable[[nn.Module, torch.Tensor], Mapping[str, float]]) -> dict[str, float]:
         """Return what an inspection of the network finds on some training images."""
         shown = torch.arange(min(_INSPECTED, len(self._train)), device=self._device)
-        pixels = PixelFeed(self.network, self._train.images, self._plan.normalisation)
+        pixels = self._pixels(self._train.images)
         self.network.eval()
         with torch.no_grad():
             found = inspect(self.network, pixels.pixels(shown, torch.zeros_like(shown)))
@@ -244,20 +261,20 @@ class Trainer:
                 "classes - build(n_classes) must make one that returns (images, n_classes)"
             )
 
+    def _pixels(self, images: torch.Tensor) -> PixelFeed:
+        return PixelFeed(self.network, images, self._plan.normalisation)
+
     def _train_feed(self) -> Feed:
-        schedule = self._plan.schedule
-        pixels = PixelFeed(self.network, self._train.images, self._plan.normalisation)
+        schedule, pixels = self._plan.schedule, self._pixels(self._train.images)
         if self._plan.recipe.changes_batches:
             return ChangedFeed(pixels, partial(self._plan.recipe.change, n_classes=self._plan.n_classes))
         views = views_shown(schedule.augmentation)
         passes = schedule.epochs * (views if schedule.augmentation == "sixfold" else 1)
-        with autocast(self._device, self.precision):
-            return make_feed(pixels, self._plan.frozen, schedule.batch_size, views, passes)
+        return (self.frozen_features.feed(self._train.images, views) if passes > views else None) or pixels
 
     def _predictor(self, images: torch.Tensor) -> Predictor:
-        plan, pixels = self._plan, PixelFeed(self.network, images, self._plan.normalisation)
-        with autocast(self._device, self.precision):
-            feed = make_feed(pixels, plan.frozen, EVALUATION_BATCH, 1, plan.schedule.epochs)
+        plan = self._plan
+        feed = (self.frozen_features.feed(images, 1) if plan.schedule.epochs > 1 else None) or self._pixels(images)
         step = PredictionStep(
             self.network,
             feed,

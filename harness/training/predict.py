@@ -8,10 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import nn
 
 from harness.training.auto import CAPTURED, EAGER
 from harness.training.execution_modes import prepare
-from harness.training.feed import PixelFeed
+from harness.training.feed import Feed
 from harness.training.step import PredictionStep
 
 EVALUATION_BATCH = 64
@@ -73,23 +74,25 @@ class Predictor:
         return step.logits
 
 
-def predict_probabilities(feed: PixelFeed, how: Prediction) -> NDArray[np.float64]:
+def predict_probabilities(network: nn.Module, feed: Feed, images: int, how: Prediction) -> NDArray[np.float64]:
     """Return class probabilities (N, n_classes), rows summing to 1.
 
     Args:
-        feed: The network and uint8 images (N, 3, S, S).
+        network: On its device.
+        feed: Gives its logits of N images.
+        images: N.
         how: In which precision, in how many views.
     """
     step = PredictionStep(
-        feed.network,
+        network,
         feed,
-        len(feed.images),
+        images,
         how.n_classes,
         EVALUATION_BATCH,
-        device=next(feed.network.parameters()).device,
+        device=next(network.parameters()).device,
         precision=how.precision,
     )
-    few = how.views * len(feed.images) < _BATCHES_WORTH_A_CAPTURE * EVALUATION_BATCH
+    few = how.views * images < _BATCHES_WORTH_A_CAPTURE * EVALUATION_BATCH
     predictor = Predictor(step, EAGER if few else how.execution_mode)
     seen = [predictor.logits(view).double().softmax(1).cpu() for view in range(how.views)]
     probabilities: NDArray[np.float64] = torch.stack(seen).mean(0).numpy()

@@ -1,8 +1,9 @@
 """Frozen prefixes of a network.
 
-The prefix is everything that a network executes up to its last frozen module, if no other weights are used on the way
-and nothing behind it looks at the image again. It runs in evaluation mode and has no gradients, so its output for an
-image in one of its views never changes during a training.
+The prefix is everything that a network executes up to its last frozen module, and the modules without weights that take
+up its output there, such as a pooling; if no other weights are used on the way and nothing behind it looks at the image
+again. It runs in evaluation mode and has no gradients, so its output for an image in one of its views never changes
+during a training.
 """
 
 from __future__ import annotations
@@ -16,24 +17,30 @@ import torch
 from torch import nn
 
 _TOLERANCE = 1e-4
+_TOLERANCE_ALONE = 0.05  # of the largest feature: bfloat16 sums a batch of one in another order
 
 
 @dataclass(frozen=True)
 class FrozenPrefix:
-    """A network cut behind its last frozen module.
+    """A network cut behind its frozen first modules.
 
     Attributes:
         network: The whole.
-        skipped: Frozen modules before the cut, in the order of execution.
-        last: The frozen module behind which the cut is.
+        skipped: Modules before the cut, in the order of execution.
+        last: The module behind which the cut is.
     """
 
     network: nn.Module
     skipped: tuple[nn.Module, ...]
     last: nn.Module
 
+    @property
+    def modules(self) -> set[nn.Module]:
+        """Every module before the cut, with all that it contains."""
+        return {module for root in (*self.skipped, self.last) for module in root.modules()}
+
     def features(self, images: torch.Tensor) -> torch.Tensor:
-        """Run the prefix alone: normalised images (N, 3, S, S) to what the last frozen module returns, (N, ...)."""
+        """Run the prefix alone: normalised images (N, 3, S, S) to what its last module returns, (N, ...)."""
         reached: list[torch.Tensor] = []
 
         def stop(_module: nn.Module, _inputs: Any, output: torch.Tensor) -> None:
@@ -71,17 +78,17 @@ def find_prefix(network: nn.Module, frozen: tuple[str, ...], images: torch.Tenso
 
     Returns:
         None where there is no frozen prefix, where it is not the same twice in training (dropout between frozen
-        modules), or where the network does not give the same logits when it is cut.
+        modules), where an image's features depend on those beside it, or where the network does not give the same
+        logits when it is cut.
     """
     devices = [images.device] if images.device.type == "cuda" else []
     # the trial must not move the random numbers that training draws
     with torch.no_grad(), torch.random.fork_rng(devices):
         network.eval()
-        order = _leading(network, [network.get_submodule(name) for name in frozen], images)
-        prefix = FrozenPrefix(network, tuple(order[:-1]), order[-1]) if order else None
-        serves = prefix is not None and _gives_the_same(prefix, frozen, images)
+        cuts = _cuts(network, [network.get_submodule(name) for name in frozen], images)
+        prefix = next((cut for cut in cuts if _gives_the_same(cut, frozen, images)), None)
     train_mode(network, frozen)
-    return prefix if serves else None
+    return prefix
 
 
 def train_mode(network: nn.Module, frozen: tuple[str, ...]) -> None:
@@ -92,7 +99,11 @@ def train_mode(network: nn.Module, frozen: tuple[str, ...]) -> None:
 
 
 def _gives_the_same(prefix: FrozenPrefix, frozen: tuple[str, ...], images: torch.Tensor) -> bool:
+    prefix.network.eval()
     features = prefix.features(images)
+    alone = torch.cat([prefix.features(image[None]) for image in images])
+    if alone.shape != features.shape or (alone - features).abs().max() > _TOLERANCE_ALONE * features.abs().max():
+        return False
     whole = _inputs_behind(prefix, lambda: prefix.network(images))
     try:
         cut = _inputs_behind(prefix, lambda: prefix.rest(features, prefix.network))
@@ -109,7 +120,7 @@ def _inputs_behind(prefix: FrozenPrefix, run: Callable[[], torch.Tensor]) -> lis
     Logits alone would not do: a head that starts from zero gives the same ones whatever it is given.
     """
     seen: list[torch.Tensor] = []
-    before = {module for root in (*prefix.skipped, prefix.last) for module in root.modules()}
+    before = prefix.modules
 
     def note(_module: nn.Module, inputs: Any) -> None:
         seen.extend(tensor for tensor in inputs if isinstance(tensor, torch.Tensor))
@@ -128,28 +139,57 @@ def _alike(one: torch.Tensor, other: torch.Tensor) -> bool:
     return one.shape == other.shape and torch.allclose(one, other, atol=_TOLERANCE)
 
 
-def _leading(network: nn.Module, frozen: list[nn.Module], images: torch.Tensor) -> list[nn.Module]:
-    """List the frozen modules that finish before any other weights are used, in the order of execution."""
+def _cuts(network: nn.Module, frozen: list[nn.Module], images: torch.Tensor) -> list[FrozenPrefix]:
+    """List where a network could be cut, the latest place first: features behind a pooling are the smallest."""
+    order, behind = _leading(network, frozen, images)
+    ends = range(len(behind), -1, -1) if order else ()
+    ways = [(*order, *behind[:end]) for end in ends]
+    return [FrozenPrefix(network, way[:-1], way[-1]) for way in ways]
+
+
+def _leading(
+    network: nn.Module, frozen: list[nn.Module], images: torch.Tensor
+) -> tuple[list[nn.Module], list[nn.Module]]:
+    """List the frozen modules that finish before any other weights are used, in the order of execution.
+
+    Returns:
+        They, and the modules without weights that take up the last one's output, one behind the other.
+    """
     finished: list[nn.Module] = []
+    behind: list[nn.Module] = []
     trained: list[nn.Module] = []
     inside = {module for root in frozen for module in root.modules()}
+    reached: torch.Tensor | None = None
 
     def note_use(module: nn.Module, _inputs: Any) -> None:
         if module not in inside and _holds_state(module):
             trained.append(module)
 
-    def note_end(module: nn.Module, _inputs: Any, _output: Any) -> None:
-        if not trained and module not in finished:
-            finished.append(module)
+    def note_end(module: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
+        nonlocal reached
+        if trained:
+            return
+        if module in frozen:
+            if module not in finished:
+                finished.append(module)
+                behind.clear()
+                reached = output
+        elif module not in inside and len(inputs) == 1 and inputs[0] is reached and _is_stateless(module):
+            behind.append(module)
+            reached = output
 
     hooks = [module.register_forward_pre_hook(note_use) for module in network.modules()]
-    hooks += [module.register_forward_hook(note_end) for module in frozen]
+    hooks += [module.register_forward_hook(note_end) for module in network.modules()]
     try:
         network(images)
     finally:
         for hook in hooks:
             hook.remove()
-    return finished
+    return finished, behind
+
+
+def _is_stateless(module: nn.Module) -> bool:
+    return not any(_holds_state(part) for part in module.modules())
 
 
 def _holds_state(module: nn.Module) -> bool:

@@ -124,6 +124,18 @@ def pretrain(model: Transferable, context: FitContext) -> StartingPoint:
     return StartingPoint(weights, tuple(provenance), inspection)
 
 
+def stages_are_kept(model: Transferable, context: FitContext) -> bool:
+    """Say whether the cache holds every stage of a model."""
+    where = model.initial_weights()
+    weights = read_weights(where) if where else None
+    for stage in model.pretraining():
+        folder = context.stages.folder / _KIND / _begin(model, stage, weights, context)[2]
+        if not folder.exists() or find_fault(folder):
+            return False
+        weights = _result(folder)
+    return True
+
+
 def outstanding_stages(model: Transferable, context: FitContext) -> dict[str, float]:
     """Return about how many seconds those of a model's stages will take that the cache does not hold.
 
@@ -246,7 +258,8 @@ def _train(
 
 
 def _accuracy(network: nn.Module, plan: TrainingPlan, how: Prediction, held_out: LabeledImages) -> float:
-    probabilities = predict_probabilities(PixelFeed(network, held_out.images, plan.normalisation), how)
+    feed = PixelFeed(network, held_out.images, plan.normalisation)
+    probabilities = predict_probabilities(network, feed, len(held_out), how)
     return float((probabilities.argmax(1) == held_out.labels.cpu().numpy()).mean())
 
 

@@ -29,6 +29,7 @@ from harness.training.checkpoint import checkpoints_of
 from harness.training.cost import count_forward_flop
 from harness.training.feed import PixelFeed
 from harness.training.frozen import refuse_fresh_frozen
+from harness.training.frozen_features import FrozenFeatures
 from harness.training.grad_cam import captum_version, grad_cam, last_map_layer, name_of_layer
 from harness.training.loop import Trainer, TrainingPlan
 from harness.training.normalisation import Normalisation
@@ -71,6 +72,7 @@ class TorchModel(Model):
     _network: nn.Module
     _card: ModelCard
     _prediction: Prediction
+    _features: FrozenFeatures | None = None
     _explanation: Mapping[str, str] | None = None
 
     @abstractmethod
@@ -240,17 +242,19 @@ class TorchModel(Model):
 
     def fit(self, train: LabeledImages, validation: LabeledImages, context: FitContext) -> None:
         """Run the pre-training stages (or take them from the cache), then train on the data set."""
-        self._network, start = self._prepared_network(train, context)
-        trainer = Trainer(self._network, self._plan(self._network, context), train)
+        trainer, start = self.prepared_trainer(train, context)
+        self._network = trainer.network
         trainer.fit(validation, context.report, checkpoints_of(context, FINAL_STAGE))
-        self._prediction = Prediction(
-            len(context.classes), trainer.precision, context.execution_mode, context.schedule.prediction_views
-        )
+        views = context.schedule.prediction_views
+        self._prediction = Prediction(len(context.classes), trainer.precision, context.execution_mode, views)
+        self._features = trainer.frozen_features if trainer.feature_images and views == 1 else None
         self._card = self._describe(trainer, train.images[:1].to(context.device), start)
 
     def predict_proba(self, images: torch.Tensor) -> NDArray[np.floating[Any]]:
         """Return the network's softmax; its mean over eight views if the schedule says so."""
-        return predict_probabilities(PixelFeed(self._network, images, self.normalisation), self._prediction)
+        kept = self._features.feed(images, 1) if self._features else None
+        feed = kept or PixelFeed(self._network, images, self.normalisation)
+        return predict_probabilities(self._network, feed, len(images), self._prediction)
 
     def explain(self, images: torch.Tensor) -> NDArray[np.floating[Any]] | None:
         """Compute Grad-CAM of the predicted class on :meth:`explained_layer`."""
@@ -281,7 +285,7 @@ class TorchModel(Model):
         network = self.network_for(names, int(header.get("size", 0)))
         network.load_state_dict(state)
         self._network = network.to(device).to(memory_format=torch.channels_last)
-        self._prediction = Prediction.from_text(n_classes, header)
+        self._prediction, self._features = Prediction.from_text(n_classes, header), None
 
     def measure_throughput(self, sample: LabeledImages, context: FitContext) -> Throughput | None:
         """Time a few steps of the last stage on a fresh network; frozen parts are frozen."""
@@ -295,6 +299,11 @@ class TorchModel(Model):
         """Return what trains a fresh network as in the last stage, without the stages before it."""
         network = self.network_for(context.classes, context.size).to(context.device)
         return Trainer(network, self._plan(network, context), sample)
+
+    def prepared_trainer(self, train: LabeledImages, context: FitContext) -> tuple[Trainer, StartingPoint]:
+        """Return what trains the network of the last stage, and where the stages before it have left that."""
+        network, start = self._prepared_network(train, context)
+        return Trainer(network, self._plan(network, context), train), start
 
     def _prepared_network(self, train: LabeledImages, context: FitContext) -> tuple[nn.Module, StartingPoint]:
         start = pretrain(self, context)
@@ -323,6 +332,7 @@ class TorchModel(Model):
             rates=self.rates(network),
             execution_mode=context.execution_mode,
             recipe=self.recipe(),
+            features=context.features,
         )
 
     def _describe(self, trainer: Trainer, image: torch.Tensor, start: StartingPoint) -> ModelCard:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -11,13 +12,15 @@ from typing import cast
 from harness.cache import Note
 from harness.errors import CellError
 from harness.plugin_api.discovery import RegisteredModel
+from harness.plugin_api.model import EpochReport
 from harness.processes import forkserver, preload
 from harness.workers import supervisor
-from harness.workers.messages import Answer, Failure, Notice, Task
+from harness.workers.messages import Answer, Failure, ImagesDone, Notice, Task
 from harness.workers.serialization import FRAME_BYTES, decode
 
 _GRACE_SECONDS = 5
 _TASK = b"task"
+_PRECEDING = (EpochReport, Notice, ImagesDone)
 preload(supervisor)
 
 
@@ -110,3 +113,41 @@ def ask(worker: WorkerHandle, task: Task, note: Note, seconds: float | None = No
         return Failure(f"no answer within {seconds:g} s")
     finally:
         worker.kill()
+
+
+def ask_all(
+    asked: Sequence[tuple[Callable[[], WorkerHandle], Task]],
+    at_once: int,
+    on_message: Callable[[Answer], None],
+    seconds: float | None = None,
+) -> list[Answer]:
+    """Have several tasks done, each by a worker of its own, and return their answers in order.
+
+    Args:
+        asked: What makes a worker, and its task.
+        at_once: Workers.
+        on_message: Is told what a worker says before it answers.
+        seconds: How long to wait until one of them says anything.
+    """
+    waiting, busy, answers = deque(enumerate(asked)), dict[WorkerHandle, int](), dict[int, Answer]()
+    try:
+        while waiting or busy:
+            while waiting and len(busy) < at_once:
+                place, (make, task) = waiting.popleft()
+                worker = make()
+                busy[worker] = place
+                worker.send(task)
+            spoken = wait_for_any(busy, seconds)
+            for worker in spoken:
+                answer = worker.receive()
+                if isinstance(answer, _PRECEDING):
+                    on_message(answer)
+                    continue
+                answers[busy.pop(worker)] = answer
+                worker.kill()
+            if not spoken:
+                return [answers.get(place, Failure(f"no answer within {seconds:g} s")) for place in range(len(asked))]
+    finally:
+        for worker in busy:
+            worker.kill()
+    return [answers[place] for place in range(len(asked))]

@@ -95,6 +95,7 @@ class FitTask:
         look_closely: Also see whether predictions depend on which images stand beside each other.
         checkpoint: The cell's folder for what it needs to go on after an interruption, or None.
         checkpoint_minutes: How long training may go on without leaving a checkpoint.
+        features: The folder of a feature set that frozen first layers may be in, or None.
     """
 
     setting: ModelJob
@@ -107,6 +108,7 @@ class FitTask:
     look_closely: bool = False
     checkpoint: Path | None = None
     checkpoint_minutes: float = 10.0
+    features: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -120,6 +122,44 @@ class MeasureTask:
 
     setting: ModelJob
     with_pretraining: bool = False
+
+
+@dataclass(frozen=True)
+class PrefixTask:
+    """Prepare a model's network as its cells do, and say what its frozen first layers are.
+
+    Attributes:
+        setting: What it shares with the model's cells.
+        seed: Of a cell; where the layers depend on it, other seeds find that theirs are others.
+        images: A few images on which the layers are tried.
+    """
+
+    setting: ModelJob
+    seed: int
+    images: ImageRows
+
+
+@dataclass(frozen=True)
+class FeatureTask:
+    """Write what a model's frozen first layers make of images; there is no label and no side in it.
+
+    Attributes:
+        setting: What it shares with the model's cells.
+        seed: That of the :class:`PrefixTask`.
+        images: In the order of the file.
+        views: How many of the six views each is shown in.
+        prefix: What :class:`PrefixFound` said of the layers.
+        file: The array (M, V, ...) to write to.
+        first: Where the first of these images stands in it.
+    """
+
+    setting: ModelJob
+    seed: int
+    images: ImageRows
+    views: int
+    prefix: PrefixFound
+    file: Path
+    first: int
 
 
 @dataclass(frozen=True)
@@ -205,6 +245,41 @@ class Measured:
 
 
 @dataclass(frozen=True)
+class PrefixFound:
+    """What a worker returns for a :class:`PrefixTask`.
+
+    Attributes:
+        key: Of the layers; None where there are none whose output never changes.
+        shape: Of one image's features in one view.
+        dtype: As torch names it, such as ``float32``.
+        lacks_stages: The network cannot be prepared before the cache holds all stages, so nothing is known of it.
+    """
+
+    key: str | None = None
+    shape: tuple[int, ...] = ()
+    dtype: str = "float32"
+    lacks_stages: bool = False
+
+
+@dataclass(frozen=True)
+class ImagesDone:
+    """What a worker says while it does a :class:`FeatureTask`: so many more images, each view counted, are done."""
+
+    count: int
+
+
+@dataclass(frozen=True)
+class FeaturesMade:
+    """What a worker returns for a :class:`FeatureTask`.
+
+    Attributes:
+        seconds: What making the features took, without loading the network.
+    """
+
+    seconds: float
+
+
+@dataclass(frozen=True)
 class Tried:
     """What a worker returns for a :class:`TrialTask` in which nothing speaks against the model's cells."""
 
@@ -263,6 +338,19 @@ class Failure:
     cause: Literal["plugin", "memory", "disk", "certain"] = "plugin"
 
 
-Task = FitTask | MeasureTask | TrialTask | ExplainTask | PredictTask
-Answer = EpochReport | Notice | Fitted | Measured | Tried | Explained | NotExplained | Predicted | Failure
+Task = FitTask | MeasureTask | PrefixTask | FeatureTask | TrialTask | ExplainTask | PredictTask
+Answer = (
+    EpochReport
+    | Notice
+    | ImagesDone
+    | Fitted
+    | Measured
+    | PrefixFound
+    | FeaturesMade
+    | Tried
+    | Explained
+    | NotExplained
+    | Predicted
+    | Failure
+)
 Report = Callable[[EpochReport], None]

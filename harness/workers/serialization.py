@@ -22,11 +22,14 @@ from harness.workers.messages import (
     Answer,
     Explained,
     Failure,
+    FeaturesMade,
     Fitted,
+    ImagesDone,
     Measured,
     NotExplained,
     Notice,
     Predicted,
+    PrefixFound,
     Tried,
 )
 
@@ -74,6 +77,9 @@ _KINDS: dict[str, TypeAdapter[Any]] = {
     "notice": TypeAdapter(Notice),
     "fitted": TypeAdapter(_FittedHeader),
     "measured": TypeAdapter(Measured),
+    "prefix": TypeAdapter(PrefixFound),
+    "images done": TypeAdapter(ImagesDone),
+    "features": TypeAdapter(FeaturesMade),
     "tried": TypeAdapter(Tried),
     "explained": TypeAdapter(_ExplainedHeader),
     "not explained": TypeAdapter(NotExplained),
@@ -85,6 +91,9 @@ _NAMES: dict[type[Answer], str] = {
     Notice: "notice",
     Fitted: "fitted",
     Measured: "measured",
+    PrefixFound: "prefix",
+    ImagesDone: "images done",
+    FeaturesMade: "features",
     Tried: "tried",
     Explained: "explained",
     NotExplained: "not explained",
@@ -139,8 +148,8 @@ def decode(message: bytes) -> Answer:
 
 
 def ends_task(message: bytes) -> bool:
-    """Return whether nothing follows this message; only epochs and notices are followed by more."""
-    return not message.startswith((b"epoch\n", b"notice\n", TAKEN))
+    """Return whether nothing follows this message, as it does an epoch, a notice or a count of images."""
+    return not message.startswith((b"epoch\n", b"notice\n", b"images done\n", TAKEN))
 
 
 def framed(message: bytes) -> bytes:

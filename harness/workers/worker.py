@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import faulthandler
-import functools
 import io
 import os
-import random
 import resource
 import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -22,33 +20,29 @@ import threadpoolctl
 import torch
 from numpy.typing import NDArray
 
-from harness.cache import Cache, Note
-from harness.data.pixels import open_array
+from harness.cache import Note
 from harness.errors import UsageError
 from harness.plugin_api.discovery import load_plugin
-from harness.plugin_api.model import EpochReport, FitContext, LabeledImages, Model, ModelCard, Source, Throughput
+from harness.plugin_api.model import FitContext, LabeledImages, Model, ModelCard, Throughput
 from harness.plugin_api.reference import PluginReference
 from harness.training.calibration import calibrated_speed, calibration_seconds
-from harness.training.execution_modes import set_up_process
-from harness.training.placement import place_on_device
 from harness.training.torch_model import LEAST_SECONDS, TorchModel
+from harness.workers.contexts import fit_context, images_of, labeled_images
 from harness.workers.failures import explain
+from harness.workers.features import find_prefix, make_features
 from harness.workers.messages import (
     Answer,
     Explained,
     ExplainTask,
+    FeatureTask,
     FitTask,
     Fitted,
-    ImageRows,
-    LabeledRows,
     Measured,
     MeasureTask,
-    ModelJob,
     NotExplained,
-    Notice,
     Predicted,
     PredictTask,
-    SourceRows,
+    PrefixTask,
     Task,
     TrialTask,
     Tried,
@@ -97,7 +91,7 @@ def _answer(plugin: PluginReference, model_name: str, task: Task, send: Callable
     stage = _Stage()
     try:
         kind = load_plugin(plugin).refuse_other_source(task.setting.code).models[model_name]
-        answer = _done(kind, task, send, stage)
+        answer: Answer = _WORK[type(task)](kind, task, send, stage)
         encode(answer)  # a plugin's card or array that is none must fail here, by name
     except BaseException as error:  # noqa: BLE001 - whatever a plugin raises is the plugin's failure
         failure = explain(error, task.setting.schedule.batch_size, torch.device(task.setting.device))
@@ -113,32 +107,19 @@ class _Stage:
     begins: bool = True
 
 
-def _done(kind: type[Model], task: Task, send: Callable[[Answer], None], stage: _Stage) -> Answer:
-    match task:
-        case FitTask():
-            return _fit(kind, task, send, stage)
-        case MeasureTask():
-            return _measure(kind, task, send, stage)
-        case TrialTask():
-            return _try(kind, task, send, stage)
-        case ExplainTask():
-            return _explain(kind, task, send, stage)
-        case PredictTask():
-            return _predict(kind, task, send, stage)
-
-
 def _fit(kind: type[Model], task: FitTask, send: Callable[[Answer], None], stage: _Stage) -> Fitted:
     stage.begins = False
     task.cache.mkdir(parents=True, exist_ok=True)
     context = replace(
-        _context(task.setting, task.seed, task.cache, send),
+        fit_context(task.setting, task.seed, task.cache, send),
         checkpoint=task.checkpoint,
         checkpoint_seconds=60 * task.checkpoint_minutes,
+        features=task.features,
     )
     with threadpoolctl.threadpool_limits(context.threads):
         model = kind(kind.Options.model_validate(task.setting.options))
-        train, validation = (_labeled(rows, context.device) for rows in (task.train, task.validation))
-        test = _images(task.test, context.device)
+        train, validation = (labeled_images(rows, context.device) for rows in (task.train, task.validation))
+        test = images_of(task.test, context.device)
         started = time.perf_counter()
         model.fit(train, validation, context)
         fitted = time.perf_counter()
@@ -170,7 +151,7 @@ def _measure(kind: type[Model], task: MeasureTask, send: Callable[[Answer], None
     setting = task.setting
     n = setting.schedule.batch_size
     with threadpoolctl.threadpool_limits(setting.threads), tempfile.TemporaryDirectory() as cache:
-        context = _context(setting, 0, Path(cache), send)
+        context = fit_context(setting, 0, Path(cache), send)
         images = torch.randint(256, (n, 3, setting.size, setting.size), dtype=torch.uint8)
         sample = LabeledImages(images.to(context.device), torch.arange(n, device=context.device) % len(setting.classes))
         kind(kind.Options.model_validate(setting.options)).check(sample, context)
@@ -203,7 +184,7 @@ def _try(kind: type[Model], task: TrialTask, send: Callable[[Answer], None], sta
         threadpoolctl.threadpool_limits(setting.threads),
         tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder,
     ):
-        context = brief_context(_context(setting, 0, Path(folder), send), Path(folder))
+        context = brief_context(fit_context(setting, 0, Path(folder), send), Path(folder))
         try_model(lambda: kind(kind.Options.model_validate(setting.options)), context)
     return Tried()
 
@@ -213,9 +194,9 @@ def _explain(
 ) -> Explained | NotExplained:
     setting = task.setting
     with threadpoolctl.threadpool_limits(setting.threads), tempfile.TemporaryDirectory() as cache:
-        context = _context(setting, 0, Path(cache), send)
+        context = fit_context(setting, 0, Path(cache), send)
         model = _loaded(kind, task, context, stage)
-        images = _images(task.images, context.device)
+        images = images_of(task.images, context.device)
         try:
             maps = model.explain(images)
         except UsageError as error:
@@ -227,9 +208,9 @@ def _explain(
 
 def _predict(kind: type[Model], task: PredictTask, send: Callable[[Answer], None], stage: _Stage) -> Predicted:
     with threadpoolctl.threadpool_limits(task.setting.threads), tempfile.TemporaryDirectory() as cache:
-        context = _context(task.setting, task.seed, Path(cache), send)
+        context = fit_context(task.setting, task.seed, Path(cache), send)
         model = _loaded(kind, task, context, stage)
-        return Predicted(_numbers(model.predict_proba(_images(task.images, context.device))))
+        return Predicted(_numbers(model.predict_proba(images_of(task.images, context.device))))
 
 
 def _loaded(kind: type[Model], task: ExplainTask | PredictTask, context: FitContext, stage: _Stage) -> Model:
@@ -250,64 +231,6 @@ def _grey(maps: NDArray[np.floating], shape: tuple[int, ...]) -> NDArray[np.uint
     return np.rint(255 * found).astype(np.uint8)
 
 
-def _context(setting: ModelJob, seed: int, cache: Path, send: Callable[[Answer], None]) -> FitContext:
-    """Put the process into the state in which every cell starts."""
-
-    def note(text: str) -> None:
-        send(Notice(str(text)))
-
-    device = torch.device(setting.device)
-    set_up_process(setting.threads)
-    if device.type == "cuda":
-        torch.cuda.set_device(device)
-    os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(setting.cache / "compiled"))
-    random.seed(seed)
-    np.random.seed(seed)  # noqa: NPY002 - for plugins that draw from the global generator
-    torch.manual_seed(seed)
-    return FitContext(
-        device=device,
-        seed=seed,
-        threads=setting.threads,
-        classes=setting.classes,
-        schedule=setting.schedule,
-        sources={name: _source(rows, device) for name, rows in setting.sources.items()},
-        cache=cache,
-        stages=Cache(setting.cache, note),
-        code=setting.code,
-        pixels=setting.pixels,
-        report=lambda epoch: send(_checked_epoch(epoch)),
-        note=note,
-        execution_mode=setting.execution_mode,
-        size=setting.size,
-    )
-
-
-def _source(rows: SourceRows, device: torch.device) -> Source:
-    return Source(
-        rows.classes,
-        rows.fingerprint,
-        rows.pixels,
-        train=lambda: _labeled(rows.train, device),
-        validation=lambda: _labeled(rows.validation, device),
-        held_out={side: functools.partial(_labeled, held, device) for side, held in rows.held_out.items()},
-    )
-
-
-def _labeled(rows: LabeledRows, device: torch.device) -> LabeledImages:
-    return LabeledImages(_images(rows.images, device), torch.from_numpy(rows.labels).to(device))
-
-
-def _images(rows: ImageRows, device: torch.device) -> torch.Tensor:
-    return place_on_device(torch.from_numpy(open_array(rows.array_file)[rows.rows]), device)
-
-
-def _checked_epoch(epoch: EpochReport) -> EpochReport:
-    """Refuse anything else: the host could not tell it from an answer."""
-    if type(epoch) is not EpochReport:
-        raise TypeError(f"context.report() takes a harness.EpochReport, not {type(epoch).__name__}")
-    return epoch
-
-
 def _numbers(probabilities: NDArray[np.floating]) -> NDArray[np.float64]:
     """Turn whatever came back into a matrix that can be sent; the host judges it."""
     try:
@@ -325,3 +248,14 @@ def _peak_memory(device: torch.device) -> int:
         return int(torch.cuda.max_memory_allocated(device))
     unit = 1 if sys.platform == "darwin" else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+
+
+_WORK: Mapping[type[Task], Callable[..., Answer]] = {
+    FitTask: _fit,
+    MeasureTask: _measure,
+    PrefixTask: find_prefix,
+    FeatureTask: make_features,
+    TrialTask: _try,
+    ExplainTask: _explain,
+    PredictTask: _predict,
+}

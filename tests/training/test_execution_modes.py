@@ -115,7 +115,8 @@ def test_eight_views_are_averaged():
     network, pictures = FirstPixel(), images(70, 0, size=9).images
 
     def classified(shown, views):
-        return predict_probabilities(PixelFeed(network, shown, Normalisation()), Prediction(2, "float32", views=views))
+        feed = PixelFeed(network, shown, Normalisation())
+        return predict_probabilities(network, feed, len(shown), Prediction(2, "float32", views=views))
 
     one_by_one = sum(classified(view(pictures).contiguous(), 1) for view in SYMMETRIES.values()) / 8
     assert classified(pictures, 8) == pytest.approx(one_by_one)

@@ -7,7 +7,7 @@ from torch import nn
 
 from harness.plugin_api.model import LabeledImages
 from harness.plugin_api.schedule import Schedule
-from harness.training import feed
+from harness.training import frozen_features
 from harness.training.loop import Trainer, TrainingPlan
 from harness.training.normalisation import Normalisation
 from harness.training.prefix import find_prefix
@@ -34,7 +34,7 @@ def trained(augmentation, epochs):
 @pytest.mark.parametrize(("augmentation", "epochs"), [("none", 3), ("random", 8), ("sixfold", 2)])
 def test_bit_for_bit_as_recomputed(augmentation, epochs, monkeypatch):
     cached = trained(augmentation, epochs)
-    monkeypatch.setattr(feed, "memory_for_features", lambda _device: 0)
+    monkeypatch.setattr(frozen_features, "memory_for_features", lambda _device: 0)
     recomputed = trained(augmentation, epochs)
     assert (cached[2], recomputed[2]) == ("eager, frozen prefix cached", "eager")
     assert cached[0] == recomputed[0]
@@ -60,6 +60,33 @@ class Chain(nn.Module):
         y = self.two(self.drop(self.one(x)) if self.kind == "dropout" else self.one(x))
         y = self.three(y + x if "shortcut" in self.kind else y)
         return self.head(y.mean((2, 3)))
+
+
+class Pooled(nn.Module):
+    """A frozen convolution, then a pooling, perhaps with dropout, that a head takes up."""
+
+    def __init__(self, rate, *, mixes=False):
+        super().__init__()
+        self.frozen, self.mixes = nn.Conv2d(3, 4, 3), mixes
+        self.pool, self.drop, self.head = nn.AdaptiveAvgPool2d(1), nn.Dropout(rate), nn.Linear(4, 2)
+
+    def forward(self, x):
+        y = self.frozen(x - x.mean(0) if self.mixes else x)
+        return self.head(self.drop(self.pool(y)).flatten(1))
+
+
+@pytest.mark.parametrize(("rate", "last"), [(0.0, "drop"), (0.5, "pool")])
+def test_features_are_those_behind_the_pooling(rate, last):
+    network, x = Pooled(rate), torch.randn(2, 3, 8, 8)
+    prefix = find_prefix(network, ("frozen",), x)
+    assert prefix.last is network.get_submodule(last)
+    network.eval()
+    assert prefix.features(x).shape == (2, 4, 1, 1)
+    assert torch.equal(prefix.rest(prefix.features(x), network), network(x))
+
+
+def test_features_that_depend_on_other_images_are_none():
+    assert find_prefix(Pooled(0.0, mixes=True), ("frozen",), torch.randn(2, 3, 8, 8)) is None
 
 
 @pytest.mark.parametrize(

@@ -40,7 +40,7 @@ def fit(frozen=(), **schedule):
 
 def classified(net, held_out, views=1):
     feed = PixelFeed(net, held_out.images, Normalisation())
-    return predict_probabilities(feed, Prediction(2, "float32", views=views))
+    return predict_probabilities(feed.network, feed, len(feed.images), Prediction(2, "float32", views=views))
 
 
 def test_learns_and_reports():

@@ -1,0 +1,143 @@
+"""Features of the frozen first layers of a network in training."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from pathlib import Path
+
+import psutil
+import torch
+from torch import nn
+
+from harness.training.batches import whole_batches
+from harness.training.execution_modes import clock
+from harness.training.feature_set import FeatureSet, prefix_key
+from harness.training.feed import FeatureFeed, PixelFeed
+from harness.training.normalisation import Normalisation
+from harness.training.prefix import FrozenPrefix, find_prefix
+from harness.training.step import autocast
+
+_TRIAL = 2  # images on which a cut is tried
+_MAPS = 4  # dimensions of a batch of maps, (B, C, h, w)
+
+
+class FrozenFeatures:
+    """What the frozen first layers of a network make of images: kept, or taken from where all cells share it.
+
+    Args:
+        network: In training.
+        frozen: Names of its frozen modules.
+        normalisation: Of its input.
+        precision: ``bf16`` or ``float32``.
+        batch: Images at once. Bits depend on it, so images to train, validate and test on take the same.
+        sample: uint8 (N, 3, S, S), some images on which the layers are tried.
+        shared: The folder of a feature set, or None.
+
+    Attributes:
+        batch: Images at once.
+        sample: A few of the images.
+        device: Of the network.
+    """
+
+    def __init__(  # noqa: PLR0913 - features depend on all of these
+        self,
+        network: nn.Module,
+        frozen: tuple[str, ...],
+        normalisation: Normalisation,
+        precision: str,
+        batch: int,
+        sample: torch.Tensor,
+        shared: Path | None = None,
+    ) -> None:
+        self._network, self._frozen, self._normalisation = network, frozen, normalisation
+        self._precision, self.batch, self._folder = precision, batch, shared
+        self.sample, self.device = sample[:_TRIAL].clone(), next(network.parameters()).device
+
+    @cached_property
+    def prefix(self) -> FrozenPrefix | None:
+        """The network cut behind its frozen first layers; None where it cannot be."""
+        rows = torch.arange(len(self.sample), device=self.device)
+        with autocast(self.device, self._precision):
+            shown = self._pixels(self.sample).pixels(rows, torch.zeros_like(rows))
+            return find_prefix(self._network, self._frozen, shown) if self._frozen else None
+
+    @property
+    def key(self) -> str:
+        """Key of the layers; see :func:`~harness.training.feature_set.prefix_key`.
+
+        Raises:
+            ValueError: There are none.
+        """
+        if self.prefix is None:
+            raise ValueError("this network has no frozen first layers")
+        return prefix_key(self.prefix, self._normalisation, self._precision, self.batch)
+
+    def feed(self, images: torch.Tensor, n_views: int) -> FeatureFeed | None:
+        """Return what gives the logits of images from their features; None where none can be kept.
+
+        Args:
+            images: uint8 (N, 3, S, S).
+            n_views: How many of the six views are shown.
+        """
+        if self.prefix is None:
+            return None
+        if self._shared is not None and (places := self._shared.places_of(images)) is not None:
+            return self._shared_feed(self.prefix, self._shared, places)
+        started, one = clock(self.device), self.example()
+        if one.numel() * one.element_size() * len(images) * n_views > memory_for_features(self.device):
+            return None
+        features = one.new_empty((len(images), n_views, *one.shape[1:]))
+        rows = torch.arange(len(images), device=self.device)
+        for view in range(n_views):
+            for chosen in whole_batches(rows, self.batch):
+                features[chosen, view] = self.of(images[chosen.to(images.device)], view)
+        return FeatureFeed(self.prefix, features, rows, clock(self.device) - started)
+
+    def of(self, images: torch.Tensor, view: int) -> torch.Tensor:
+        """Return what the layers make of at most one batch of images in one view, (B, ...), maps with channels last.
+
+        Fewer images than a batch are filled up to one: sums over a smaller batch differ in their last bits.
+
+        Raises:
+            ValueError: There are no such layers.
+        """
+        filled = torch.arange(max(self.batch, len(images)), device=images.device) % len(images)
+        return self._of(images[filled], view)[: len(images)]
+
+    def example(self) -> torch.Tensor:
+        """Return the features of one image, for their shape and type."""
+        return self._of(self.sample[:1], 0)
+
+    def _of(self, images: torch.Tensor, view: int) -> torch.Tensor:
+        if self.prefix is None:
+            raise ValueError("this network has no frozen first layers")
+        rows = torch.arange(len(images), device=self.device)
+        with torch.no_grad(), autocast(self.device, self._precision):
+            made = self.prefix.features(self._pixels(images).pixels(rows, torch.full_like(rows, view)))
+        return made.permute(0, 2, 3, 1) if made.dim() == _MAPS else made
+
+    def _pixels(self, images: torch.Tensor) -> PixelFeed:
+        return PixelFeed(self._network, images, self._normalisation)
+
+    @cached_property
+    def _shared(self) -> FeatureSet | None:
+        """Features that are there already, if they are of these very layers."""
+        return None if self._folder is None else FeatureSet.read(self._folder, self.key)
+
+    def _shared_feed(self, prefix: FrozenPrefix, shared: FeatureSet, places: torch.Tensor) -> FeatureFeed | None:
+        """Read shared features where they lie on the CPU, and move those of the images to any other device."""
+        seconds = shared.seconds_per_image * len(places)
+        if self.device.type == "cpu":
+            return FeatureFeed(prefix, shared.features, places, seconds)
+        wanted = shared.features.element_size() * shared.features[0].numel() * len(places)
+        if wanted > memory_for_features(self.device):
+            return None
+        rows = torch.arange(len(places), device=self.device)
+        return FeatureFeed(prefix, shared.features[places].to(self.device), rows, seconds)
+
+
+def memory_for_features(device: torch.device) -> int:
+    """How many bytes features may take: half of what a device has free, a quarter of what the host has."""
+    if device.type == "cuda":
+        return int(torch.cuda.mem_get_info(device)[0]) // 2
+    return int(psutil.virtual_memory().available) // 4
