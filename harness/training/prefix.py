@@ -15,6 +15,7 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.nn.modules.dropout import _DropoutNd
 
 _TOLERANCE = 1e-4
 _TOLERANCE_ALONE = 0.05  # of the largest feature: bfloat16 sums a batch of one in another order
@@ -174,7 +175,7 @@ def _leading(
                 finished.append(module)
                 behind.clear()
                 reached = output
-        elif module not in inside and len(inputs) == 1 and inputs[0] is reached and _is_stateless(module):
+        elif module not in inside and len(inputs) == 1 and inputs[0] is reached and _is_fixed(module):
             behind.append(module)
             reached = output
 
@@ -188,8 +189,9 @@ def _leading(
     return finished, behind
 
 
-def _is_stateless(module: nn.Module) -> bool:
-    return not any(_holds_state(part) for part in module.modules())
+def _is_fixed(module: nn.Module) -> bool:
+    """Whether a module has no weights and no dropout: not even one of rate 0, so that models with and without share."""
+    return not any(_holds_state(part) or isinstance(part, _DropoutNd) for part in module.modules())
 
 
 def _holds_state(module: nn.Module) -> bool:
