@@ -29,7 +29,7 @@ def augmentation_contestants(images: torch.Tensor, batch: int) -> list[Contestan
         "torchvision, image by image": (by_transforms(), "v2 flips drawn for each image, no rotations"),
         "torchvision, whole batch": (by_batch_transforms(), "v2 flips drawn once a batch, no rotations"),
         "grouped by view": (by_groups, "one of six views an image; those of one view at once"),
-        "harness": (_harness, "one of six views an image; one gather, the same kernels whatever the views"),
+        "harness": (by_harness, "one of six views an image; one gather, the same kernels whatever the views"),
     }
 
     def once(way: Batch) -> None:
@@ -75,7 +75,8 @@ def by_batch_transforms() -> Batch:
     return lambda images, _views: _channels_last(whole(images))
 
 
-def _harness(images: torch.Tensor, views: torch.Tensor) -> torch.Tensor:
+def by_harness(images: torch.Tensor, views: torch.Tensor) -> torch.Tensor:
+    """Show each image in its view as training does."""
     return Normalisation().apply(view_images(images, views))
 
 

@@ -73,7 +73,7 @@ def preparing_on_one_core(
     """Return loops of plain ways in this process, and the harness."""
     loops = [
         Contestant(
-            f"{way.name} loop",
+            f"loop, {way.name}",
             repeat(partial(_loop, way.prepare, files, scratch / "plain.npy"), len(files)),
             f"{way.message}, np.save",
         )
@@ -88,7 +88,7 @@ def preparing_on_cores(
     """Return pools of processes that do it in plain ways, and the harness; each starts its processes anew."""
     pools = [
         Contestant(
-            f"{way.name}, {cores} processes",
+            f"{cores} processes, {way.name}",
             repeat(partial(_pool, way.prepare, files, scratch / "plain.npy", cores), len(files)),
             f"{way.message}, ProcessPoolExecutor, np.save",
             cores=cores,

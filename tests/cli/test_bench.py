@@ -67,9 +67,9 @@ def test_preparing_images_several_ways(harness, tmp_path, monkeypatch):
     assert code == 0, err
     works = {result["work"]: names(result) for result in json.loads((tmp_path / "data.json").read_text())["results"]}
     assert works["decode to uint8"] == [
-        "torchvision loop",
-        "torchvision, digests loop",
-        "Pillow loop",
+        "loop, torchvision",
+        "loop, torchvision, digests",
+        "loop, Pillow",
         "harness, first run",
     ]
     assert all(f"## {work}" in out for work in works)
