@@ -53,7 +53,8 @@ def command() -> None:
 @click.option("--rounds", type=click.IntRange(1), default=5, show_default=True)
 @click.option("--seconds", type=click.FloatRange(0, min_open=True), default=2.0, show_default=True, help="Of a turn.")
 @click.option("--loss-epochs", type=click.IntRange(0), default=2, show_default=True, help="0 compares no losses.")
-@click.option("--out", type=click.Path(path_type=Path), help="Folder for train.md and train.json.")
+@click.option("--out", type=click.Path(path_type=Path), help="Folder for the page and its JSON.")
+@click.option("--name", default="train", show_default=True, help="Of the page in that folder.")
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
 def train(config: str, overrides: tuple[str, ...], out: Path | None, *, as_json: bool, **flags: Any) -> None:
     """Train each network of CONFIG on random images, in turns: a plain loop, a data loader, the shared loop, ..."""
@@ -73,7 +74,7 @@ def train(config: str, overrides: tuple[str, ...], out: Path | None, *, as_json:
             for size in sizes
         ]
     report = training_report(results, _facts(settings, device, contest), on_cpu=device.type == "cpu")
-    _show(report, out, "train", as_json=as_json)
+    _show(report, out, flags["name"], as_json=as_json)
 
 
 @command.command("data")
