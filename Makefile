@@ -3,7 +3,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: demo test test-whole lint regression regression-power reference reports real benchmark faults fuzz docs
+.PHONY: demo test test-whole lint regression regression-power reference reports real benchmark bench-results bench-compiled bench-student faults fuzz docs
 .DELETE_ON_ERROR:
 
 demo: $(INSTALLED)  ## the whole comparison on generated images, on the CPU
@@ -64,6 +64,18 @@ benchmark: $(INSTALLED)  ## the speed of the hot paths, in multiples of a fixed 
 		--benchmark-timer=time.process_time --benchmark-columns=min,median,rounds \
 		--benchmark-json=.benchmarks/latest.json
 	$(BIN)/python tests/benchmarks/judge.py .benchmarks/latest.json
+
+bench-results: $(INSTALLED)  ## results/benchmarks anew, on a quiet machine; nine minutes on two cores
+	$(BIN)/harness bench data --images 128 --seconds 1 --out results/benchmarks
+	$(BIN)/python tests/benchmarks/texture.py --images 48 --seconds 1 --out results/benchmarks
+	$(BIN)/harness bench train --size 64 --size 112 --seconds 1 --out results/benchmarks
+
+bench-compiled: $(INSTALLED)  ## torch.compile on the CPU beside the rest; nine minutes more, most of it compiling
+	$(BIN)/harness bench train --models densenet --size 64 --seconds 1 -o schedule.execution_mode=compiled \
+		--out results/benchmarks --name compiled
+
+bench-student: $(INSTALLED)  ## a run beside a good student's script, on real images: DATA is BreakHis; nine minutes
+	$(BIN)/python tests/benchmarks/compare_student.py --data "$(DATA)" --out results/benchmarks
 
 faults: $(INSTALLED)  ## kill, starve and deceive real runs; what was seen goes into results/faults/record.md
 	mkdir -p .faults

@@ -1,1 +1,1 @@
-"""Benchmarks against a plain training loop and naive preparation of images."""
+"""Benchmarks against plain training loops and plain ways to prepare images."""

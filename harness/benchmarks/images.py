@@ -1,34 +1,40 @@
-"""Benchmark of image preparation against a naive loop."""
+"""Benchmark of image preparation against plain loops."""
 
 from __future__ import annotations
 
 import tempfile
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import torch
-from numpy.typing import NDArray
-from torchvision.io import decode_image
-from torchvision.transforms.v2 import functional as transforms
+from threadpoolctl import threadpool_limits
 
+from harness.benchmarks.augmentation import augmentation_contestants
 from harness.benchmarks.contest import Contestant, Placing, hold
-from harness.cache import Cache
-from harness.data.augment import VIEWS, view_images
+from harness.benchmarks.cores import usable_cores
+from harness.benchmarks.decoding import (
+    Pixels,
+    PlainWay,
+    by_pillow,
+    by_torchvision,
+    by_torchvision_with_digests,
+    preparing_on_cores,
+    preparing_on_one_core,
+)
+from harness.benchmarks.staining import macenko_by_numpy, macenko_contestants, white_balance_contestants
 from harness.data.decode import PixelRecipe
-from harness.data.manifest import image_files, sha256_of_files
-from harness.data.pixels import pixel_store
-from harness.data.stain import Macenko, StainNormaliser
+from harness.data.manifest import image_files
+from harness.data.stain import PublishedMacenko
 from harness.plugin_api.data_set import GeneratedSlide
 from harness.synthetic.slides import write_slides
-from harness.training.normalisation import Normalisation
+from harness.training.execution_modes import set_up_process
 
 _HEIGHT = 460  # of BreakHis' files
+_BATCH = 32
 
 
 @dataclass(frozen=True)
@@ -37,7 +43,7 @@ class ImagesResult:
 
     Attributes:
         work: What is done to each image.
-        placings: The naive loop's and the harness's.
+        placings: The plain loops' and the harness's.
     """
 
     work: str
@@ -49,7 +55,9 @@ class ImagesResult:
 
 
 def measure_images(n: int, size: int, rounds: int, seconds: float) -> list[ImagesResult]:
-    """Let a naive loop and the harness prepare the same generated images of BreakHis' size, in turns.
+    """Let plain loops and the harness prepare the same generated images of BreakHis' size, in turns.
+
+    Everybody has one thread a process, and one core, or all of them where the work says so.
 
     Args:
         n: About how many images.
@@ -57,81 +65,47 @@ def measure_images(n: int, size: int, rounds: int, seconds: float) -> list[Image
         rounds: How often each has its turn.
         seconds: About how long a turn takes; one pass over the images at least.
     """
-    with tempfile.TemporaryDirectory() as scratch:
-        slides = [_slide(number) for number in range(n)]
-        write_slides(Path(scratch, "images"), slides, _HEIGHT, seed=0)
-        files = list(image_files(Path(scratch, "images")))
-        pixels = np.stack([_decode_naively(file, size) for file in files])
-        works = {
-            "decode to uint8": _decoding(files, size, None, Path(scratch)),
-            "decode and normalise stain": _decoding(files, size, Macenko(), Path(scratch)),
-            "augment and normalise": _augmenting(pixels),
-        }
-        return [
-            ImagesResult(work, hold([_contestant(*one, len(files)) for one in ways.items()], rounds, seconds))
-            for work, ways in works.items()
-        ]
+    set_up_process(threads=1)
+    with tempfile.TemporaryDirectory() as scratch, threadpool_limits(1):
+        files = write_images(Path(scratch, "images"), n)
+        works = _works(files, size, Path(scratch))
+        return [ImagesResult(work, hold(everybody, rounds, seconds)) for work, everybody in works]
+
+
+def write_images(folder: Path, n: int) -> list[Path]:
+    """Write generated images of BreakHis' size, and return their files."""
+    write_slides(folder, [_slide(number) for number in range(n)], _HEIGHT, seed=0)
+    return list(image_files(folder))
+
+
+def decode_all(files: Sequence[Path], size: int) -> Pixels:
+    """Return what files show, squashed to a square: uint8 (N, 3, size, size)."""
+    return np.stack([by_torchvision(file, size) for file in files])
+
+
+def _works(files: Sequence[Path], size: int, scratch: Path) -> Iterator[tuple[str, list[Contestant]]]:
+    pixels, cores = decode_all(files, size), usable_cores()
+    plain, painted = PixelRecipe(size, "squash", None), PixelRecipe(size, "squash", PublishedMacenko())
+    unchecked = PlainWay("torchvision", partial(by_torchvision, size=size), "decode_image, resize, no checks")
+    digests = partial(by_torchvision_with_digests, size=size)
+    checked = PlainWay("torchvision, digests", digests, "the same, sha256 of file and of pixels")
+    pillow = PlainWay("Pillow", partial(by_pillow, size=size), "ImageFolder's loader, resize, no checks")
+    stained = PlainWay("torchvision, NumPy", partial(_decode_and_normalise, size=size), "no checks")
+    yield "decode to uint8", preparing_on_one_core([unchecked, checked, pillow], files, plain, scratch)
+    yield "normalise stain (Macenko)", macenko_contestants(list(pixels))
+    yield "normalise stain (white balance)", white_balance_contestants(list(pixels))
+    yield f"augment and normalise batches of {_BATCH}", augmentation_contestants(torch.from_numpy(pixels), _BATCH)
+    if cores > 1:
+        everybody = preparing_on_cores([unchecked, checked], files, plain, scratch, cores)
+        yield f"decode to uint8, {cores} cores", everybody
+        everybody = preparing_on_cores([stained], files, painted, scratch, cores)
+        yield f"decode and normalise stain (Macenko), {cores} cores", everybody
+
+
+def _decode_and_normalise(file: Path, size: int) -> Pixels:
+    return macenko_by_numpy(by_torchvision(file, size))
 
 
 def _slide(number: int) -> GeneratedSlide:
     group = str(number % 24)
     return GeneratedSlide(f"{number:05d}.png", str(number), group, group, "ductal carcinoma", 200)
-
-
-Ways = dict[str, Callable[[], object]]
-
-
-def _decoding(files: list[Path], size: int, stain: StainNormaliser | None, scratch: Path) -> Ways:
-    digests = pd.Series(sha256_of_files(files))
-    paths = pd.Series([str(file) for file in files])
-
-    def naive() -> None:
-        for file in files:
-            pixels = _decode_naively(file, size)
-            if stain is not None:
-                stain(pixels)
-
-    def ours() -> None:
-        with _empty_folder(scratch) as cache:
-            pixel_store(paths, digests, PixelRecipe(size, "squash", stain), Cache(cache, print))
-
-    return {"naive loop": naive, "harness, first run": ours}
-
-
-def _augmenting(pixels: NDArray[np.uint8]) -> Ways:
-    images, normalisation = torch.from_numpy(pixels), Normalisation()
-    views = torch.arange(len(images)) % len(VIEWS)
-    ways = list(VIEWS.values())
-    mean, deviation = (torch.tensor(of).view(3, 1, 1) for of in (normalisation.mean, normalisation.deviation))
-
-    def naive() -> torch.Tensor:
-        shown = [ways[view](image) for image, view in zip(images, views, strict=True)]
-        return torch.stack([(image.float() / 255 - mean) / deviation for image in shown])
-
-    def ours() -> torch.Tensor:
-        return normalisation.apply(view_images(images, views))
-
-    return {"naive loop": naive, "harness": ours}
-
-
-def _decode_naively(file: Path, size: int) -> NDArray[np.uint8]:
-    image = transforms.resize(decode_image(str(file)), [size, size], antialias=True)
-    pixels: NDArray[np.uint8] = image.numpy()
-    return pixels
-
-
-def _contestant(name: str, once: Callable[[], object], images: int) -> Contestant:
-    def images_per_second(seconds: float) -> float:
-        started, passes = time.perf_counter(), 0
-        while passes == 0 or time.perf_counter() - started < seconds:
-            once()
-            passes += 1
-        return passes * images / (time.perf_counter() - started)
-
-    return Contestant(name, images_per_second, 0.0)
-
-
-@contextmanager
-def _empty_folder(parent: Path) -> Iterator[Path]:
-    with tempfile.TemporaryDirectory(dir=parent) as folder:
-        yield Path(folder)

@@ -8,15 +8,25 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 from tabulate import tabulate
 
-from harness.benchmarks.contest import Placing
+from harness.benchmarks.contest import Placing, Spread
+from harness.benchmarks.cores import usable_cores
 from harness.benchmarks.images import ImagesResult
+from harness.benchmarks.losses import LossCurve
 from harness.benchmarks.training import TrainingResult
 from harness.text import markdown
+from harness.training.devices import describe_device, versions
 
-_SCHEMA_VERSION = 1
-_CACHED = "frozen prefix cached"
+_SCHEMA_VERSION = 2
+_LIBRARIES = ("torch", "torchvision", "numpy", "scikit-image")
+_PER_CORE = (
+    "*per core* is images a second of processor time, all processes of a way counted; *cores* is processor time over "
+    "wall time; *ratio* is to the first row, by processor time, the median of rounds with the range; *by wall* by wall "
+    "time. Others' work on the machine moves wall time more than processor time."
+)
+_BY_WALL = "*ratio* is to the first row, the median of rounds with the range."
 
 
 @dataclass(frozen=True)
@@ -52,32 +62,81 @@ class Report:
         (folder / f"{name}.md").write_text(self.to_markdown(), encoding="utf-8")
 
 
-def training_report(results: Sequence[TrainingResult], setting: dict[str, Any]) -> Report:
+def turns(rounds: int, seconds: float, device: torch.device | None = None) -> dict[str, Any]:
+    """Return how long everybody worked and on what, for a report's setting."""
+    device = device or torch.device("cpu")
+    pinned = "one a contestant, to which it is bound, or as many as its name says"
+    return {
+        "rounds": f"{rounds} in turns, {seconds:g} s a turn, after one that does not count",
+        **({"cores": pinned} if device.type == "cpu" else {}),
+        "device": f"{describe_device(device)['name']}, {usable_cores()} cores",
+        "versions": ", ".join(f"{name} {versions()[name]}" for name in _LIBRARIES),
+    }
+
+
+def training_report(results: Sequence[TrainingResult], setting: dict[str, Any], *, on_cpu: bool) -> Report:
     """Return the page of ``harness bench train``."""
-    parts = [
-        f"## {result.model}\n\n{_table(result.placings, result.bandwidth_limit)}\n\n"
-        f"Batching, augmentation and normalisation take {100 * result.augmentation_share:.1f} % of the shared loop's "
-        "step. "
-        f"The modules of one forward pass read and write {result.megabytes_per_image:,.0f} MB an image: at the "
-        f"measured speed of copying, {result.bandwidth_limit:,.0f} images/s would be the limit.\n"
-        for result in results
-    ]
-    return Report("Training, several ways", setting, [result.to_json() for result in results], "\n".join(parts))
+    parts = [_PER_CORE if on_cpu else _BY_WALL, *(_training(result, on_cpu=on_cpu) for result in results)]
+    return Report("Training, several ways", setting, [result.to_json() for result in results], _joined(parts))
 
 
-def images_report(results: Sequence[ImagesResult], setting: dict[str, Any]) -> Report:
-    """Return the page of ``harness bench data``."""
-    parts = [f"## {result.work}\n\n{_table(result.placings, None)}\n" for result in results]
-    return Report("Preparing images, two ways", setting, [result.to_json() for result in results], "\n".join(parts))
+def images_report(title: str, results: Sequence[ImagesResult], setting: dict[str, Any]) -> Report:
+    """Return the page of ``harness bench data``, or of another benchmark on the CPU."""
+    parts = [_PER_CORE, *(f"## {result.work}\n\n{placings_table(result.placings)}" for result in results)]
+    return Report(title, setting, [result.to_json() for result in results], _joined(parts))
 
 
-def _table(placings: Sequence[Placing], limit: float | None) -> str:
-    heads = ["", "images/s", "ratio"] + (["of the limit", "start-up (s)", "how"] if limit else [])
-    rows = [[one.name, f"{one.images_per_second:,.1f}", f"{one.ratio:.2f}"] for one in placings]
-    if limit:
+def placings_table(placings: Sequence[Placing], *, on_cpu: bool = True) -> str:
+    """Return a table of contestants in Markdown: by processor and wall time on the CPU, by wall time elsewhere."""
+    columns = _by_processor if on_cpu else _by_wall
+    rows = [{"": one.name, **columns(one)} for one in placings]
+    if any(one.start_up_seconds is not None for one in placings):
         for row, one in zip(rows, placings, strict=True):
-            whole = _CACHED not in one.message  # behind a cached prefix there is less to read and write
-            share = f"{100 * one.images_per_second / limit:.1f} %" if whole else "-"
-            row += [share, f"{one.start_up_seconds:.1f}" if one.message else "", markdown(one.message)]
-    align = ("left", "right", "right", "right", "right", "left")[: len(heads)]
-    return tabulate(rows, headers=heads, tablefmt="pipe", disable_numparse=True, colalign=align)
+            row["start-up (s)"] = "" if one.start_up_seconds is None else f"{one.start_up_seconds:.1f}"
+    for row, one in zip(rows, placings, strict=True):
+        row["how"] = markdown(one.message)
+    align = ["left", *["right"] * (len(rows[0]) - 2), "left"]
+    return tabulate(rows, headers="keys", tablefmt="pipe", disable_numparse=True, colalign=align)
+
+
+def _by_processor(one: Placing) -> dict[str, str]:
+    return {
+        "images/s": f"{one.images_per_second:,.1f}",
+        "per core": f"{one.images_per_processor_second:,.1f}",
+        "cores": f"{one.cores:.2f}",
+        "ratio": _spread(one.processor_ratio),
+        "by wall": f"{one.ratio.median:.2f}",
+    }
+
+
+def _by_wall(one: Placing) -> dict[str, str]:
+    return {"images/s": f"{one.images_per_second:,.1f}", "ratio": _spread(one.ratio)}
+
+
+def _spread(ratio: Spread) -> str:
+    return f"{ratio.median:.2f} ({ratio.lowest:.2f}-{ratio.highest:.2f})"
+
+
+def _training(result: TrainingResult, *, on_cpu: bool) -> str:
+    limit = (
+        f"Batching, augmentation and normalisation take {100 * result.augmentation_share:.1f} % of the shared loop's "
+        f"step. The modules of one forward pass read and write {result.megabytes_per_image:,.0f} MB an image: at the "
+        f"measured speed of copying, {result.bandwidth_limit:,.0f} images/s would be the limit; the plain loop reaches "
+        f"{100 * result.placings[0].images_per_second / result.bandwidth_limit:.1f} % of it."
+    )
+    head = f"## {result.model}, {result.size} x {result.size} pixels"
+    return _joined([head, placings_table(result.placings, on_cpu=on_cpu), limit, *_losses(result.losses)])
+
+
+def _losses(curves: Sequence[LossCurve]) -> list[str]:
+    if not curves:
+        return []
+    rows = [[curve.name, *(f"{loss:.6f}" for loss in curve.losses)] for curve in curves]
+    heads = ["training loss", *(f"epoch {number}" for number in range(1, len(rows[0])))]
+    table = tabulate(rows, headers=heads, tablefmt="pipe", disable_numparse=True)
+    start = "Losses from the same weights, on the same batches of random images, in the same views, dropout alike:"
+    return [start, table]
+
+
+def _joined(parts: Sequence[str]) -> str:
+    return "\n\n".join(part.strip() for part in parts) + "\n"

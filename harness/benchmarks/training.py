@@ -1,29 +1,32 @@
-"""Benchmark of training: plain loops, the shared loop, several at once, behind a frozen prefix."""
+"""Benchmark of training: plain loops and the shared loop, on one core and on all, behind a frozen prefix."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
 
-from harness.benchmarks.contest import Contestant, Placing, hold
-from harness.benchmarks.loops import ImageFiles, loaded_batches, plain_step, ready_batches
-from harness.plugin_api.schedule import Schedule
+from harness.benchmarks.contest import Contestant, Placing, Work, hold
+from harness.benchmarks.limits import bytes_per_second, megabytes_per_image
+from harness.benchmarks.loops import ImageFiles, NextBatch, PlainLoop, loaded_batches, plain_step, ready_batches
+from harness.benchmarks.losses import LossCurve, compare_losses
+from harness.plugin_api.schedule import Precision, Schedule
 from harness.training.auto import CAPTURED, COMPILED, EAGER, resolve_precision
-from harness.training.concurrent import ConcurrentTraining, TrainingSpec, train_for
+from harness.training.batches import Batches, views_shown
+from harness.training.concurrent import ConcurrentTraining, TrainingSpec, shared_step, train_for
 from harness.training.execution_modes import clock, set_up_process
-from harness.training.feed import Forward, UnchangedBatches
+from harness.training.feed import FeatureFeed, Forward, PixelFeed, UnchangedBatches, make_feed
 
 _SHARED_LOOP, _INPUT_READY = "shared loop", "shared loop, input ready"
+_READY = "channels last, batches ready, no augmentation"
+_BF16: Precision = "bf16"
+_MAPS = 4  # dimensions of a batch of maps, (B, C, h, w)
 _FILES = 8  # batches of files that the data loader reads
-_COPY_BYTES = 1 << 28
-_COPY_SECONDS = 0.5
 
 
 @dataclass(frozen=True)
@@ -35,21 +38,25 @@ class Contest:
         seconds: About how long a turn takes.
         jobs: Cells at once.
         folder: Where files for the data loader may be written.
+        loss_epochs: Epochs over which losses are compared; 0 leaves them out.
     """
 
     rounds: int
     seconds: float
     jobs: int
     folder: Path
+    loss_epochs: int = 0
 
 
 @dataclass(frozen=True)
 class TrainingResult:
-    """What was found of one model.
+    """What was found of one model at one size.
 
     Attributes:
         model: Its label.
+        size: Side of the images in pixels.
         placings: One a contestant; the plain loop on ready data is the first.
+        losses: Of plain and shared loops from the same start on the same batches.
         megabytes_per_image: What the modules of one forward pass read and write, at the precision of training.
         bandwidth_limit: Images a second if one pass over that memory were all there is to do; the measure of
             how near the hardware's limit a way is.
@@ -57,14 +64,16 @@ class TrainingResult:
     """
 
     model: str
+    size: int
     placings: list[Placing]
+    losses: list[LossCurve]
     megabytes_per_image: float
     bandwidth_limit: float
     augmentation_share: float
 
     def to_json(self) -> dict[str, Any]:
         """Return it for programs."""
-        return {**vars(self), "placings": [placing.to_json() for placing in self.placings]}
+        return asdict(self)
 
 
 @dataclass(frozen=True)
@@ -88,43 +97,89 @@ class FixedFeed(UnchangedBatches):
 
 
 def measure_training(label: str, order: TrainingSpec, contest: Contest) -> TrainingResult:
-    """Let a plain loop and the shared loop train the same network in turns.
+    """Let plain loops and the shared loop train the same network in turns.
+
+    On the CPU everybody has one core and one thread, but for those that train in several processes.
 
     Args:
         label: What to call the model.
         order: The model and how it is trained; its execution mode is the fastest to be tried.
         contest: How long.
     """
-    device = torch.device(order.device)
     set_up_process(order.threads)
+    losses = compare_losses(replace(order, schedule=_one_epoch(order)), contest.loss_epochs)
     with ExitStack() as stack:
         everybody = [*_plain_loops(order, contest), *_shared_loops(order, contest)]
-        together = stack.enter_context(ConcurrentTraining(replace(order, schedule=_one_epoch(order)), contest.jobs))
-        everybody.append(Contestant(f"shared loop, {contest.jobs} cells", together.images_per_second, 0.0))
+        everybody += _processes(replace(order, schedule=_one_epoch(order)), contest, stack)
         placings = hold(everybody, contest.rounds, contest.seconds)
-    speed = {placing.name: placing.images_per_second for placing in placings}
-    megabytes = _megabytes_per_image(order)
+    speed = {placing.name: placing.images_per_processor_second for placing in placings}
+    if order.device != "cpu":
+        speed = {placing.name: placing.images_per_second for placing in placings}
+    megabytes = megabytes_per_image(order)
     return TrainingResult(
         label,
+        order.size,
         placings,
+        losses,
         megabytes,
-        _bytes_per_second(device) / (megabytes * 1e6),
+        bytes_per_second(torch.device(order.device)) / (megabytes * 1e6),
         1 - speed[_SHARED_LOOP] / speed[_INPUT_READY],
     )
 
 
 def _plain_loops(order: TrainingSpec, contest: Contest) -> Iterator[Contestant]:
-    model, sample, device = order.make(), order.sample(), torch.device(order.device)
-    precision, size = resolve_precision(order.schedule.precision, device.type), order.schedule.batch_size
-    workers = min(8, os.cpu_count() or 1)
-    files = ImageFiles(contest.folder, _FILES * size, order.size)
-    for name, batches in (
-        ("plain loop, data ready", ready_batches(sample, model.normalisation, size)),
-        ("plain loop, data loader", loaded_batches(files, size, workers, device)),
-    ):
-        network = model.build(order.n_classes).to(device)
-        step = plain_step(network, order.schedule, batches, precision)
-        yield _contestant(name, step, size, device)
+    loop, batch, device = PlainLoop.of(order), order.schedule.batch_size, torch.device(order.device)
+    ready = ready_batches(order.sample(), order.make().normalisation, order.schedule)
+    yield Contestant("plain loop, data ready", _steps(loop.step(ready), order), f"{loop.precision}, {_READY}")
+    workers = min(8, os.cpu_count() or 1) if device.type == "cuda" else 0  # on one core they would only take turns
+    files = ImageFiles(contest.folder / str(order.size), _FILES * batch, order.size)
+    loaded = loaded_batches(files, batch, workers, device)
+    where = f"{workers} processes" if workers else "the same process"
+    message = f"{loop.precision}, channels last, JPEG files decoded and flipped in {where}"
+    yield Contestant("plain loop, data loader", _steps(PlainLoop.of(order).step(loaded), order), message)
+    if loop.precision != _BF16:
+        step = PlainLoop.of(order, _BF16).step(ready)
+        yield Contestant("plain loop, bf16", _steps(step, order), f"autocast to bf16, {_READY}")
+    if order.execution_mode == COMPILED:
+        yield _plain_compiled(order, ready, contest.folder / "compiled plain")
+    if loop.frozen:
+        yield from _plain_on_features(order)
+
+
+def _plain_compiled(order: TrainingSpec, ready: NextBatch, kernels: Path) -> Contestant:
+    loop, device = PlainLoop.of(order), torch.device(order.device)
+    os.environ["TORCHINDUCTOR_CACHE_DIR"] = str(kernels)
+    began, message = clock(device), f"compiled, {loop.precision}, {_READY}"
+    step = loop.step(ready, torch.compile(loop.network, dynamic=False))
+    try:
+        step()
+    except Exception as error:  # noqa: BLE001 - compilers raise whatever they like
+        step, message = loop.step(ready), f"eager, not compiled: {type(error).__name__}"
+    return Contestant("plain loop, compiled", _steps(step, order), message, clock(device) - began)
+
+
+def _plain_on_features(order: TrainingSpec) -> Iterator[Contestant]:
+    """Yield the plain loop behind features of the frozen layers that are computed once, for every view."""
+    loop, sample, device = PlainLoop.of(order), order.sample(), torch.device(order.device)
+    began, schedule = clock(device), order.schedule
+    views = views_shown(schedule.augmentation)
+    pixels = PixelFeed(loop.network, sample.images, order.make().normalisation)
+    with torch.autocast(device.type, torch.bfloat16, enabled=loop.precision == _BF16):
+        feed = make_feed(pixels, loop.frozen, schedule.batch_size, views, schedule.epochs)
+    if not isinstance(feed, FeatureFeed):
+        return
+    features, prefix = feed.features, feed.prefix
+    batches = Batches(len(sample), schedule.augmentation, schedule.batch_size, device, seed=0)
+    batches.shuffle()
+
+    def next_batch() -> tuple[torch.Tensor, torch.Tensor]:
+        rows, shown = batches.take()
+        maps = features[shown, rows]
+        return maps.permute(0, 3, 1, 2) if maps.dim() == _MAPS else maps, sample.labels[rows]
+
+    step = loop.step(next_batch, lambda maps: prefix.rest(maps, loop.network))
+    message = f"{loop.precision}, features of the frozen layers computed once, in {views} views"
+    yield Contestant("plain loop, features kept", _steps(step, order), message, clock(device) - began)
 
 
 def _shared_loops(order: TrainingSpec, contest: Contest) -> Iterator[Contestant]:
@@ -132,27 +187,29 @@ def _shared_loops(order: TrainingSpec, contest: Contest) -> Iterator[Contestant]
     whole = replace(order, execution_mode=_simplest(order), schedule=_one_epoch(order))
     yield _shared_loop(_SHARED_LOOP, whole)
     yield _input_ready(whole)
+    if resolve_precision(order.schedule.precision, torch.device(order.device).type) != _BF16:
+        yield _shared_loop(f"{_SHARED_LOOP}, bf16", _in_bf16(whole))
     if order.execution_mode == COMPILED:
         yield _compiled(replace(whole, execution_mode=COMPILED), contest.folder / "compiled")
     model = order.make()
-    if model.frozen(model.build(order.n_classes)):
-        yield _shared_loop("shared loop, frozen prefix cached", order)
+    if model.frozen(model.network_for(order.context().classes, order.size)):
+        yield _shared_loop(f"{_SHARED_LOOP}, frozen prefix cached", order)
 
 
 def _shared_loop(name: str, order: TrainingSpec) -> Contestant:
     device, began = torch.device(order.device), clock(torch.device(order.device))
     trainer = order.make().fresh_trainer(order.sample(), order.context())
     prepared = trainer.prepare()
-    ready = clock(device) - began
-    return _contestant(name, prepared.run, order.schedule.batch_size, device, ready, trainer.execution_mode)
+    message = f"{trainer.precision}, channels last, views and normalisation on the device, {trainer.execution_mode}"
+    return Contestant(name, _steps(prepared.run, order), message, clock(device) - began)
 
 
 def _compiled(order: TrainingSpec, kernels: Path) -> Contestant:
     """The shared loop compiled: once with nothing compiled before, then with kernels on the disk, which is measured."""
     os.environ["TORCHINDUCTOR_CACHE_DIR"] = str(kernels)
-    cold = _shared_loop("shared loop, compiled", order)
+    cold = _shared_loop(f"{_SHARED_LOOP}, compiled", order)
     torch._dynamo.reset()  # noqa: SLF001 - what is compiled is known to this process as well as to the disk
-    warm = _shared_loop("shared loop, compiled", order)
+    warm = _shared_loop(f"{_SHARED_LOOP}, compiled", order)
     return replace(warm, message=f"{warm.message}, cold start {cold.start_up_seconds:.0f} s")
 
 
@@ -161,22 +218,27 @@ def _input_ready(order: TrainingSpec) -> Contestant:
     model, sample, batch = order.make(), order.sample(), order.schedule.batch_size
     trainer = model.fresh_trainer(sample, order.context())
     feed = FixedFeed(model.normalisation.apply(sample.images[:batch]))
-    return _contestant(_INPUT_READY, trainer.prepare(feed).run, batch, torch.device(order.device))
+    step = trainer.prepare(feed).run
+    return Contestant(_INPUT_READY, _steps(step, order), f"{trainer.precision}, the same batch again and again")
 
 
-def _contestant(
-    name: str,
-    step: Callable[[], None],
-    images: int,
-    device: torch.device,
-    start_up_seconds: float = 0.0,
-    message: str = "",
-) -> Contestant:
-    def images_per_second(seconds: float) -> float:
-        steps, took = train_for(step, seconds, device)
-        return steps * images / took
+def _processes(order: TrainingSpec, contest: Contest, stack: ExitStack) -> Iterator[Contestant]:
+    """Yield plain loops and shared loops in several processes at once: of each as many."""
+    jobs = contest.jobs
+    for name, make, message in (
+        (f"plain loop, {jobs} processes", plain_step, f"a thread each, {_READY}"),
+        (f"{_SHARED_LOOP}, {jobs} cells", shared_step, "a thread each, views and normalisation on the device"),
+    ):
+        together = stack.enter_context(ConcurrentTraining(order, jobs, make))
+        yield Contestant(name, together.train, message, cores=jobs)
 
-    return Contestant(name, images_per_second, start_up_seconds, message)
+
+def _steps(step: Callable[[], object], order: TrainingSpec) -> Work:
+    def work(seconds: float) -> tuple[int, float]:
+        steps, took = train_for(step, seconds, torch.device(order.device))
+        return steps * order.schedule.batch_size, took
+
+    return work
 
 
 def _one_epoch(order: TrainingSpec) -> Schedule:
@@ -184,42 +246,12 @@ def _one_epoch(order: TrainingSpec) -> Schedule:
     return order.schedule.model_copy(update={"epochs": 1})
 
 
+def _in_bf16(order: TrainingSpec) -> TrainingSpec:
+    return replace(order, schedule=order.schedule.model_copy(update={"precision": _BF16}))
+
+
 def _simplest(order: TrainingSpec) -> str:
     """Return the order's execution mode without compilation."""
     if order.execution_mode != COMPILED:
         return order.execution_mode
     return EAGER if order.device == "cpu" else CAPTURED
-
-
-def _megabytes_per_image(order: TrainingSpec) -> float:
-    """Count what the leaf modules of one forward pass take in and give out."""
-    network = order.make().build(order.n_classes).eval()
-    elements = 0
-
-    def count(_module: nn.Module, inputs: Any, output: Any) -> None:
-        nonlocal elements
-        elements += sum(tensor.numel() for tensor in _tensors([inputs, output]))
-
-    for module in network.modules():
-        if not any(True for _ in module.children()):
-            module.register_forward_hook(count)
-    with torch.no_grad():
-        network(torch.zeros(1, 3, order.size, order.size))
-    width = 2 if resolve_precision(order.schedule.precision, torch.device(order.device).type) == "bf16" else 4
-    return elements * width / 1e6
-
-
-def _tensors(nested: Any) -> Iterator[torch.Tensor]:
-    if isinstance(nested, torch.Tensor):
-        yield nested
-    elif isinstance(nested, list | tuple):
-        for part in nested:
-            yield from _tensors(part)
-
-
-def _bytes_per_second(device: torch.device) -> float:
-    """Measure how fast memory is copied, counting bytes read and written."""
-    source = torch.zeros(_COPY_BYTES, dtype=torch.uint8, device=device)
-    target = torch.empty_like(source)
-    steps, took = train_for(lambda: target.copy_(source), _COPY_SECONDS, device)
-    return 2 * _COPY_BYTES * steps / took

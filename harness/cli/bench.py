@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import tempfile
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -11,8 +11,9 @@ from typing import Any
 import click
 import torch
 
+from harness.benchmarks.cores import usable_cores
 from harness.benchmarks.images import measure_images
-from harness.benchmarks.report import Report, images_report, training_report
+from harness.benchmarks.report import Report, images_report, training_report, turns
 from harness.benchmarks.training import Contest, measure_training
 from harness.config.run_config import RunConfig, load_config
 from harness.errors import UsageError
@@ -21,7 +22,7 @@ from harness.plugin_api.discovery import discover
 from harness.plugin_api.schedule import ExecutionMode
 from harness.training.auto import COMPILED, EAGER, resolve_execution_mode, resolve_precision
 from harness.training.concurrent import TrainingSpec
-from harness.training.devices import describe_device, resolve_device, versions
+from harness.training.devices import resolve_device
 from harness.training.torch_model import TorchModel
 
 _JOBS_ON_CUDA = 4
@@ -40,47 +41,54 @@ def command() -> None:
 )
 @click.option("--models", metavar="A,B", help="Only these models of the config.")
 @click.option("--batch", type=click.IntRange(2), help="Images a step.  [default: the config's]")
-@click.option("--size", type=click.IntRange(16), help="Side of the images in pixels.  [default: the config's]")
+@click.option(
+    "--size",
+    "sizes",
+    type=click.IntRange(16),
+    multiple=True,
+    help="Side in pixels, repeatable.  [default: the config's]",
+)
 @click.option("--device", metavar="auto|cpu|cuda[:N]", help="Where to train.  [default: the config's]")
 @click.option("--jobs", type=click.IntRange(1), help="Cells at once.  [default: 4 on CUDA, the cores on the CPU]")
 @click.option("--rounds", type=click.IntRange(1), default=5, show_default=True)
 @click.option("--seconds", type=click.FloatRange(0, min_open=True), default=2.0, show_default=True, help="Of a turn.")
-@click.option("--out", type=click.Path(path_type=Path), help="Folder for train.md and train.json.")
+@click.option("--loss-epochs", type=click.IntRange(0), default=2, show_default=True, help="0 compares no losses.")
+@click.option("--out", type=click.Path(path_type=Path), help="Folder for the page and its JSON.")
+@click.option("--name", default="train", show_default=True, help="Of the page in that folder.")
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
 def train(config: str, overrides: tuple[str, ...], out: Path | None, *, as_json: bool, **flags: Any) -> None:
     """Train each network of CONFIG on random images, in turns: a plain loop, a data loader, the shared loop, ..."""
-    keys = {"schedule.batch_size": flags["batch"], "pixels.size": flags["size"], "device": flags["device"]}
+    keys = {"schedule.batch_size": flags["batch"], "device": flags["device"]}
     given = tuple(f"{key}={value}" for key, value in keys.items() if value is not None)
     _, settings = load_config(config, (*overrides, *given), partial(click.echo, err=True))
     if flags["models"]:
         settings = settings.with_models([label.strip() for label in flags["models"].split(",")])
     device = resolve_device(settings.device)
+    sizes = flags["sizes"] or (settings.pixels.size,)
     with tempfile.TemporaryDirectory() as scratch:
-        jobs = flags["jobs"] or (_JOBS_ON_CUDA if device.type == "cuda" else os.cpu_count() or 1)
-        contest = Contest(flags["rounds"], flags["seconds"], jobs, Path(scratch))
+        jobs = flags["jobs"] or (_JOBS_ON_CUDA if device.type == "cuda" else usable_cores())
+        contest = Contest(flags["rounds"], flags["seconds"], jobs, Path(scratch), flags["loss_epochs"])
         results = [
-            measure_training(entry.label, _order(entry, settings, device), contest)
+            measure_training(entry.label, replace(_order(entry, settings, device), size=size), contest)
             for entry in model_entries(settings, discover())
+            for size in sizes
         ]
-    _show(training_report(results, _facts(settings, device, contest)), out, "train", as_json=as_json)
+    report = training_report(results, _facts(settings, device, contest), on_cpu=device.type == "cpu")
+    _show(report, out, flags["name"], as_json=as_json)
 
 
 @command.command("data")
-@click.option("--images", type=click.IntRange(96), default=384, show_default=True, help="How many are generated.")
+@click.option("--images", type=click.IntRange(1), default=384, show_default=True, help="How many are generated.")
 @click.option("--size", type=click.IntRange(16), default=224, show_default=True, help="Side in pixels.")
 @click.option("--rounds", type=click.IntRange(1), default=5, show_default=True)
 @click.option("--seconds", type=click.FloatRange(0, min_open=True), default=2.0, show_default=True, help="Of a turn.")
 @click.option("--out", type=click.Path(path_type=Path), help="Folder for data.md and data.json.")
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
 def data(images: int, size: int, rounds: int, seconds: float, out: Path | None, *, as_json: bool) -> None:
-    """Decode, normalise and augment generated images, as here and in a naive loop."""
+    """Decode, normalise and augment generated images, as here and in plain loops."""
     results = measure_images(images, size, rounds, seconds)
-    setting = {
-        "images": f"{images} of 700 x 460 pixels, to {size} x {size}",
-        "rounds": rounds,
-        **_machine(torch.device("cpu")),
-    }
-    _show(images_report(results, setting), out, "data", as_json=as_json)
+    setting = {"images": f"{images} of 700 x 460 pixels, to {size} x {size}", **turns(rounds, seconds)}
+    _show(images_report("Preparing images, several ways", results, setting), out, "data", as_json=as_json)
 
 
 def _order(entry: ModelEntry, config: RunConfig, device: torch.device) -> TrainingSpec:
@@ -105,16 +113,11 @@ def _order(entry: ModelEntry, config: RunConfig, device: torch.device) -> Traini
 def _facts(config: RunConfig, device: torch.device, contest: Contest) -> dict[str, Any]:
     return {
         "batch": config.schedule.batch_size,
-        "size": f"{config.pixels.size} x {config.pixels.size} pixels",
         "precision": resolve_precision(config.schedule.precision, device.type),
         "threads": config.threads if device.type == "cpu" else "-",
-        "rounds": f"median of {contest.rounds}, {contest.seconds:g} s a turn",
-        **_machine(device),
+        "jobs": contest.jobs,
+        **turns(contest.rounds, contest.seconds, device),
     }
-
-
-def _machine(device: torch.device) -> dict[str, Any]:
-    return {"device": describe_device(device)["name"], "cores": os.cpu_count(), "torch": versions()["torch"]}
 
 
 def _show(report: Report, out: Path | None, name: str, *, as_json: bool) -> None:

@@ -88,20 +88,30 @@ class TrainingSpec:
         return LabeledImages(images.to(self.device), torch.arange(n, device=self.device) % self.n_classes)
 
 
+MakeStep = Callable[[TrainingSpec], Callable[[], object]]
+"""Returns what trains one step after the other; a function that can be pickled."""
+
+
+def shared_step(order: TrainingSpec) -> Callable[[], object]:
+    """Return a step of the shared loop on random images."""
+    return order.make().fresh_trainer(order.sample(), order.context()).prepare().run
+
+
 class ConcurrentTraining:
     """Processes that train the same model at the same time; a context, which is entered once they are ready.
 
     Args:
         order: What each of them trains.
         jobs: How many.
+        make_step: How.
     """
 
-    def __init__(self, order: TrainingSpec, jobs: int) -> None:
+    def __init__(self, order: TrainingSpec, jobs: int, make_step: MakeStep = shared_step) -> None:
         context = forkserver()
         self._ends, self._processes = [], []
         for _ in range(jobs):
             ours, theirs = context.Pipe()
-            process = context.Process(target=_train_on_demand, args=(theirs, order), daemon=True)
+            process = context.Process(target=_train_on_demand, args=(theirs, order, make_step), daemon=True)
             process.start()
             theirs.close()
             self._ends.append(ours)
@@ -123,9 +133,21 @@ class ConcurrentTraining:
 
     def images_per_second(self, seconds: float) -> float:
         """Let all of them train for so long, and return the images a second of all together."""
+        images, took = self.train(seconds)
+        return images / took
+
+    def train(self, seconds: float) -> tuple[int, float]:
+        """Let all of them train for so long.
+
+        Returns:
+            The images of all together, and the seconds for so many at the speed of all together: some end a step
+            earlier than others.
+        """
         for end in self._ends:
             end.send(seconds)
-        return sum(float(end.recv()) for end in self._ends)
+        found = [end.recv() for end in self._ends]
+        images = sum(count for count, _ in found)
+        return images, images / sum(count / took for count, took in found)
 
 
 def train_for(step: Callable[[], object], seconds: float, device: torch.device) -> tuple[int, float]:
@@ -142,17 +164,16 @@ def _ignore(_: object) -> None:
     """Report to nobody."""
 
 
-def _train_on_demand(connection: Connection, order: TrainingSpec) -> None:
+def _train_on_demand(connection: Connection, order: TrainingSpec, make_step: MakeStep) -> None:
     die_with_parent()
     mute_output()
     set_up_process(order.threads)
-    context = order.context()
-    step = order.make().fresh_trainer(order.sample(), context).prepare()
-    step.run()
+    step = make_step(order)
+    step()
     connection.send(None)
     try:
         while True:
-            steps, took = train_for(step.run, connection.recv(), context.device)
-            connection.send(steps * order.schedule.batch_size / took)
+            steps, took = train_for(step, connection.recv(), torch.device(order.device))
+            connection.send((steps * order.schedule.batch_size, took))
     except (EOFError, BrokenPipeError):
         return  # nobody asks any more

@@ -4,10 +4,6 @@ import json
 
 import pytest
 
-from harness.benchmarks import images
-from harness.benchmarks.contest import Contestant, hold
-from harness.benchmarks.report import images_report
-
 CONFIG = """
 pixels: {size: 32}
 schedule: {batch_size: 4}
@@ -15,6 +11,10 @@ models:
   densenet: {options: &tiny {growth_rate: 4, block_config: [1, 1]}}
   deep-transfer: {options: {<<: *tiny, freeze: denseblock1}}
 """
+PLAIN = ["plain loop, data ready", "plain loop, data loader", "plain loop, bf16"]
+SHARED = ["shared loop", "shared loop, input ready", "shared loop, bf16"]
+AT_ONCE = ["plain loop, 2 processes", "shared loop, 2 cells"]
+SHORT = ("--rounds", 1, "--seconds", 0.01, "--jobs", 2, "--device", "cpu")
 
 
 @pytest.fixture
@@ -23,22 +23,22 @@ def config(tmp_path):
     return tmp_path / "c.yaml"
 
 
+def names(result):
+    return [one["name"] for one in result["placings"]]
+
+
 def test_training_several_ways(harness, config, tmp_path):
-    short = ("--rounds", 1, "--seconds", 0.01, "--jobs", 2, "--device", "cpu")
-    code, out, err = harness("bench", "train", config, *short, "--out", tmp_path / "out")
+    code, out, err = harness("bench", "train", config, *SHORT, "--size", 32, "--size", 40, "--out", tmp_path / "out")
     assert code == 0, err
     assert out == (tmp_path / "out/train.md").read_text()
-    plain, frozen = json.loads((tmp_path / "out/train.json").read_text())["results"]
-    names = ["plain loop, data ready", "plain loop, data loader", "shared loop", "shared loop, input ready"]
-    assert [one["name"] for one in plain["placings"]] == [*names, "shared loop, 2 cells"]
-    assert [one["name"] for one in frozen["placings"]] == [
-        *names,
-        "shared loop, frozen prefix cached",
-        "shared loop, 2 cells",
-    ]
-    assert all(one["images_per_second"] > 0 for one in plain["placings"])
-    assert plain["placings"][0]["ratio"] == 1
-    assert "frozen prefix cached" in out
+    plain, larger, frozen, _ = json.loads((tmp_path / "out/train.json").read_text())["results"]
+    assert names(plain) == names(larger) == [*PLAIN, *SHARED, *AT_ONCE]
+    kept = "plain loop, features kept", "shared loop, frozen prefix cached"
+    assert names(frozen) == [*PLAIN, kept[0], *SHARED, kept[1], *AT_ONCE]
+    assert "## densenet, 40 x 40 pixels" in out
+    assert all(one["message"] in out for one in frozen["placings"])
+    assert all(one["images_per_processor_second"] > 0 for one in plain["placings"])
+    assert plain["placings"][0]["processor_ratio"] == {"median": 1, "lowest": 1, "highest": 1}
 
 
 def test_models_without_steps_are_refused(harness, config):
@@ -47,15 +47,30 @@ def test_models_without_steps_are_refused(harness, config):
     assert "'majority' is not trained in steps" in err
 
 
-def test_preparing_images_two_ways(monkeypatch):
-    monkeypatch.setattr(images, "_HEIGHT", 32)
-    results = images.measure_images(96, 16, rounds=1, seconds=0.01)
-    page = images_report(results, {"rounds": 1}).to_markdown()
-    assert all(result.placings[0].name == "naive loop" and result.work in page for result in results)
+def test_what_cannot_be_compiled_says_so(harness, config, monkeypatch):
+    def refuse(*_arguments, **_options):
+        raise RuntimeError("no C++ compiler")
+
+    monkeypatch.setattr("torch.compile", lambda _network, **_options: refuse)
+    compiled = ("-o", "schedule.execution_mode=compiled", "--models", "densenet")
+    code, out, err = harness("bench", "train", config, *SHORT, *compiled, "--loss-epochs", 0, "--json")
+    assert code == 0, err
+    how = {one["name"]: one["message"] for one in json.loads(out)["results"][0]["placings"]}
+    assert how["plain loop, compiled"] == "eager, not compiled: RuntimeError"
+    assert "eager, not compiled: RuntimeError: no C++ compiler" in how["shared loop, compiled"]
 
 
-def test_medians_and_ratios_within_rounds():
-    speeds = {"base": iter([9.0, 1.0, 2.0, 4.0]), "other": iter([9.0, 3.0, 4.0, 8.0])}
-    base, other = hold([Contestant(name, lambda _, s=s: next(s), 0.0) for name, s in speeds.items()], 3, 1.0)
-    assert (base.images_per_second, base.ratio) == (2.0, 1.0)
-    assert (other.images_per_second, other.ratio) == (4.0, 2.0)
+def test_preparing_images_several_ways(harness, tmp_path, monkeypatch):
+    monkeypatch.setattr("harness.benchmarks.images._HEIGHT", 64)
+    few = ("--images", 6, "--size", 48, "--rounds", 1, "--seconds", 0.01)
+    code, out, err = harness("bench", "data", *few, "--out", tmp_path)
+    assert code == 0, err
+    works = {result["work"]: names(result) for result in json.loads((tmp_path / "data.json").read_text())["results"]}
+    assert works["decode to uint8"] == [
+        "loop, torchvision",
+        "loop, torchvision, digests",
+        "loop, Pillow",
+        "harness, first run",
+    ]
+    assert all(f"## {work}" in out for work in works)
+    assert all(any(name.startswith("harness") for name in found) for found in works.values())
