@@ -73,7 +73,8 @@ def merge(out: Path | str, runs: Sequence[Path | str], observer: Observer | None
     if absent == folders:
         raise DataError(f"no run in {', '.join(map(str, absent))}: run.json is not there")
     sources = [MergeSource.read(folder) for folder in folders if folder not in absent]
-    plan_merge(sources)  # a refusal leaves no folder behind
+    if not _holds_run(store.folder):
+        plan_merge(sources)  # a refusal leaves no folder behind
     with store.open_for_writing():
         into = MergeSource.read(store.folder) if _holds_run(store.folder) else None
         planned = plan_merge(sources, into)

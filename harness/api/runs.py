@@ -102,7 +102,7 @@ def run(config: str | Path, observer: Observer | None = None, **options: Unpack[
     Raises:
         HarnessError: Of the kind that says what is wrong. Failed cells raise nothing; the result names them.
     """
-    request = _Request.of(config, observer or Observer(), options)
+    request = RunRequest.of(config, observer or Observer(), options)
     study = request.begin_study()
     outcomes = {folder: request.compute(folder, one) for folder, one in request.runs.items()}
     if request.shard is not None or not all(outcome.computed or outcome.kept for outcome in outcomes.values()):
@@ -125,48 +125,8 @@ def estimate(
     Raises:
         HarnessError: As :func:`run`; also where a model cannot be made.
     """
-    request = _Request.of(config, observer or Observer(), options)
+    request = RunRequest.of(config, observer or Observer(), options)
     return {folder: request.estimate(folder, one) for folder, one in request.runs.items()}
-
-
-@dataclass(frozen=True)
-class ShardedRun:
-    """A run whose shards can begin.
-
-    Attributes:
-        name: Of the config.
-        folder: Of the whole run.
-        shards: The folders of its shards.
-        estimate: Of the whole run.
-        device_type: ``cpu`` or ``cuda``.
-        threads: CPU threads of a cell.
-    """
-
-    name: str
-    folder: Path
-    shards: list[Path]
-    estimate: Estimate
-    device_type: str
-    threads: int
-
-
-def plan_shards(
-    config: str | Path, shards: int, observer: Observer | None = None, **options: Unpack[RunOptions]
-) -> ShardedRun:
-    """Settle what the shards of a run hold to, and estimate what they take; nothing is trained.
-
-    Args:
-        config: As :func:`run` takes it.
-        shards: How many.
-        observer: Is told of every step.
-        **options: As :func:`run` takes them; ``out`` is the folder of the whole run.
-
-    Raises:
-        UsageError: There are fewer cells than shards.
-        HarnessError: As :func:`estimate`.
-    """
-    request = _Request.of(config, observer or Observer(), {**options, "shard": f"1/{shards}"})
-    return request.plan_shards(shards)
 
 
 @dataclass(frozen=True)
@@ -225,7 +185,7 @@ class _Plugins:
 
 
 @dataclass(frozen=True)
-class _Request:
+class RunRequest:
     """A run or a study that is asked for: what has been found out before anything is prepared."""
 
     name: str
@@ -239,7 +199,7 @@ class _Request:
     shard: Shard | None
 
     @staticmethod
-    def of(config: str | Path, observer: Observer, options: RunOptions) -> _Request:
+    def of(config: str | Path, observer: Observer, options: RunOptions) -> RunRequest:
         """Read the config; folders are made absolute before a plugin's code runs."""
         name, settings = load_config(str(config), tuple(options.get("overrides", ())), observer.note)
         shard = _chosen_shard(name, settings, options)
@@ -255,7 +215,7 @@ class _Request:
         runs = {run: plugins.with_named(one, models or ()) for run, one in runs.items()}
         wanted = {run: one.with_models(list(models)) if models else one for run, one in runs.items()}
         placed = {folder / run: one for run, one in wanted.items()}
-        return _Request(name, settings.study, folder, placed, plugins, observer, observers, options, shard)
+        return RunRequest(name, settings.study, folder, placed, plugins, observer, observers, options, shard)
 
     @property
     def cache(self) -> Cache:
@@ -302,22 +262,26 @@ class _Request:
             plan = part_of(plan, self.shard)
         return estimate_run(plan, store, self.cache, self.options.get("jobs", 1) or 1)
 
-    def plan_shards(self, shards: int) -> ShardedRun:
-        """Settle what shards hold to, and estimate the whole run."""
+    def settle_shards(self, whole: Path) -> tuple[Run, Estimate]:
+        """Settle what the shards of a run hold to, and estimate the whole run.
+
+        Args:
+            whole: The folder of the whole run.
+
+        Raises:
+            UsageError: There are fewer cells than shards.
+        """
         from harness.execution.estimate import estimate_run  # noqa: PLC0415 - torch, for an estimate
         from harness.planning.shards import held_to, plan_file, settle_shards  # noqa: PLC0415
 
-        whole = Path(self.options.get("out") or results_folder() / self.name).absolute()
-        (config,) = self.runs.values()
-        file = plan_file(whole, self.name, config, shards)
-        store = RunStore(whole)
+        (config,), shards = self.runs.values(), self.shard.count if self.shard else 1
+        file, store = plan_file(whole, self.name, config, shards), RunStore(whole)
         plan = self._prepared(store, held_to(config, file))
         if len(plan.keys) < shards:
             raise UsageError(f"{self.name} has {len(plan.keys)} cells, too few for {shards} shards")
         estimate = estimate_run(plan, store, self.cache, self.options.get("jobs", 1) or 1)
         settle_shards(plan, shards, file)
-        folders = [Shard(number, shards).folder(whole) for number in range(1, shards + 1)]
-        return ShardedRun(self.name, whole, folders, estimate, plan.device.type, plan.config.threads)
+        return plan, estimate
 
     def _prepared_part(self, store: RunStore, config: RunConfig) -> Run:
         """Prepare a run, or the shard of it that is asked for."""

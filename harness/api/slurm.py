@@ -5,9 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Unpack
 
-from harness.api.runs import RunOptions, plan_shards
+from harness.api.runs import RunOptions, RunRequest
 from harness.execution.slurm import JobArray, render_script
+from harness.locations import results_folder
 from harness.planning.observer import Observer
+from harness.store.shards import Shard
 
 
 def slurm_script(
@@ -27,18 +29,12 @@ def slurm_script(
     Raises:
         HarnessError: As :func:`harness.estimate`; also where there are fewer cells than shards.
     """
-    planned = plan_shards(config, shards, observer, **options)
-    return render_script(
-        JobArray(
-            planned.name,
-            planned.folder,
-            planned.shards,
-            _words(str(config), options),
-            planned.estimate,
-            planned.device_type,
-            planned.threads,
-        )
-    )
+    request = RunRequest.of(config, observer or Observer(), {**options, "shard": f"1/{shards}"})
+    whole = Path(options.get("out") or results_folder() / request.name).absolute()
+    plan, estimate = request.settle_shards(whole)
+    folders = [Shard(number, shards).folder(whole) for number in range(1, shards + 1)]
+    words = _words(str(config), options)
+    return render_script(JobArray(request.name, whole, folders, words, estimate, plan.device.type, plan.config.threads))
 
 
 def _words(config: str, options: RunOptions) -> list[str]:

@@ -69,6 +69,7 @@ def render_script(array: JobArray) -> str:
     count = len(array.shards)
     shard = [sys.executable, "-m", "harness", "run", *array.words]
     merge = [sys.executable, "-m", "harness", "merge", str(array.run), *map(str, array.shards)]
+    here, whole = shlex.quote(str(Path.cwd())), shlex.quote(shlex.join(merge))
     run, name = shlex.quote(str(array.run)), shlex.quote(array.name)
     return "\n".join(
         [
@@ -81,7 +82,7 @@ def render_script(array: JobArray) -> str:
             "fi",
             'shards=$(sbatch --parsable "$0")',
             f'sbatch --job-name={name}-merge --dependency="afterany:${{shards%%;*}}" {" ".join(_MERGE)} \\',
-            f"  --chdir={shlex.quote(str(Path.cwd()))} --output={run}-merge.log --wrap={shlex.quote(shlex.join(merge))}",
+            f"  --chdir={here} --output={run}-merge.log --wrap={whole}",
             "",
         ]
     )
@@ -108,8 +109,8 @@ def _explanation(array: JobArray) -> list[str]:
     untimed = [model.label for model in found.models if model.seconds is None]
     on_device = max((model.memory_mb for model in found.models), default=0.0) * found.jobs
     return [
-        f"{found.cells} cells of {array.name} in {len(array.shards)} shards: about {duration(array.shard_seconds)} each, "
-        f"of which twice as much is asked for and {_MINUTES_TO_BEGIN} minutes to begin.",
+        f"{found.cells} cells of {array.name} in {len(array.shards)} shards of about {duration(array.shard_seconds)}.",
+        f"Twice as much is asked for, and {_MINUTES_TO_BEGIN} minutes to begin.",
         *([f"Without the time of {', '.join(untimed)}, which do not train in steps."] if untimed else []),
         *([f"Takes {on_device:,.0f} MB of a GPU's memory."] if array.device_type == "cuda" else []),
         "Run it with bash: it submits the shards as a job array, and the merge after them, whatever becomes of them.",

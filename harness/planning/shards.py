@@ -113,7 +113,7 @@ def held_to(config: RunConfig, file: Path) -> RunConfig:
     plan = read_plan(file)
     if plan is None or config.device != "auto":
         return config
-    device = plan.settings["device_type"]
+    device = plan.comparison.device_type
     try:
         resolve_device(device)
     except EnvironmentMissingError as error:
@@ -178,8 +178,8 @@ def _shard_plan(run: Run, shards: int) -> ShardPlan:
     models = {cell.label: {part: parts[part] for part in SHARED_PARTS} for cell, parts in run.keys.items()}
     return ShardPlan(
         shards=shards,
-        settings=dict(sorted(resolved(run.config, run.device.type).items())),
         comparison=run.comparison,
+        execution_mode=resolved(run.config, run.device.type)["execution_mode"],
         models=models,
         versions=versions(),
         cells=hash_of({cell.name: parts for cell, parts in run.keys.items()}),

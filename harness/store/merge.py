@@ -124,8 +124,8 @@ def plan_merge(sources: Sequence[MergeSource], into: MergeSource | None = None) 
         _refuse_other_comparison(first, other)
     if conflicts := list(_conflicts(ordered)):
         raise ComparisonError(
-            f"{len(conflicts)} cells conflict, and nothing is written: {'; '.join(conflicts)} - leave one of the folders "
-            "out, or remove the cell that is wrong from its folder"
+            f"{len(conflicts)} cells conflict, and nothing is written: {'; '.join(conflicts)} - leave a folder out, "
+            "or remove the cell that is wrong from its folder"
         )
     _refuse_other_models(ordered)
     cells: dict[str, MergeSource] = {}

@@ -63,8 +63,9 @@ class ShardPlan(Record):
     Attributes:
         schema_version: Of the record.
         shards: How many there are.
-        settings: What ``auto`` stands for: ``device_type``, ``precision``, ``execution_mode``.
-        comparison: What decides the comparison, the digest of the images in it.
+        comparison: What decides the comparison; the digest of the images, and the device type and precision that
+            ``auto`` stands for, are in it.
+        execution_mode: What ``auto`` stands for.
         models: By label, the parts of a cell's key that its plugin, options and weights make.
         versions: Of the libraries.
         cells: Hash of the keys of all cells.
@@ -72,8 +73,8 @@ class ShardPlan(Record):
 
     schema_version: Count = _SCHEMA_VERSION
     shards: _Number
-    settings: dict[str, str]
     comparison: ComparisonRecord
+    execution_mode: str
     models: dict[str, dict[str, str]]
     versions: dict[str, str]
     cells: str
@@ -81,8 +82,8 @@ class ShardPlan(Record):
     def facts(self) -> dict[str, Any]:
         """Return everything in it under a name for people, in the order in which a difference is best named."""
         return {
-            **{name.replace("_", " "): value for name, value in self.settings.items()},
             **self.comparison.to_json(),
+            "execution mode": self.execution_mode,
             **{f"{part} of {label}": value for label, parts in self.models.items() for part, value in parts.items()},
             **{f"version of {name}": value for name, value in self.versions.items()},
             "keys of all cells": self.cells,
