@@ -1,30 +1,13 @@
 """The job array for SLURM, submitted to a stand-in that runs it on this machine."""
 
-import os
 import re
 import subprocess
 
 import pytest
+from sbatch import environment_with_sbatch
 
 from harness.reporting.results import read_results
 from harness.store.run_store import RunStore
-
-SBATCH = """#!/bin/bash
-# Runs a job at once: every task of an array, or what --wrap says; writes down what it was asked for.
-set -u
-echo "$@" >> "$SBATCH_LOG"
-for word in "$@"; do
-  case "$word" in
-    --wrap=*) bash -c "${word#--wrap=}"; exit 0 ;;
-  esac
-done
-script="${@: -1}"
-last=$(sed -n 's/^#SBATCH --array=1-//p' "$script")
-for task in $(seq 1 "$last"); do
-  SLURM_ARRAY_TASK_ID=$task bash "$script" 1>&2
-done
-echo "4711;cluster"
-"""
 
 
 @pytest.fixture
@@ -42,10 +25,7 @@ def script(harness, tiny, phantom, tmp_path):
 
 def test_the_array_computes_the_run_and_the_merge_puts_it_together(script, tmp_path):
     (tmp_path / "tiny.sh").write_text(script("--shards", 2, "--models", "majority", "-o", "seeds=[0,1]"))
-    (tmp_path / "sbatch").write_text(SBATCH)
-    (tmp_path / "sbatch").chmod(0o755)
-    log = tmp_path / "log"
-    environment = {**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}", "SBATCH_LOG": str(log)}
+    environment = environment_with_sbatch(tmp_path)
     done = subprocess.run(
         ["bash", "tiny.sh"], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
     )
@@ -54,7 +34,7 @@ def test_the_array_computes_the_run_and_the_merge_puts_it_together(script, tmp_p
     assert set(read_results(RunStore(tmp_path / "a folder" / "tiny")).cells) == {
         *("majority-200x-fold0-seed0", "majority-200x-fold0-seed1")
     }
-    array, merge = log.read_text().splitlines()
+    array, merge = (tmp_path / "log").read_text().splitlines()
     assert array == "--parsable tiny.sh"
     assert "--dependency=afterany:4711 " in merge
 
