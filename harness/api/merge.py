@@ -10,7 +10,7 @@ from harness.cache import Cache
 from harness.errors import DataError, UsageError
 from harness.locations import cache_folder
 from harness.planning.cell_keys import plan_cells
-from harness.planning.models import refuse_folders_that_cannot_be
+from harness.planning.labels import refuse_folders_that_cannot_be
 from harness.planning.observer import Observer
 from harness.reporting.publish import publish
 from harness.reporting.table import Table
