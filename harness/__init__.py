@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from harness.api.divisions import splits
     from harness.api.explain import explain
     from harness.api.export import export_run
+    from harness.api.merge import merge
     from harness.api.predict import predict
     from harness.api.report import report
     from harness.api.results import compare, read_run, status, tables
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
 _HOME = {
     "explain": "harness.api.explain",
     "export_run": "harness.api.export",
+    "merge": "harness.api.merge",
     "predict": "harness.api.predict",
     "report": "harness.api.report",
     "score": "harness.api.score",
@@ -101,6 +103,7 @@ __all__ = [
     "export_run",
     "hookimpl",
     "mean_colour",
+    "merge",
     "predict",
     "read_run",
     "report",

@@ -45,6 +45,29 @@ def replace_text(path: Path, text: str) -> None:
             beside.unlink(missing_ok=True)
 
 
+def write_once(path: Path, text: str) -> None:
+    """Write a text file unless there is one already: of several processes that try, on any host, one does.
+
+    Raises:
+        EnvironmentMissingError: There is no room for it, or it may not be written.
+    """
+    try:
+        descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+        beside = Path(name)
+        try:
+            with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+                file.write(text)
+            beside.chmod(0o644)
+            flush(beside)
+            with contextlib.suppress(FileExistsError):
+                path.hardlink_to(beside)  # unlike a rename it never takes the place of what is there
+            flush(path.parent)
+        finally:
+            beside.unlink(missing_ok=True)
+    except OSError as error:
+        raise cannot_write(path, error) from error
+
+
 def write_json(path: Path, value: dict[str, Any]) -> None:
     """Write a JSON file.
 

@@ -6,6 +6,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 TUTORIAL = ROOT / "docs" / "tutorial.md"
 PACKAGE = ROOT / "docs" / "models" / "package.md"
+CLUSTERS = ROOT / "docs" / "clusters.md"
 COHORT = ROOT / "docs" / "cohort.md"
 MODELS = sorted(ROOT.glob("docs/models/*.md"))
 PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *ROOT.glob("docs/**/*.md")])

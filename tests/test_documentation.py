@@ -1,14 +1,16 @@
 """The documentation as a site, its tutorial and its files of models."""
 
 import re
+import subprocess
 from pathlib import Path
 
 import pytest
 import timm
 import torch
 import yaml
-from pages import MODELS, PACKAGE, PAGES, ROOT, TUTORIAL, commands, files
+from pages import CLUSTERS, MODELS, PACKAGE, PAGES, ROOT, TUTORIAL, commands, files
 from safetensors.torch import save_file
+from sbatch import environment_with_sbatch
 from small_runs import TINY_CONFIG, run_module
 
 import harness as public
@@ -104,3 +106,16 @@ def test_the_page_of_a_package_goes_from_nothing_to_a_row(phantom, shared_cache,
             words = [{"demo": "small.yaml"}.get(word, word) for word in line.split()]
             run_module(*words, cwd=tmp_path, **site)
     assert "my-network" in public.read_run(tmp_path / "runs" / "small").labels
+
+
+@pytest.mark.long
+def test_the_page_of_clusters_goes_from_shards_to_a_merged_run(phantom, shared_cache, tmp_path):
+    small = {**yaml.safe_load(TINY_CONFIG), "data": {"folder": str(phantom)}, "seeds": [0, 1]}
+    (tmp_path / "patient").write_text(yaml.safe_dump(small))  # a file goes before a shipped config of the same name
+    environment = {**environment_with_sbatch(tmp_path), "HARNESS_CACHE": str(shared_cache)}
+    for line in commands(CLUSTERS):
+        words = ["bash", "-c", line.replace("--data DIR ", "")]
+        done = subprocess.run(words, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, (line, done.stderr)
+    assert public.status(tmp_path / "runs" / "patient").counts == {"done": 4}
+    assert "0 cells copied, 4 kept" in done.stderr

@@ -11,7 +11,7 @@ import pytest
 import timm
 import torch
 import yaml
-from pages import COHORT, PACKAGE, PAGES, ROOT, TUTORIAL, blocks, commands, files
+from pages import CLUSTERS, COHORT, PACKAGE, PAGES, ROOT, TUTORIAL, blocks, commands, files
 from safetensors.torch import save_file
 
 import harness as public
@@ -51,7 +51,10 @@ ELSEWHERE = ("harness data fetch", "harness bench", "harness plugins check")
 def cases():
     """Every command of the pages but of pages with own tests; runs of any page but the README take long."""
     found = {
-        line: page for page in reversed(PAGES) if page not in {COHORT, TUTORIAL, PACKAGE} for line in commands(page)
+        line: page
+        for page in reversed(PAGES)
+        if page not in {CLUSTERS, COHORT, TUTORIAL, PACKAGE}
+        for line in commands(page)
     }
     quick = {line for line, page in found.items() if page.name == "README.md" or not line.startswith("harness run")}
     return [pytest.param(line, marks=[] if line in quick else pytest.mark.long) for line in found]

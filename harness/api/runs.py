@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
@@ -22,6 +22,7 @@ from harness.reporting.publish import publish
 from harness.reporting.study import publish_study
 from harness.reporting.table import Table
 from harness.store.run_store import RunStore
+from harness.store.shards import Shard
 from harness.store.study import Study, begin_study
 
 if TYPE_CHECKING:  # torch: a run in which every cell is kept does without
@@ -47,6 +48,9 @@ class RunOptions(TypedDict, total=False):
         limit: Images per class and side, to try things out; results are marked as not comparable.
         fresh: Move the old cells aside first.
         wait: Wait for another process that is at work in the run folder, instead of refusing.
+        shard: Compute this part of the cells alone, ``2/4``, into a run folder of its own:
+            ``$HARNESS_RESULTS/<config>-2-of-4`` by default. No tables are written; :func:`harness.merge` puts shards
+            together.
     """
 
     overrides: Sequence[str]
@@ -61,6 +65,7 @@ class RunOptions(TypedDict, total=False):
     limit: int | None
     fresh: bool
     wait: bool
+    shard: str | None
 
 
 @dataclass(frozen=True)
@@ -71,7 +76,7 @@ class RunResult:
         folder: The run's, or the study's.
         outcomes: How each run ended, by its folder; one for a config that is one run.
         tables: The tables that were written, by name: ``3``, ``differences`` and so on of a run, ``leak`` or
-            ``ablation`` of a study; none before a cell is finished.
+            ``ablation`` of a study; none before a cell is finished, and none of a shard.
     """
 
     folder: Path
@@ -97,10 +102,10 @@ def run(config: str | Path, observer: Observer | None = None, **options: Unpack[
     Raises:
         HarnessError: Of the kind that says what is wrong. Failed cells raise nothing; the result names them.
     """
-    request = _Request.of(config, observer or Observer(), options)
+    request = RunRequest.of(config, observer or Observer(), options)
     study = request.begin_study()
     outcomes = {folder: request.compute(folder, one) for folder, one in request.runs.items()}
-    if not all(outcome.computed or outcome.kept for outcome in outcomes.values()):
+    if request.shard is not None or not all(outcome.computed or outcome.kept for outcome in outcomes.values()):
         return RunResult(request.folder, outcomes)
     if study is not None:
         name, table = publish_study(study, request.cache)
@@ -120,7 +125,7 @@ def estimate(
     Raises:
         HarnessError: As :func:`run`; also where a model cannot be made.
     """
-    request = _Request.of(config, observer or Observer(), options)
+    request = RunRequest.of(config, observer or Observer(), options)
     return {folder: request.estimate(folder, one) for folder, one in request.runs.items()}
 
 
@@ -180,7 +185,7 @@ class _Plugins:
 
 
 @dataclass(frozen=True)
-class _Request:
+class RunRequest:
     """A run or a study that is asked for: what has been found out before anything is prepared."""
 
     name: str
@@ -191,12 +196,15 @@ class _Request:
     observer: Observer
     observers: Sequence[ChosenObserver]
     options: RunOptions
+    shard: Shard | None
 
     @staticmethod
-    def of(config: str | Path, observer: Observer, options: RunOptions) -> _Request:
+    def of(config: str | Path, observer: Observer, options: RunOptions) -> RunRequest:
         """Read the config; folders are made absolute before a plugin's code runs."""
         name, settings = load_config(str(config), tuple(options.get("overrides", ())), observer.note)
-        folder = Path(options.get("out") or results_folder() / name).absolute()
+        shard = _chosen_shard(name, settings, options)
+        whole = results_folder() / name
+        folder = Path(options.get("out") or (whole if shard is None else shard.folder(whole))).absolute()
         given = options.get("data")
         data = Path(given).absolute() if given else None
         plugins = _Plugins(tuple(options.get("plugins", ())), observer)
@@ -207,7 +215,7 @@ class _Request:
         runs = {run: plugins.with_named(one, models or ()) for run, one in runs.items()}
         wanted = {run: one.with_models(list(models)) if models else one for run, one in runs.items()}
         placed = {folder / run: one for run, one in wanted.items()}
-        return _Request(name, settings.study, folder, placed, plugins, observer, observers, options)
+        return RunRequest(name, settings.study, folder, placed, plugins, observer, observers, options, shard)
 
     @property
     def cache(self) -> Cache:
@@ -228,7 +236,8 @@ class _Request:
         with store.open_for_writing(self.observer.note if self.options.get("wait") else None):
             if self.options.get("fresh"):
                 store.move_cells_aside()
-            kept = None if self.plugins.files else kept_cells(config, store, self.cache, self.observer)
+            whole = not self.plugins.files and self.shard is None
+            kept = kept_cells(config, store, self.cache, self.observer) if whole else None
             if kept is not None:
                 self.observer.planned([], kept, config.schedule.epochs)
                 return Outcome(kept=kept)
@@ -236,7 +245,7 @@ class _Request:
             from harness.execution.runner import execute  # noqa: PLC0415
 
             with ObservedRun(self.observer, self.observers, store) as observed:
-                plan = self._prepared(store, config)
+                plan = self._prepared_part(store, config)
                 executor = self.options.get("executor", "local")
                 jobs = self.options.get("jobs", 1)
                 return observed.ended(execute(plan, store, self.cache, jobs, observed, executor))
@@ -247,7 +256,41 @@ class _Request:
 
         store = RunStore(folder)
         plan = self._prepared(store, self._with_stand_ins(config))
+        if self.shard is not None:
+            from harness.planning.shards import part_of  # noqa: PLC0415 - torch, for an estimate
+
+            plan = part_of(plan, self.shard)
         return estimate_run(plan, store, self.cache, self.options.get("jobs", 1) or 1)
+
+    def settle_shards(self, whole: Path) -> tuple[Run, Estimate]:
+        """Settle what the shards of a run hold to, and estimate the whole run.
+
+        Args:
+            whole: The folder of the whole run.
+
+        Raises:
+            UsageError: There are fewer cells than shards.
+        """
+        from harness.execution.estimate import estimate_run  # noqa: PLC0415 - torch, for an estimate
+        from harness.planning.shards import held_to, plan_file, settle_shards  # noqa: PLC0415
+
+        (config,), shards = self.runs.values(), self.shard.count if self.shard else 1
+        file, store = plan_file(whole, self.name, config, shards), RunStore(whole)
+        plan = self._prepared(store, held_to(config, file))
+        if len(plan.keys) < shards:
+            raise UsageError(f"{self.name} has {len(plan.keys)} cells, too few for {shards} shards")
+        estimate = estimate_run(plan, store, self.cache, self.options.get("jobs", 1) or 1)
+        settle_shards(plan, shards, file)
+        return plan, estimate
+
+    def _prepared_part(self, store: RunStore, config: RunConfig) -> Run:
+        """Prepare a run, or the shard of it that is asked for."""
+        if self.shard is None:
+            return self._prepared(store, config)
+        from harness.planning.shards import plan_file, prepare_shard  # noqa: PLC0415 - torch, for cells that must run
+
+        file = plan_file(store.folder, self.name, config, self.shard.count)
+        return prepare_shard(self.shard, store.folder, file, config, partial(self._prepared, store))
 
     def _prepared(self, store: RunStore, config: RunConfig) -> Run:
         from harness.planning.plan import prepare_run  # noqa: PLC0415 - torch, for cells that must run
@@ -266,6 +309,23 @@ class _Request:
                 f"source sets not there, generated images stand in for the estimate: {', '.join(missing)}"
             )
         return config.model_copy(update={"sources": {**config.sources, **missing}})
+
+
+def _chosen_shard(name: str, config: RunConfig, options: RunOptions) -> Shard | None:
+    """Return the shard that is asked for.
+
+    Raises:
+        UsageError: It is none, or cannot be computed as a part of this run.
+    """
+    asked = options.get("shard")
+    if asked is None:
+        return None
+    shard = Shard.parse(asked)
+    if config.study is not None:
+        raise UsageError(f"config '{name}' is a study of several runs - shard the config of one of them")
+    if options.get("jobs", 1) is None:
+        raise UsageError("--jobs auto measures one machine - give a number to a shard, the same on every node")
+    return shard
 
 
 def _with_options(config: RunConfig, rows: Mapping[str, Any], data: Path | None, options: RunOptions) -> RunConfig:

@@ -15,7 +15,7 @@ from harness.planning.cell_keys import resolved
 from harness.planning.comparison import comparison_parts, refuse_other_comparison, refuse_other_facts
 from harness.planning.decode_images import decode_images
 from harness.planning.image_set import scan_images
-from harness.planning.models import refuse_folders_that_cannot_be
+from harness.planning.labels import refuse_folders_that_cannot_be
 from harness.planning.observer import Observer
 from harness.planning.run_record import run_record
 from harness.planning.splits import Division, divide

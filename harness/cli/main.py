@@ -25,6 +25,18 @@ def _run() -> click.Command:
     return command
 
 
+def _merge() -> click.Command:
+    from harness.cli.merge import command  # noqa: PLC0415
+
+    return command
+
+
+def _slurm() -> click.Command:
+    from harness.cli.slurm import command  # noqa: PLC0415
+
+    return command
+
+
 def _status() -> click.Command:
     from harness.cli.status import command  # noqa: PLC0415
 
@@ -105,6 +117,8 @@ def _doctor() -> click.Command:
 
 _COMMANDS: dict[str, tuple[str, Callable[[], click.Command]]] = {
     "run": ("Train and evaluate models under one protocol, and keep every prediction.", _run),
+    "merge": ("Put run folders of one comparison together: shards, or models of several laboratories.", _merge),
+    "slurm": ("Print a job array for SLURM: a run in shards, and their merge.", _slurm),
     "status": ("Say what of a run is done, running, failed or stale.", _status),
     "tables": ("Print the paper's tables from a run.", _tables),
     "explain": ("Compute what the networks of a run look at, for its report.", _explain),

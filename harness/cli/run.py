@@ -26,7 +26,7 @@ def _jobs(_context: click.Context, _option: click.Parameter, given: str) -> int 
     return int(given)
 
 
-def _labels(_context: click.Context, _option: click.Parameter, given: str | None) -> list[str] | None:
+def read_labels(_context: click.Context, _option: click.Parameter, given: str | None) -> list[str] | None:
     """Read ``--models``: labels with commas between them."""
     return [label.strip() for label in given.split(",")] if given else None
 
@@ -36,7 +36,7 @@ def _labels(_context: click.Context, _option: click.Parameter, given: str | None
 @click.option("-o", "overrides", multiple=True, metavar="KEY=VALUE", help="Override a key, such as schedule.epochs=20.")
 @click.option("--data", type=click.Path(path_type=Path), help="Folder of the images.")
 @click.option("--out", type=click.Path(path_type=Path), help="Run folder.  [default: $HARNESS_RESULTS/<config>]")
-@click.option("--models", metavar="A,B", callback=_labels, help="Only these models, of the config or installed.")
+@click.option("--models", metavar="A,B", callback=read_labels, help="Only these models, of the config or installed.")
 @click.option("--device", metavar="auto|cpu|cuda[:N]", help="Where to train.")
 @click.option("--jobs", metavar="N|auto", default="1", show_default=True, callback=_jobs, help="Cells at once.")
 @click.option(
@@ -56,6 +56,7 @@ def _labels(_context: click.Context, _option: click.Parameter, given: str | None
     metavar="NAME[:KEY=VALUE,...]",
     help="Have an observer watch the run, such as mlflow or tensorboard.",
 )
+@click.option("--shard", metavar="I/N", help="Only this part of the cells, as 2/4, into a run folder of its own.")
 @click.option("--limit", type=click.IntRange(1), help="Images per class and side; results are not comparable.")
 @click.option("--fresh", is_flag=True, help="Move the run's old cells aside first.")
 @click.option("--wait", is_flag=True, help="Wait for another process that is at work in the run folder.")
@@ -83,6 +84,8 @@ def command(config: str, *, dry_run: bool, **options: Unpack[RunOptions]) -> int
 def _report(result: RunResult) -> int:
     for folder, outcome in result.outcomes.items():
         _report_run(folder, outcome)
+        if result.tables and (outcome.computed or outcome.kept):
+            click.echo(f"tables and figures: {folder / 'tables'}, {folder / 'figures'}", err=True)
     return 1 if result.failures else 0
 
 
@@ -91,8 +94,6 @@ def _report_run(folder: Path, outcome: Outcome) -> None:
         f"{outcome.computed} cells computed, {outcome.kept} kept, {len(outcome.failures)} failed: {folder}",
         err=True,
     )
-    if outcome.computed or outcome.kept:
-        click.echo(f"tables and figures: {folder / 'tables'}, {folder / 'figures'}", err=True)
     if outcome.failures:
         click.echo(f"what went wrong, line by line: {folder}/cells/CELL/{TRACEBACK}", err=True)
     for message in outcome.failure_messages():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 from collections.abc import Container, Mapping
 from typing import Any
 
@@ -186,6 +187,11 @@ class Collector:
         self._store.fail_cell(cell.name, FailedRecord(state="failed", **self._identity(cell, concurrency), error=error))
         self.outcome.failures[cell.name] = failure.reason
 
+    def _host_of(self, cell: Cell) -> str:
+        """Return the machine on which a cell ran; of one that was never begun, this one."""
+        begun = self._started.get(cell)
+        return socket.gethostname() if begun is None else begun.host
+
     def _identity(self, cell: Cell, concurrency: int) -> dict[str, Any]:
         entry = self._run.entry(cell.label)
         return {
@@ -204,7 +210,7 @@ class Collector:
             "key": hash_of(self._run.keys[cell]),
             "key_parts": self._run.keys[cell],
             "comparison_key": hash_of(self._run.comparison.to_json()),
-            "device": describe_device(self._run.device),
+            "device": {**describe_device(self._run.device), "host": self._host_of(cell)},
             "concurrency": concurrency,
             "versions": versions(),
         }

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from harness.data.manifest import used_images
+from harness.data.facts import find_other_fact
 from harness.errors import ComparisonError
 from harness.planning.splits import Division
 from harness.protocol.fingerprint import split_fingerprint
@@ -40,9 +40,6 @@ def comparison_parts(division: Division, found: Mapping[str, str]) -> Comparison
     )
 
 
-_FACTS = ["label", "group", "subgroup", "subtype", "stratum"]
-
-
 def refuse_other_facts(before: pd.DataFrame, now: pd.DataFrame, where: Path) -> None:
     """Refuse to add to a run whose images were said to be something else.
 
@@ -54,16 +51,11 @@ def refuse_other_facts(before: pd.DataFrame, now: pd.DataFrame, where: Path) -> 
     Raises:
         ComparisonError: The first image that differs, with what it was and is.
     """
-    then, found = (used_images(table).set_index("name")[_FACTS] for table in (before, now))
-    both = then.index.intersection(found.index)
-    differ = (then.loc[both] != found.loc[both]).any(axis=1)
-    if differ.any():
-        name = both[differ.to_numpy()][0]
-        column = next(fact for fact in _FACTS if then.loc[name, fact] != found.loc[name, fact])
+    if fact := find_other_fact(before, now):
         raise ComparisonError(
-            f"{where} holds results with {column} = {then.loc[name, column]} of {name}, which is now "
-            f"{found.loc[name, column]} (and {int(differ.sum()) - 1} more images); they cannot share a table - choose "
-            "another --out, or move the old cells aside with --fresh"
+            f"{where} holds results with {fact.column} = {fact.before} of {fact.image}, which is now {fact.now} (and "
+            f"{fact.more} more images); they cannot share a table - choose another --out, or move the old cells aside "
+            "with --fresh"
         )
 
 

@@ -9,18 +9,16 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from harness.config.run_config import RunConfig
-from harness.errors import ConfigError, HarnessError, PluginError
+from harness.errors import HarnessError, PluginError
 from harness.planning.cell_keys import ModelIdentity, brief, plugin_part
+from harness.planning.labels import refuse_folders_that_cannot_be
 from harness.plugin_api.discovery import PluginHost, RegisteredModel
 from harness.plugin_api.model import Model, Requirements
 from harness.settings import parse_settings
-from harness.store.cells import slug
 from harness.store.keys import hash_of
 from harness.store.schema import StartRecord
 
 T = TypeVar("T")
-_MAX_SLUG = 150
-"""A file's name has at most 255 bytes, and a cell's has its stratum, fold and seed as well."""
 
 
 @dataclass(frozen=True)
@@ -101,21 +99,3 @@ def model_entries(config: RunConfig, host: PluginHost) -> list[ModelEntry]:
         entries.append(ModelEntry(label, registered, options.model_dump(mode="json")))
     refuse_folders_that_cannot_be([entry.label for entry in entries])
     return entries
-
-
-def refuse_folders_that_cannot_be(labels: list[str]) -> None:
-    """Refuse labels that are too long for folders, or that would share one.
-
-    Raises:
-        ConfigError: There is such a label.
-    """
-    first: dict[str, str] = {}
-    for label in labels:
-        if len(slug(label)) > _MAX_SLUG:
-            raise ConfigError(
-                f"model '{label[:40]}...' has {len(label)} characters, more than a folder's name can hold - give it a "
-                f"label of at most {_MAX_SLUG}"
-            )
-        other = first.setdefault(slug(label).lower(), label)
-        if other != label:
-            raise ConfigError(f"models '{other}' and '{label}' would share a folder; rename one")

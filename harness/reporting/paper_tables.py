@@ -9,6 +9,7 @@ from harness.data.manifest import count_images, published_counts
 from harness.evaluation.convergence import least_plateau
 from harness.reporting import paper
 from harness.reporting.cost import training_cost
+from harness.reporting.machines import MIXED, by_machine, machine_notes
 from harness.reporting.results import Results
 from harness.reporting.table import DASH, Table
 from harness.store.schema import DoneRecord
@@ -104,21 +105,15 @@ def table_5(results: Results) -> Table:
     ]
     rows, records = [], []
     for label in results.labels:
-        record = _convergence(results.cells_of(label))
         printed = paper.CONVERGENCE_MINUTES.get(results.paper_network(label) or "")
-        rows.append(
-            [
-                label,
-                f"{record['converged']} of {record['cells']}" if record["has_epochs"] else DASH,
-                _number(record["epochs"], 1),
-                _number(record["images"], 0),
-                _with_paper(record["minutes"], printed),
-                _number(record["wall_minutes"], 2),
-                _number(record["calibrated_cost"], 1),
-                _number(record["pretraining_minutes"], 2),
-            ]
-        )
+        machines = by_machine(results.cells_of(label))
+        record = _convergence(results.cells_of(label))
+        rows.append(_convergence_row(label if len(machines) == 1 else f"{label} {MIXED}", record, printed))
         records.append({"model": label, **record, "paper_minutes": printed})
+        for machine, cells in machines.items() if len(machines) > 1 else ():
+            record = _convergence(cells)
+            rows.append(_convergence_row(f"{label} on {machine}", record, None))
+            records.append({"model": label, **record, "paper_minutes": None, "machine": machine})
     notes = [
         "A run has converged where a saturating curve fitted to its validation balanced accuracy has made 90 % of its "
         f"rise from {results.chance:.3g}. A run whose plateau (the last quarter of its epochs) stays below "
@@ -130,6 +125,7 @@ def table_5(results: Results) -> Table:
         "Calibrated cost: the same time in multiples of 20 steps of a fixed small network on the same device.",
         *["The paper's minutes are of one RTX 4090; it does not define convergence."] * results.is_of_paper,
         *_unmeasured(results),
+        *machine_notes(results),
         *results.paper_notes(),
         *results.notes(),
     ]
@@ -142,6 +138,19 @@ def table_5(results: Results) -> Table:
         notes=[*notes, *results.missing_notes()],
         records=records,
     )
+
+
+def _convergence_row(name: str, record: dict[str, Any], printed: float | None) -> list[str]:
+    return [
+        name,
+        f"{record['converged']} of {record['cells']}" if record["has_epochs"] else DASH,
+        _number(record["epochs"], 1),
+        _number(record["images"], 0),
+        _with_paper(record["minutes"], printed),
+        _number(record["wall_minutes"], 2),
+        _number(record["calibrated_cost"], 1),
+        _number(record["pretraining_minutes"], 2),
+    ]
 
 
 def _unmeasured(results: Results) -> list[str]:

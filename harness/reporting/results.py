@@ -241,7 +241,7 @@ class Results:
         lacking = {label: each - len(self.cells_of(label)) for label in config.models}
         named = ", ".join(f"{label} {number}" for label, number in lacking.items() if number > 0)
         missing = sum(number for number in lacking.values() if number > 0)
-        return [f"{missing} of {each * len(lacking)} cells are missing: {named}."] if missing else []
+        return [f"PARTIAL: {missing} of {each * len(lacking)} cells are missing: {named}."] if missing else []
 
 
 def read_results(store: RunStore) -> Results:

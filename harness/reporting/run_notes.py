@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from harness.config.data_settings import is_generated
 from harness.data.description import plural
+from harness.reporting.machines import by_machine
 from harness.store.schema import SHARED_PARTS, DoneRecord, RunRecord
 
 
@@ -38,4 +39,6 @@ def mixture_notes(cells: Mapping[str, DoneRecord]) -> list[str]:
         mixed = [name for name in SHARED_PARTS if len({part[name] for part in parts}) > 1]
         if mixed:
             notes.append(f"STALE: cells of {label} differ in {', '.join(mixed)}; run again.")
+    machines = by_machine([record for record in cells.values() if record.scored is None])
+    notes += [f"Mixed machines: {'; '.join(machines)}."] if len(machines) > 1 else []
     return notes + ([f"Mixed execution modes: {'; '.join(execution_modes)}."] if len(execution_modes) > 1 else [])

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+import shutil
 import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.durable import NO_ROOM
+from harness.durable import NO_ROOM, flush
 from harness.errors import CellError
 from harness.store.checksums import RECORD, TABLES
 
@@ -58,6 +59,22 @@ def collect(saved: SavingFolder, working: Path) -> None:
         if error.errno in NO_ROOM:
             raise
         raise CellError(f"what save() has left cannot be kept: {error.filename}: {error.strerror}") from error
+
+
+def copy_plain_files(source: Path, target: Path) -> None:
+    """Copy the plain files of a folder, and of the folders in it; links are left behind, since they may lead anywhere.
+
+    Raises:
+        OSError: One cannot be read or written.
+    """
+    for entry in os.scandir(source):
+        copied = target / entry.name
+        if entry.is_dir(follow_symlinks=False):
+            copied.mkdir()
+            copy_plain_files(Path(entry.path), copied)
+        elif entry.is_file(follow_symlinks=False):
+            shutil.copyfile(entry.path, copied, follow_symlinks=False)
+            flush(copied)
 
 
 def _identity(path: Path) -> tuple[int, int]:

@@ -15,8 +15,8 @@ import pyarrow as pa
 from harness.durable import cannot_write, flush, write_json, write_text
 from harness.errors import CellError, DataError
 from harness.store.active import ActiveRecord
-from harness.store.artifacts import SavingFolder, collect
-from harness.store.checksums import RECORD, TABLES, with_checksums
+from harness.store.artifacts import SavingFolder, collect, copy_plain_files
+from harness.store.checksums import RECORD, TABLES, find_fault, with_checksums
 from harness.store.columns import (
     HISTORY,
     MANIFEST,
@@ -27,13 +27,20 @@ from harness.store.columns import (
     table_frame,
     write_table,
 )
+from harness.store.json_files import read_json
 from harness.store.run_folder import RunFolder
 from harness.store.run_lock import OnWait, hold
 from harness.store.schema import CellRecord, DoneRecord, FailedRecord, RunRecord
+from harness.store.shards import MERGED_FILE, SHARD_FILE
 
 TRACEBACK = "traceback.txt"
 SAVED = "saved"
 _ROOM_BYTES = 1 << 20
+_OF_A_RUN = (
+    *("cells", "checkpoints", "run.json", SHARD_FILE, MERGED_FILE),
+    *("manifest.parquet", "splits.parquet", "tables", "figures"),
+)
+"""What a fresh start moves aside."""
 
 
 class RunStore(RunFolder):
@@ -183,6 +190,30 @@ class RunStore(RunFolder):
         write_text(working / TRACEBACK, record.error.traceback)
         self._put_in_place(cell, working, record)
 
+    def copy_cell(self, cell: str, source: Path) -> None:
+        """Copy a cell of another run as it was written, and put it in place of whatever the cell was before.
+
+        Args:
+            cell: Its name.
+            source: The cell's folder in the other run. Links in it stay there.
+
+        Raises:
+            DataError: What has been copied is not what was written there.
+            EnvironmentMissingError: There is no room for it.
+        """
+        working = self.working_folder(cell)
+        try:
+            copy_plain_files(source, working)
+            record = read_json(working / RECORD) or {}
+            whole = all((working / name).is_file() for name in record.get("files", ()))
+            if fault := find_fault(record, working, thorough=whole):
+                raise DataError(f"cell {source} is damaged: {fault} - copy it again; nothing of it has been taken")
+            self._move_in_place(working, self._cells / cell)
+        except OSError as error:
+            raise cannot_write(self._cells / cell, error) from error
+        finally:
+            self.discard(working)
+
     def discard(self, working: Path) -> None:
         """Remove a working folder."""
         shutil.rmtree(working, ignore_errors=True)
@@ -217,7 +248,7 @@ class RunStore(RunFolder):
     def move_cells_aside(self) -> None:
         """Give the run folder a fresh start, keeping what was in it under a name with the time."""
         stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S")
-        for name in ("cells", "checkpoints", "run.json", "manifest.parquet", "splits.parquet", "tables", "figures"):
+        for name in _OF_A_RUN:
             old = self.folder / name
             if old.exists() and (name != "cells" or any(old.iterdir())):
                 aside = self.folder / f"before-{stamp}"
@@ -236,16 +267,19 @@ class RunStore(RunFolder):
             for path in working.rglob("*"):
                 flush(path)
             write_json(working / RECORD, with_checksums(record.to_json(), working))
-            working.chmod(0o755)
-            if target.exists() or target.is_symlink():
-                old = target.rename(working.with_name(f"{working.name}.old"))
-                working.rename(target)
-                _remove(old)
-            else:
-                working.rename(target)
-            flush(self._cells)
+            self._move_in_place(working, target)
         except OSError as error:
             raise cannot_write(target, error) from error
+
+    def _move_in_place(self, working: Path, target: Path) -> None:
+        working.chmod(0o755)
+        if target.exists() or target.is_symlink():
+            old = target.rename(working.with_name(f"{working.name}.old"))
+            working.rename(target)
+            _remove(old)
+        else:
+            working.rename(target)
+        flush(self._cells)
 
 
 def _remove(path: Path) -> None:

@@ -255,7 +255,7 @@ class CellRecord(Record):
         key: Hash of ``key_parts``.
         key_parts: Hashes of what would change the outcome.
         comparison_key: Of the run.
-        device: What the cell ran on.
+        device: What the cell ran on, and the name of the machine (``host``).
         concurrency: Cells at once.
         versions: Of the libraries.
         sha256: Checksum of the record itself (see :mod:`harness.store.checksums`); None before it is written.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 
@@ -42,13 +43,15 @@ def imported(shared_cache, *arguments: object) -> tuple[int, set[str]]:
         ("status RUN --provenance", (*HEAVY, "pandas", "pyarrow", "scipy", "matplotlib")),
         ("tables RUN", (*HEAVY, "matplotlib")),
         ("compare RUN RUN", (*HEAVY, "matplotlib")),
+        ("merge RUN OTHER", (*HEAVY, "matplotlib")),
         ("run CONFIG --data IMAGES --out RUN", (*HEAVY, "matplotlib")),
         ("splits CONFIG --data IMAGES", (*HEAVY, "scipy", "matplotlib")),
         ("data verify IMAGES", (*HEAVY, "scipy", "matplotlib")),
     ],
 )
-def test_what_is_not_needed_is_not_imported(run, tiny, phantom, shared_cache, command, spared):
-    places = {"RUN": run, "CONFIG": tiny, "IMAGES": phantom}
+def test_what_is_not_needed_is_not_imported(run, tiny, phantom, shared_cache, tmp_path, command, spared):
+    other = shutil.copytree(run, tmp_path / "other") if "OTHER" in command else None
+    places = {"RUN": run, "OTHER": other, "CONFIG": tiny, "IMAGES": phantom}
     code, modules = imported(shared_cache, *(places.get(word, word) for word in command.split()))
     assert code == 0
     assert modules.isdisjoint(spared)

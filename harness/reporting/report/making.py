@@ -113,7 +113,7 @@ def _plugin(cell: DoneRecord) -> str:
 
 
 def _device(device: dict[str, Any]) -> str:
-    return " ".join(str(value) for value in device.values())
+    return " ".join(str(value) for name, value in device.items() if name != "host")
 
 
 def _held(results: Results) -> str:

@@ -104,8 +104,9 @@ def pairwise_chart(analysis: Analysis, prefix: str) -> Chart | None:
 
 
 def _costs(analysis: Analysis) -> dict[str, dict[str, float]]:
-    """Return minutes and parameters by model, where there are any."""
-    records = [*table_5(analysis.results).records, *table_4(analysis.results).records]
+    """Return minutes and parameters by model, where there are any, over all machines."""
+    found = [*table_5(analysis.results).records, *table_4(analysis.results).records]
+    records = [record for record in found if "machine" not in record]
     return {key: {str(record["model"]): value for record in records if (value := record.get(key))} for key in _COSTS}
 
 

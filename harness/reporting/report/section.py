@@ -109,7 +109,7 @@ class Section:
         results = self.results
         found = [f"LEAKY: {leak}." for leak in results.run.leaks]
         found += ["LEAKY: patients stand on two sides by design."] if results.run.leaky and not found else []
-        found += [f"PARTIAL: {note}" for note in results.missing_notes()]
+        found += results.missing_notes()
         found += [f"FAILED: {words}" for words in self.failures]
         if results.run.protocol.shared_groups and not results.run.leaky:
             found.append(f"{results.run.protocol.shared_groups} {results.groups} have images on two sides.")
