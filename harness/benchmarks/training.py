@@ -20,7 +20,8 @@ from harness.training.auto import CAPTURED, COMPILED, EAGER, resolve_precision
 from harness.training.batches import Batches, views_shown
 from harness.training.concurrent import ConcurrentTraining, TrainingSpec, shared_step, train_for
 from harness.training.execution_modes import clock, set_up_process
-from harness.training.feed import FeatureFeed, Forward, PixelFeed, UnchangedBatches, make_feed
+from harness.training.feed import Forward, UnchangedBatches
+from harness.training.frozen_features import FrozenFeatures
 
 _SHARED_LOOP, _INPUT_READY = "shared loop", "shared loop, input ready"
 _READY = "channels last, batches ready, no augmentation"
@@ -162,11 +163,12 @@ def _plain_on_features(order: TrainingSpec) -> Iterator[Contestant]:
     """Yield the plain loop behind features of the frozen layers that are computed once, for every view."""
     loop, sample, device = PlainLoop.of(order), order.sample(), torch.device(order.device)
     began, schedule = clock(device), order.schedule
-    views = views_shown(schedule.augmentation)
-    pixels = PixelFeed(loop.network, sample.images, order.make().normalisation)
-    with torch.autocast(device.type, torch.bfloat16, enabled=loop.precision == _BF16):
-        feed = make_feed(pixels, loop.frozen, schedule.batch_size, views, schedule.epochs)
-    if not isinstance(feed, FeatureFeed):
+    views, normalisation = views_shown(schedule.augmentation), order.make().normalisation
+    layers = FrozenFeatures(
+        loop.network, loop.frozen, normalisation, loop.precision, schedule.batch_size, sample.images
+    )
+    feed = layers.feed(sample.images, views)
+    if feed is None:
         return
     features, prefix = feed.features, feed.prefix
     batches = Batches(len(sample), schedule.augmentation, schedule.batch_size, device, seed=0)
@@ -174,7 +176,7 @@ def _plain_on_features(order: TrainingSpec) -> Iterator[Contestant]:
 
     def next_batch() -> tuple[torch.Tensor, torch.Tensor]:
         rows, shown = batches.take()
-        maps = features[shown, rows]
+        maps = features[rows, shown]
         return maps.permute(0, 3, 1, 2) if maps.dim() == _MAPS else maps, sample.labels[rows]
 
     step = loop.step(next_batch, lambda maps: prefix.rest(maps, loop.network))
