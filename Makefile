@@ -3,7 +3,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: demo test test-whole lint regression regression-power reference reports real benchmark faults fuzz docs
+.PHONY: demo test test-whole lint regression regression-power reference reports real benchmark gpu faults fuzz docs
 .DELETE_ON_ERROR:
 
 demo: $(INSTALLED)  ## the whole comparison on generated images, on the CPU
@@ -64,6 +64,14 @@ benchmark: $(INSTALLED)  ## the speed of the hot paths, in multiples of a fixed 
 		--benchmark-timer=time.process_time --benchmark-columns=min,median,rounds \
 		--benchmark-json=.benchmarks/latest.json
 	$(BIN)/python tests/benchmarks/judge.py .benchmarks/latest.json
+
+# Goes on where it was stopped. A machine without a network cannot make a .venv: there PYTHON is one that has torch and the
+# project (pip install --no-build-isolation --no-deps -e .). DEVICE=cpu does all of it in a tiny size, which says nothing of speed.
+DEVICE ?= cuda
+MINUTES ?= 25
+gpu:  ## all that needs a GPU, in 25 minutes: tests, losses, speeds, a run; into results/gpu/record.md
+	$(or $(wildcard $(BIN)/python),$(PYTHON)) tests/gpu/record.py --device $(DEVICE) --minutes $(MINUTES) \
+		$(foreach name,DATA OUT SCRATCH PARTS COMMIT,$(if $($(name)),--$(shell echo $(name) | tr A-Z a-z) "$($(name))"))
 
 faults: $(INSTALLED)  ## kill, starve and deceive real runs; what was seen goes into results/faults/record.md
 	mkdir -p .faults

@@ -17,8 +17,7 @@ from harness.training.normalisation import Normalisation
 from harness.training.predict import Prediction, predict_probabilities
 
 needs_compiler = pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler")
-needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
-DEVICES = ["cpu", pytest.param("cuda", marks=needs_cuda)]
+DEVICES = ["cpu", pytest.param("cuda", marks=pytest.mark.cuda)]
 
 
 def images(n, seed, device="cpu", size=32):
@@ -48,7 +47,7 @@ def test_compiled_steps_agree_with_eager_ones(frozen):
     assert eager[0][-1] < eager[0][0]
 
 
-@needs_cuda
+@pytest.mark.cuda
 @pytest.mark.parametrize("execution_mode", ["captured", "compiled"])
 @pytest.mark.parametrize("frozen", [(), ("0", "1")])
 def test_captured_steps_agree_with_eager_ones(execution_mode, frozen):
