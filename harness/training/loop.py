@@ -21,7 +21,7 @@ from harness.training.feed import ChangedFeed, FeatureFeed, Feed, PixelFeed, mak
 from harness.training.metric_accumulator import MetricAccumulator
 from harness.training.normalisation import Normalisation
 from harness.training.optimiser import Optimiser
-from harness.training.predict import EVALUATION_BATCH, Predictor
+from harness.training.predict import Predictor, evaluation_batch
 from harness.training.prefix import train_mode
 from harness.training.recipe import Recipe
 from harness.training.step import PredictionStep, TrainingStep, autocast
@@ -256,14 +256,15 @@ class Trainer:
 
     def _predictor(self, images: torch.Tensor) -> Predictor:
         plan, pixels = self._plan, PixelFeed(self.network, images, self._plan.normalisation)
+        batch = evaluation_batch(len(images), self._device.type)
         with autocast(self._device, self.precision):
-            feed = make_feed(pixels, plan.frozen, EVALUATION_BATCH, 1, plan.schedule.epochs)
+            feed = make_feed(pixels, plan.frozen, batch, 1, plan.schedule.epochs)
         step = PredictionStep(
             self.network,
             feed,
             len(images),
             plan.n_classes,
-            EVALUATION_BATCH,
+            batch,
             device=self._device,
             precision=self.precision,
         )

@@ -74,7 +74,7 @@ class Counter:
     """A step that counts its calls, and cannot be compiled."""
 
     def __init__(self):
-        self.count, self.compiled = torch.zeros(()), False
+        self.count, self.loaded, self.compiled = torch.zeros(()), 0, False
 
     @property
     def state(self):
@@ -82,6 +82,9 @@ class Counter:
 
     def use_compiled(self, *, compiled):
         self.compiled = compiled
+
+    def load(self):
+        self.loaded += 1
 
     def __call__(self):
         self.count += 1
@@ -93,9 +96,9 @@ def test_what_cannot_be_compiled_runs_eagerly_and_says_why():
     step = Counter()
     prepared = prepare(step, COMPILED, torch.device("cpu"))
     assert prepared.message == "eager, not compiled: NotImplementedError: no kernel for this"
-    assert int(step.count) == 0
+    assert (int(step.count), step.loaded) == (0, 0)
     prepared.run()
-    assert int(step.count) == 1
+    assert (int(step.count), step.loaded) == (1, 1)
 
 
 class FirstPixel(nn.Module):
