@@ -3,7 +3,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: demo test test-whole lint regression regression-power reference reports real benchmark bench-results bench-compiled bench-student faults fuzz docs
+.PHONY: demo test test-whole lint regression regression-power reference reports real benchmark bench-results bench-compiled bench-student gpu faults fuzz docs
 .DELETE_ON_ERROR:
 
 demo: $(INSTALLED)  ## the whole comparison on generated images, on the CPU
@@ -76,6 +76,14 @@ bench-compiled: $(INSTALLED)  ## torch.compile on the CPU beside the rest; nine 
 
 bench-student: $(INSTALLED)  ## a run beside a good student's script, on real images: DATA is BreakHis; nine minutes
 	$(BIN)/python tests/benchmarks/compare_student.py --data "$(DATA)" --out results/benchmarks
+
+# Goes on where it was stopped. A machine without a network cannot make a .venv: there PYTHON is one that has torch and the
+# project (pip install --no-build-isolation --no-deps -e .). DEVICE=cpu does all of it in a tiny size, which says nothing of speed.
+DEVICE ?= cuda
+MINUTES ?= 25
+gpu:  ## all that needs a GPU, in 25 minutes: tests, losses, speeds, a run; into results/gpu/record.md
+	$(or $(wildcard $(BIN)/python),$(PYTHON)) tests/gpu/record.py --device $(DEVICE) --minutes $(MINUTES) \
+		$(foreach name,DATA OUT SCRATCH PARTS COMMIT,$(if $($(name)),--$(shell echo $(name) | tr A-Z a-z) "$($(name))"))
 
 faults: $(INSTALLED)  ## kill, starve and deceive real runs; what was seen goes into results/faults/record.md
 	mkdir -p .faults

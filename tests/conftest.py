@@ -25,12 +25,25 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out what takes long, unless all is asked for: the gate of every change has a quarter of an hour."""
+    """Leave out what needs a CUDA device where there is none, and what takes long, unless all is asked for.
+
+    The gate of every change has a quarter of an hour.
+    """
+    on_cuda = [item for item in items if item.get_closest_marker("cuda")]
+    if on_cuda and not _has_cuda():
+        for item in on_cuda:
+            item.add_marker(pytest.mark.skip(reason="no CUDA device"))
     if config.getoption("--whole") or config.getoption("--faults") == "all":
         return
     for item in items:
         if item.get_closest_marker("long"):
             item.add_marker(pytest.mark.skip(reason="takes long; done by 'make test-whole' (--whole)"))
+
+
+def _has_cuda() -> bool:
+    import torch  # most tests can do without
+
+    return torch.cuda.is_available()
 
 
 @pytest.fixture(scope="session")

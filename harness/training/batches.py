@@ -29,6 +29,7 @@ class Batches:
         self.size = min(size, length)
         self.count = length // self.size
         self._rows, self._views = (torch.zeros(length, dtype=torch.int64, device=device) for _ in range(2))
+        self._host_rows, self._host_position = torch.zeros(length, dtype=torch.int64), 0
         self.position = torch.zeros((), dtype=torch.int64, device=device)
         self._offsets = torch.arange(self.size, device=device)
 
@@ -38,12 +39,21 @@ class Batches:
         self._rows.copy_(rows)
         self._views.copy_(views)
         self.position.zero_()
+        self._host_rows, self._host_position = rows, 0
 
     def take(self) -> tuple[torch.Tensor, torch.Tensor]:
         """Return the next batch's rows and views, int64 (size,) each; behind the last one it begins again."""
         at = (self.position + self._offsets) % len(self._rows)
         self.position += self.size
         return self._rows[at], self._views[at]
+
+    def next_rows(self) -> torch.Tensor:
+        """Return the rows that :meth:`take` gives next, int64 (size,), on the host; to be called before every step."""
+        first, length = self._host_position % len(self._host_rows), len(self._host_rows)
+        self._host_position += self.size
+        behind = first + self.size - length
+        rows = self._host_rows[first : first + self.size]
+        return rows if behind <= 0 else torch.cat([rows, self._host_rows[:behind]])
 
     def _draw(self) -> tuple[torch.Tensor, torch.Tensor]:
         if self._augmentation == "sixfold":

@@ -1,7 +1,8 @@
 """Execution modes of training steps: eager, compiled, captured as CUDA graphs.
 
 A step here is a function without arguments that takes everything from tensors on the device and leaves everything there
-(the next batch's place, learning rate, optimiser state, sums), so that a replay needs nothing of the host.
+(the next batch's place, learning rate, optimiser state, sums), so that a replay needs nothing of the host. What the
+device lacks is loaded before.
 """
 
 from __future__ import annotations
@@ -29,6 +30,9 @@ class Step(Protocol):
     def use_compiled(self, *, compiled: bool) -> None:
         """Say whether the network is to be compiled."""
 
+    def load(self) -> None:
+        """Bring to the device what the next call needs; not called before those of a warm-up."""
+
     def __call__(self) -> None:
         """Execute the step."""
 
@@ -38,7 +42,7 @@ class Prepared:
     """A step, ready to be run.
 
     Attributes:
-        run: Executes it.
+        run: Loads what it needs and executes it.
         message: How, in words; with the reason where it is not as wished.
         seconds: What compilation, warm-up and capture took.
     """
@@ -73,8 +77,8 @@ def prepare(step: Step, execution_mode: str, device: torch.device) -> Prepared:
         except Exception as error:  # noqa: BLE001 - compilers and captured libraries raise whatever they like
             failures.append(f"not {name}: {_first_line(error)}")
             continue
-        return Prepared(run, message, clock(device) - started)
-    return Prepared(step, message, clock(device) - started)
+        return Prepared(_loaded(step, run), message, clock(device) - started)
+    return Prepared(_loaded(step, step), message, clock(device) - started)
 
 
 def set_up_process(threads: int) -> None:
@@ -97,6 +101,14 @@ def _ways(execution_mode: str, device: torch.device) -> list[tuple[bool, bool]]:
     compiles = execution_mode == COMPILED
     ways = [(compiles, captures), (False, captures), (False, False)]
     return list(dict.fromkeys(ways))
+
+
+def _loaded(step: Step, run: Callable[[], None]) -> Callable[[], None]:
+    def load_and_run() -> None:
+        step.load()
+        run()
+
+    return load_and_run
 
 
 def _warm(step: Step) -> Callable[[], None]:

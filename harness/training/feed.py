@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Protocol
+from dataclasses import dataclass, replace
+from typing import Protocol, Self
 
 import torch
 from torch import nn
@@ -12,6 +12,7 @@ from torch import nn
 from harness.data.augment import view_images
 from harness.training.normalisation import Normalisation
 from harness.training.prefix import FrozenPrefix
+from harness.training.streaming import StreamedImages
 
 _MAPS = 4  # dimensions of a batch of maps, (B, C, h, w)
 
@@ -47,8 +48,30 @@ class Feed(Protocol):
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Return the logits of a batch to train on, and its targets: labels int64 (B,), or float32 (B, n_classes)."""
 
+    def in_batches(self, size: int) -> Self:
+        """Return the feed of steps that each take so many images: these call :meth:`load` before every batch."""
 
-class UnchangedBatches:
+    def load(self, rows: torch.Tensor) -> None:
+        """Bring to the device what the next batch needs and the device lacks.
+
+        Args:
+            rows: int64 (size,), on the host; the same as the batch is then asked for.
+        """
+
+
+class DeviceFeed:
+    """Part of a feed that has on the device whatever it needs."""
+
+    def in_batches(self, size: int) -> Self:
+        """See :class:`Feed`."""
+        del size
+        return self
+
+    def load(self, rows: torch.Tensor) -> None:
+        """See :class:`Feed`."""
+
+
+class UnchangedBatches(DeviceFeed):
     """Part of a feed whose batches are trained on as they are."""
 
     def batch(
@@ -66,18 +89,36 @@ class PixelFeed(UnchangedBatches):
         network: In whatever mode it is.
         images: uint8 (N, 3, S, S), on the network's device, or on the host where they do not fit.
         normalisation: Of the input.
+        stream: Batches of images that stay on the host, in the feed of steps.
     """
 
     network: nn.Module
     images: torch.Tensor
     normalisation: Normalisation
     feature_images: int = 0
+    stream: StreamedImages | None = None
+
+    @property
+    def is_streamed(self) -> bool:
+        """Whether the images lie elsewhere than the network."""
+        return self.images.device != next(self.network.parameters()).device
 
     @property
     def message(self) -> tuple[str, ...]:
         """See :class:`Feed`."""
-        streamed = self.images.device != next(self.network.parameters()).device
-        return ("images streamed from the host's memory",) if streamed else ()
+        return ("images streamed from the host's memory",) if self.is_streamed else ()
+
+    def in_batches(self, size: int) -> Self:
+        """See :class:`Feed`."""
+        if not self.is_streamed:
+            return self
+        device = next(self.network.parameters()).device
+        return replace(self, stream=StreamedImages(self.images, size, device))
+
+    def load(self, rows: torch.Tensor) -> None:
+        """See :class:`Feed`."""
+        if self.stream is not None:
+            self.stream.load(rows)
 
     def logits(self, forward: Forward, rows: torch.Tensor, views: torch.Tensor) -> torch.Tensor:
         """See :class:`Feed`."""
@@ -85,7 +126,10 @@ class PixelFeed(UnchangedBatches):
 
     def pixels(self, rows: torch.Tensor, views: torch.Tensor) -> torch.Tensor:
         """Return normalised images (B, 3, S, S) in their views."""
-        chosen = self.images[rows.to(self.images.device)].to(rows.device)
+        if self.stream is not None:
+            chosen = self.stream.batch
+        else:
+            chosen = self.images[rows.to(self.images.device)].to(rows.device)
         return self.normalisation.apply(view_images(chosen, views))
 
 
@@ -139,6 +183,14 @@ class ChangedFeed:
     def message(self) -> tuple[str, ...]:
         """See :class:`Feed`."""
         return (*self.source.message, "batches changed by the model")
+
+    def in_batches(self, size: int) -> Self:
+        """See :class:`Feed`."""
+        return replace(self, source=self.source.in_batches(size))
+
+    def load(self, rows: torch.Tensor) -> None:
+        """See :class:`Feed`."""
+        self.source.load(rows)
 
     def logits(self, forward: Forward, rows: torch.Tensor, views: torch.Tensor) -> torch.Tensor:
         """See :class:`Feed`."""

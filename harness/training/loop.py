@@ -23,7 +23,7 @@ from harness.training.frozen_features import FrozenFeatures
 from harness.training.metric_accumulator import MetricAccumulator
 from harness.training.normalisation import Normalisation
 from harness.training.optimiser import Optimiser
-from harness.training.predict import EVALUATION_BATCH, Predictor
+from harness.training.predict import Predictor, evaluation_batch
 from harness.training.prefix import train_mode
 from harness.training.recipe import Recipe
 from harness.training.step import PredictionStep, TrainingStep, autocast
@@ -275,12 +275,13 @@ class Trainer:
     def _predictor(self, images: torch.Tensor) -> Predictor:
         plan = self._plan
         feed = (self.frozen_features.feed(images, 1) if plan.schedule.epochs > 1 else None) or self._pixels(images)
+        batch = evaluation_batch(len(images), self._device.type)
         step = PredictionStep(
             self.network,
             feed,
             len(images),
             plan.n_classes,
-            EVALUATION_BATCH,
+            batch,
             device=self._device,
             precision=self.precision,
         )

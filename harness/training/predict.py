@@ -10,12 +10,13 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from harness.training.auto import CAPTURED, EAGER
+from harness.training.auto import CAPTURED, EAGER, resolve_execution_mode
 from harness.training.execution_modes import prepare
 from harness.training.feed import Feed
 from harness.training.step import PredictionStep
 
-EVALUATION_BATCH = 64
+_BATCH_ON_CPU = 64
+_BATCH_ON_CUDA = 256  # at most; `make gpu` measures what other numbers would bring and take
 _BATCHES_WORTH_A_CAPTURE = 16
 
 
@@ -40,9 +41,21 @@ class Prediction:
         return {"precision": self.precision, "views": str(self.views)}
 
     @classmethod
-    def from_text(cls, n_classes: int, text: Mapping[str, str]) -> Prediction:
-        """Return what :meth:`to_text` tells, executed eagerly."""
-        return cls(n_classes, text["precision"], views=int(text["views"]))
+    def from_text(cls, n_classes: int, text: Mapping[str, str], device_type: str) -> Prediction:
+        """Return what :meth:`to_text` tells, executed as suits the device."""
+        return cls(n_classes, text["precision"], resolve_execution_mode("auto", device_type), int(text["views"]))
+
+
+def evaluation_batch(images: int, device_type: str) -> int:
+    """Return how many of so many images are classified a step.
+
+    The number never depends on free memory: the bits of a prediction depend on it. On CUDA images are spread evenly
+    over as few batches as will do, since the last one overlaps the one before.
+    """
+    if device_type != "cuda":
+        return _BATCH_ON_CPU
+    batches = max(1, -(-images // _BATCH_ON_CUDA))
+    return -(-images // batches)
 
 
 class Predictor:
@@ -67,8 +80,7 @@ class Predictor:
         """Return float32 (N, n_classes) for all images in one view, valid until the next call."""
         step = self._step
         step.network.eval()
-        step.view.fill_(view)
-        step.position.zero_()
+        step.begin(view)
         for _ in range(0, len(step.logits), step.size):
             self._prepared.run()
         return step.logits
@@ -83,16 +95,10 @@ def predict_probabilities(network: nn.Module, feed: Feed, images: int, how: Pred
         images: N.
         how: In which precision, in how many views.
     """
-    step = PredictionStep(
-        network,
-        feed,
-        images,
-        how.n_classes,
-        EVALUATION_BATCH,
-        device=next(network.parameters()).device,
-        precision=how.precision,
-    )
-    few = how.views * images < _BATCHES_WORTH_A_CAPTURE * EVALUATION_BATCH
+    device = next(network.parameters()).device
+    batch = evaluation_batch(images, device.type)
+    step = PredictionStep(network, feed, images, how.n_classes, batch, device=device, precision=how.precision)
+    few = how.views * images < _BATCHES_WORTH_A_CAPTURE * batch
     predictor = Predictor(step, EAGER if few else how.execution_mode)
     seen = [predictor.logits(view).double().softmax(1).cpu() for view in range(how.views)]
     probabilities: NDArray[np.float64] = torch.stack(seen).mean(0).numpy()

@@ -40,7 +40,7 @@ class TrainingStep:
         tally: MetricAccumulator,
         precision: str,
     ) -> None:
-        self._network, self._feed, self._batches, self._labels = network, feed, batches, labels
+        self._network, self._feed, self._batches, self._labels = network, feed.in_batches(batches.size), batches, labels
         self._loss, self._optimiser, self._tally, self._precision = loss, optimiser, tally, precision
         self._forward: Forward = network
 
@@ -59,6 +59,10 @@ class TrainingStep:
     def use_compiled(self, *, compiled: bool) -> None:
         """Execute the network through torch.compile, or plainly."""
         self._forward = torch.compile(self._network, dynamic=False) if compiled else self._network
+
+    def load(self) -> None:
+        """Have the host bring the next batch."""
+        self._feed.load(self._batches.next_rows())
 
     def __call__(self) -> None:
         """Train on one batch."""
@@ -94,12 +98,19 @@ class PredictionStep:
         device: torch.device,
         precision: str,
     ) -> None:
-        self.network, self._feed, self._precision = network, feed, precision
         self.size = min(size, images)
+        self.network, self._feed, self._precision = network, feed.in_batches(self.size), precision
         self.logits = torch.zeros(images, n_classes, device=device)
         self.view = torch.zeros((), dtype=torch.int64, device=device)
         self.position = torch.zeros((), dtype=torch.int64, device=device)
         self._offsets = torch.arange(self.size, device=device)
+        self._host_position = 0
+
+    def begin(self, view: int) -> None:
+        """Start again with the first batch, in a view."""
+        self.view.fill_(view)
+        self.position.zero_()
+        self._host_position = 0
 
     @property
     def state(self) -> list[torch.Tensor]:
@@ -108,6 +119,12 @@ class PredictionStep:
 
     def use_compiled(self, *, compiled: bool) -> None:
         """Stay as it is: compiling a second time for evaluation costs more than it saves."""
+
+    def load(self) -> None:
+        """Have the host bring the next batch."""
+        first = min(self._host_position, len(self.logits) - self.size)
+        self._host_position += self.size
+        self._feed.load(torch.arange(first, first + self.size))
 
     @torch.no_grad()
     def __call__(self) -> None:

@@ -285,7 +285,7 @@ class TorchModel(Model):
         network = self.network_for(names, int(header.get("size", 0)))
         network.load_state_dict(state)
         self._network = network.to(device).to(memory_format=torch.channels_last)
-        self._prediction, self._features = Prediction.from_text(n_classes, header), None
+        self._prediction, self._features = Prediction.from_text(n_classes, header, device.type), None
 
     def measure_throughput(self, sample: LabeledImages, context: FitContext) -> Throughput | None:
         """Time a few steps of the last stage on a fresh network; frozen parts are frozen."""

@@ -17,8 +17,7 @@ from harness.training.normalisation import Normalisation
 from harness.training.predict import Prediction, predict_probabilities
 
 needs_compiler = pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler")
-needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
-DEVICES = ["cpu", pytest.param("cuda", marks=needs_cuda)]
+DEVICES = ["cpu", pytest.param("cuda", marks=pytest.mark.cuda)]
 
 
 def images(n, seed, device="cpu", size=32):
@@ -48,7 +47,7 @@ def test_compiled_steps_agree_with_eager_ones(frozen):
     assert eager[0][-1] < eager[0][0]
 
 
-@needs_cuda
+@pytest.mark.cuda
 @pytest.mark.parametrize("execution_mode", ["captured", "compiled"])
 @pytest.mark.parametrize("frozen", [(), ("0", "1")])
 def test_captured_steps_agree_with_eager_ones(execution_mode, frozen):
@@ -75,7 +74,7 @@ class Counter:
     """A step that counts its calls, and cannot be compiled."""
 
     def __init__(self):
-        self.count, self.compiled = torch.zeros(()), False
+        self.count, self.loaded, self.compiled = torch.zeros(()), 0, False
 
     @property
     def state(self):
@@ -83,6 +82,9 @@ class Counter:
 
     def use_compiled(self, *, compiled):
         self.compiled = compiled
+
+    def load(self):
+        self.loaded += 1
 
     def __call__(self):
         self.count += 1
@@ -94,9 +96,9 @@ def test_what_cannot_be_compiled_runs_eagerly_and_says_why():
     step = Counter()
     prepared = prepare(step, COMPILED, torch.device("cpu"))
     assert prepared.message == "eager, not compiled: NotImplementedError: no kernel for this"
-    assert int(step.count) == 0
+    assert (int(step.count), step.loaded) == (0, 0)
     prepared.run()
-    assert int(step.count) == 1
+    assert (int(step.count), step.loaded) == (1, 1)
 
 
 class FirstPixel(nn.Module):

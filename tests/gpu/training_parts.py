@@ -1,0 +1,129 @@
+"""Training steps: losses by execution mode, cells at once, cuDNN's choices, streamed images."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator, Mapping
+from statistics import median
+from typing import Any
+
+import torch
+from setting import FROZEN, WHOLE, Setting
+
+from harness.plugin_api.model import LabeledImages
+from harness.plugin_api.schedule import ExecutionMode, Precision
+from harness.training.concurrent import ConcurrentTraining, TrainingSpec, train_for
+from harness.training.loop import Trainer
+
+Row = dict[str, Any]
+
+
+def captured_losses(setting: Setting) -> Iterator[Row]:
+    """Compare captured steps with eager ones, and eager ones with themselves, with dropout."""
+    for precision in ("float32", "bf16"):
+        yield from _compared(setting, ("eager", "captured"), precision, {})
+
+
+def compiled_losses(setting: Setting) -> Iterator[Row]:
+    """Compare compiled steps with eager ones, without dropout: compiled kernels draw other random numbers."""
+    yield from _compared(setting, ("compiled",), "auto", {"dropout": 0.0})
+
+
+def cells_at_once(setting: Setting) -> Iterator[Row]:
+    """Let processes train the same network at the same time."""
+    alone = None
+    for jobs in setting.size.jobs:
+        with ConcurrentTraining(setting.spec(WHOLE, "captured"), jobs) as trainings:
+            trainings.images_per_second(setting.size.seconds)
+            speed = median(trainings.images_per_second(setting.size.seconds) for _ in range(setting.size.rounds))
+        alone = alone or speed
+        yield {"cells at once": jobs, "images/s of all": speed, "times one": speed / alone}
+
+
+def cudnn_choices(setting: Setting) -> Iterator[Row]:
+    """Train with repeatable kernels or any, and with the first that fits or the fastest of those tried."""
+    runs, differences = {}, {}
+    for deterministic, benchmark in itertools.product((True, False), (False, True)):
+        torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark = deterministic, benchmark
+        name = f"deterministic {deterministic}, benchmark {benchmark}"
+        first, again = (_losses(setting.spec(WHOLE, "captured", epochs=setting.size.steps))[0] for _ in range(2))
+        differences[name] = _largest_difference(first, again)
+        runs[name] = _trainer(setting, WHOLE).prepare().run
+    for name, speed, ratio in _in_turns(runs, setting):
+        yield {"cuDNN": name, "images/s": speed, "ratio": ratio, "two trainings differ by": differences[name]}
+
+
+def streamed_images(setting: Setting) -> Iterator[Row]:
+    """Train on images in the device's memory and on images in the host's."""
+    n, pixels = setting.size.images, setting.size.pixels
+    random = torch.Generator().manual_seed(0)
+    host = torch.randint(256, (n, 3, pixels, pixels), dtype=torch.uint8, generator=random)
+    labels = (torch.arange(n) % 2).to(setting.device)
+    runs, how = {}, {}
+    for place, images in (("device", host.to(setting.device)), ("host", host)):
+        for mode in ("eager", "captured"):
+            trainer, name = (
+                _trainer(setting, WHOLE, mode, LabeledImages(images, labels)),
+                f"images on the {place}, {mode}",
+            )
+            runs[name] = trainer.prepare().run
+            how[name] = trainer.execution_mode
+    for name, speed, ratio in _in_turns(runs, setting):
+        yield {"way": name, "executed": how[name], "images/s": speed, "ratio": ratio}
+
+
+def _compared(setting: Setting, modes: tuple[ExecutionMode, ...], precision: Precision, options: Row) -> Iterator[Row]:
+    for label in (WHOLE, FROZEN):
+        eager, _ = _losses(setting.spec(label, "eager", precision, setting.size.steps, options))
+        for mode in modes:
+            torch._dynamo.reset()
+            found, trainer = _losses(setting.spec(label, mode, precision, setting.size.steps, options))
+            yield {
+                "model": label,
+                "asked for": mode,
+                "executed": trainer.execution_mode,
+                "precision": trainer.precision,
+                "steps": len(found),
+                "max difference": _largest_difference(eager, found),
+                "first loss": found[0],
+                "last loss": found[-1],
+                "start-up (s)": trainer.start_up_seconds,
+            }
+
+
+def _losses(order: TrainingSpec) -> tuple[list[float], Trainer]:
+    """Train on one batch again and again, so that an epoch is a step and its loss that step's."""
+    sample, batch = order.sample(), order.schedule.batch_size
+    train, validation = (
+        LabeledImages(sample.images[start : start + batch], sample.labels[start : start + batch])
+        for start in (0, batch)
+    )
+    torch.manual_seed(0)
+    trainer, losses = order.make().fresh_trainer(train, order.context()), []
+    trainer.fit(validation, lambda epoch: losses.append(epoch.train_loss))
+    return losses, trainer
+
+
+def _largest_difference(one: list[float], other: list[float]) -> float:
+    return max(abs(a - b) for a, b in zip(one, other, strict=True))
+
+
+def _trainer(
+    setting: Setting, label: str, mode: ExecutionMode = "captured", sample: LabeledImages | None = None
+) -> Trainer:
+    order = setting.spec(label, mode)
+    torch.manual_seed(0)
+    return order.make().fresh_trainer(order.sample() if sample is None else sample, order.context())
+
+
+def _in_turns(runs: Mapping[str, Callable[[], object]], setting: Setting) -> Iterator[tuple[str, float, float]]:
+    """Let every way train in turns: its images a second (median over rounds), and the ratio to the first's."""
+    device, size = torch.device(setting.device), setting.size
+    speeds: dict[str, list[float]] = {name: [] for name in runs}
+    for _ in range(size.rounds + 1):
+        for name, run in runs.items():
+            steps, took = train_for(run, size.seconds, device)
+            speeds[name].append(steps * size.batch / took)
+    first = median(next(iter(speeds.values()))[1:])
+    for name, found in speeds.items():
+        yield name, median(found[1:]), median(found[1:]) / first
