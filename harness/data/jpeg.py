@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import re
 import tempfile
 import threading
 from collections.abc import Iterator
+from typing import BinaryIO
 
 from harness.data.picture_size import size_fault
 
@@ -63,16 +65,28 @@ def jpeg_warnings(content: bytes) -> Iterator[list[str]]:
     if not content.startswith(_SIGNATURE):
         yield warned
         return
-    with _listening, tempfile.TemporaryFile() as heard:
-        spoken_to = os.dup(_STDERR)
+    with _listening:
+        heard, spoken_to = _recording(os.getpid()), os.dup(_STDERR)
         os.dup2(heard.fileno(), _STDERR)
         try:
             yield warned
         finally:
             os.dup2(spoken_to, _STDERR)
             os.close(spoken_to)
-            heard.seek(0)
-            warned += filter(_DAMAGE.match, heard.read().decode(errors="replace").splitlines())
+            if heard.tell():
+                heard.seek(0)
+                warned += filter(_DAMAGE.match, heard.read().decode(errors="replace").splitlines())
+                heard.seek(0)
+                heard.truncate()
+
+
+@functools.lru_cache(maxsize=1)
+def _recording(_process: int) -> BinaryIO:
+    """An empty file without a name, the same for every picture: to make one takes longer than to check a JPEG.
+
+    A forked process needs its own: it would share the place in its parent's.
+    """
+    return tempfile.TemporaryFile(buffering=0)  # noqa: SIM115 - open as long as the process
 
 
 def _frame_fault(header: bytes) -> str | None:
