@@ -29,10 +29,11 @@ class Kernel(Generic[Arguments, Result]):
     def machine_code(self) -> Callable[Arguments, Result] | None:
         """The compiled loop; None where numba is absent, switched off or fails, and another road has to be taken."""
         try:
-            import numba  # noqa: PLC0415 - takes a third of a second, and most commands do without
+            import numba.core.config  # noqa: PLC0415 - takes a third of a second, and most commands do without
+            import numba.core.errors  # noqa: PLC0415
         except ImportError:  # as well where numba does not know this version of NumPy
             return None
-        if numba.config.DISABLE_JIT:
+        if numba.core.config.DISABLE_JIT:
             return None
         for cached in (True, False):  # there may be no folder for the cache, or no room in it
             try:

@@ -181,5 +181,5 @@ def resize_square(image: torch.Tensor, size: int, how: Resize) -> torch.Tensor:
 def content_digest(image: torch.Tensor) -> str:
     """Return sha256 over an image's shape and pixels: uint8 (3, H, W)."""
     digest = hashlib.sha256(repr(tuple(image.shape)).encode())
-    digest.update(planes_of(image.numpy()))
+    digest.update(planes_of(image.numpy()).data)
     return digest.hexdigest()

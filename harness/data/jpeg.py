@@ -9,7 +9,6 @@ import re
 import tempfile
 import threading
 from collections.abc import Iterator
-from typing import BinaryIO
 
 from harness.data.picture_size import size_fault
 
@@ -67,26 +66,27 @@ def jpeg_warnings(content: bytes) -> Iterator[list[str]]:
         return
     with _listening:
         heard, spoken_to = _recording(os.getpid()), os.dup(_STDERR)
-        os.dup2(heard.fileno(), _STDERR)
+        os.dup2(heard, _STDERR)
         try:
             yield warned
         finally:
             os.dup2(spoken_to, _STDERR)
             os.close(spoken_to)
-            if heard.tell():
-                heard.seek(0)
-                warned += filter(_DAMAGE.match, heard.read().decode(errors="replace").splitlines())
-                heard.seek(0)
-                heard.truncate()
+            if size := os.lseek(heard, 0, os.SEEK_CUR):
+                said = os.pread(heard, size, 0).decode(errors="replace")
+                os.ftruncate(heard, 0)
+                os.lseek(heard, 0, os.SEEK_SET)
+                warned += filter(_DAMAGE.match, said.splitlines())
 
 
 @functools.lru_cache(maxsize=1)
-def _recording(_process: int) -> BinaryIO:
-    """An empty file without a name, the same for every picture: to make one takes longer than to check a JPEG.
+def _recording(_process: int) -> int:
+    """Descriptor of an empty file, the same for every picture: to make one takes longer than to check a JPEG.
 
-    A forked process needs its own: it would share the place in its parent's.
+    A forked process has its own: it would share the place in its parent's.
     """
-    return tempfile.TemporaryFile(buffering=0)  # noqa: SIM115 - open as long as the process
+    with tempfile.TemporaryFile() as file:
+        return os.dup(file.fileno())
 
 
 def _frame_fault(header: bytes) -> str | None:

@@ -32,15 +32,15 @@ def unfilter_rgb(filtered: Bytes, rows: Bytes) -> None:
 
     above = np.zeros(rows.shape[1], np.uint8)
     for row in range(len(rows)):
-        kind, line, whole = filtered[row, 0], filtered[row, 1:], rows[row]
+        kind, line, whole = int(filtered[row, 0]), filtered[row, 1:], rows[row]
         red = green = blue = red_corner = green_corner = blue_corner = 0
         for pixel in range(len(whole) // 3):  # channels side by side: each waits for its own left neighbour alone
             # without a sign, or each place would be checked for counting from the end
             i, j, k = np.uintp(3 * pixel), np.uintp(3 * pixel + 1), np.uintp(3 * pixel + 2)
-            red_upper, green_upper, blue_upper = np.int64(above[i]), np.int64(above[j]), np.int64(above[k])
-            red = (line[i] + predicted(kind, red, red_upper, red_corner)) & 255
-            green = (line[j] + predicted(kind, green, green_upper, green_corner)) & 255
-            blue = (line[k] + predicted(kind, blue, blue_upper, blue_corner)) & 255
+            red_upper, green_upper, blue_upper = int(above[i]), int(above[j]), int(above[k])
+            red = (int(line[i]) + predicted(kind, red, red_upper, red_corner)) & 255
+            green = (int(line[j]) + predicted(kind, green, green_upper, green_corner)) & 255
+            blue = (int(line[k]) + predicted(kind, blue, blue_upper, blue_corner)) & 255
             whole[i], whole[j], whole[k] = red, green, blue
             red_corner, green_corner, blue_corner = red_upper, green_upper, blue_upper
         above = whole

@@ -31,7 +31,8 @@ def percentile_levels(pixels: Bytes, percent: float) -> list[float]:
     rank = math.floor(place)
     below = np.cumsum(count(pixels), axis=1)
     ranks = (rank, min(rank + 1, pixels.shape[1] - 1))
-    return [_between(*np.searchsorted(row, ranks, side="right").tolist(), place - rank) for row in below]
+    levels = [np.searchsorted(row, ranks, side="right").tolist() for row in below]
+    return [_between(lower, upper, place - rank) for lower, upper in levels]
 
 
 @compiled("int64[:, ::1](Array(uint8, 2, 'C', readonly=True))")
@@ -108,26 +109,28 @@ def _covariance(tissue: Floats) -> Floats:
 
 
 def percentile(values: Floats, percent: float) -> float:
-    """Return ``np.percentile`` of float64 (N,), finite and N at least 1.
-
-    Only the side beyond a value that a sample suggests is put in order, if that turns out to hold what is wanted.
-    """
+    """Return ``np.percentile`` of float64 (N,), finite and N at least 1."""
     place = (len(values) - 1) * (percent / 100)
     rank = math.floor(place)
+    ranks = (rank, min(rank + 1, len(values) - 1))
+    side, left_out = _upper_side(values, rank) if percent > 50 else _lower_side(values, ranks[1])
+    lower, upper = np.partition(side, [rank - left_out for rank in ranks])[[rank - left_out for rank in ranks]].tolist()
+    return _between(lower, upper, place - rank)
+
+
+def _upper_side(values: Floats, rank: int) -> tuple[Floats, int]:
+    """Return the largest values, that of the rank among them, and how many are left out: few are quickly ordered."""
     sample = values[:: max(1, len(values) // _SAMPLE)]
-    share = _MARGIN * (1 - percent / 100 if percent > 50 else percent / 100)
-    bound = int(share * len(sample))
-    if percent > 50:
-        side = values[values >= np.partition(sample, -1 - bound)[-1 - bound]] if bound < len(sample) else values
-        left_out = len(values) - len(side)
-    else:
-        side = values[values <= np.partition(sample, bound)[bound]] if bound < len(sample) else values
-        left_out = 0
-    beside = min(rank + 1, len(values) - 1)
-    if not left_out <= rank < beside + 1 <= left_out + len(side):
-        side, left_out = values, 0
-    ordered = np.partition(side, (rank - left_out, beside - left_out))
-    return _between(float(ordered[rank - left_out]), float(ordered[beside - left_out]), place - rank)
+    kept = min(_MARGIN * (len(values) - rank) * len(sample) // len(values), len(sample) - 1)
+    side = values[values >= np.partition(sample, -1 - kept)[-1 - kept]]
+    left_out = len(values) - len(side)
+    return (side, left_out) if left_out <= rank else (values, 0)  # where the sample has misled
+
+
+def _lower_side(values: Floats, rank: int) -> tuple[Floats, int]:
+    """Return the smallest values, that of the rank among them, and that none below them is left out."""
+    side, _ = _upper_side(-values, len(values) - 1 - rank)
+    return -side, 0
 
 
 def _between(lower: float, upper: float, share: float) -> float:

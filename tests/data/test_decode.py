@@ -155,7 +155,7 @@ def test_a_lack_of_memory_says_nothing_of_the_image(
 
     monkeypatch.setattr(f"harness.data.decode.{where}", starved)
     with pytest.raises(DataError, match="not enough memory"):
-        decode(png(gradient()), PixelRecipe(16, "squash", None))
+        decode(jpeg(gradient()), PixelRecipe(16, "squash", None))
 
 
 def test_what_a_jpeg_decoder_finds_unusual_is_no_damage(capfd: pytest.CaptureFixture[str]) -> None:
