@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from harness.api.score import score
     from harness.data.properties import mean_colour, sharpness, white_point
     from harness.errors import DataError
+    from harness.kernels import compiled
     from harness.plugin_api.data_set import DataSet, GeneratedSlide, ImageRecord, PublishedFile
     from harness.plugin_api.hookspecs import Register, hookimpl
     from harness.plugin_api.model import (
@@ -67,6 +68,7 @@ _HOME = {
     ),
     **dict.fromkeys(("DataSet", "GeneratedSlide", "ImageRecord", "PublishedFile"), "harness.plugin_api.data_set"),
     "DataError": "harness.errors",
+    "compiled": "harness.kernels",
     "Options": "harness.plugin_api.options",
     **dict.fromkeys(("mean_colour", "sharpness", "white_point"), "harness.data.properties"),
     "RunObserver": "harness.plugin_api.run_observer",
@@ -98,6 +100,7 @@ __all__ = [
     "TrainingOptions",
     "audit_folder",
     "compare",
+    "compiled",
     "estimate",
     "explain",
     "export_run",

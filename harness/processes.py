@@ -27,7 +27,7 @@ from harness.errors import DataError
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
-_preload = ["torch", "torchvision.io", "pandas", "pyarrow.parquet", "timm", "sklearn.svm", "skimage.feature"]
+_preload = ["torch", "torchvision.io", "pandas", "pyarrow.parquet", "timm", "sklearn.svm", "skimage.feature", "numba"]
 _CHUNK = 16
 _CHILDREN_OF_OTHERS = frozenset(child.pid for child in psutil.Process().children(recursive=True))
 """What was there before: a shell that becomes this process leaves it its children."""

@@ -12,6 +12,7 @@ from small_runs import TINY_CONFIG, prepare_environment
 
 from harness.cli.main import _exit_code
 from harness.errors import SplitError
+from harness.kernels import Kernel
 from harness.synthetic.settings import SyntheticSettings
 
 # on a busy machine an example takes as long as it takes; no test asserts seconds
@@ -62,6 +63,21 @@ def without_shortcuts(monkeypatch: pytest.MonkeyPatch) -> None:
         raise SplitError("left out")
 
     monkeypatch.setattr("harness.audit.survey.measure_shortcuts", leave_out)
+
+
+@pytest.fixture
+def uncompiled(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Take what stands in for compiled loops, as where numba is absent."""
+    monkeypatch.setattr(Kernel, "machine_code", property(lambda _: None))
+
+
+@pytest.fixture(params=["compiled", "uncompiled"])
+def road(request: pytest.FixtureRequest) -> None:
+    """Do a test with loops compiled by numba, and with what stands in for them."""
+    if request.param == "uncompiled":
+        request.getfixturevalue("uncompiled")
+    else:
+        pytest.importorskip("numba")
 
 
 @pytest.fixture(scope="session")

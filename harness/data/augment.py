@@ -30,19 +30,46 @@ SYMMETRIES: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
 """The six views and the two that are missing to all symmetries of the square."""
 
 
+_STEPS = (
+    (False, 1, 1),
+    (True, -1, 1),
+    (False, -1, -1),
+    (True, 1, -1),
+    (False, 1, -1),
+    (False, -1, 1),
+    (True, 1, 1),
+    (True, -1, -1),
+)
+"""Of each symmetry: whether rows become columns, then the steps through rows and through columns."""
+
+
 def view_images(images: torch.Tensor, views: torch.Tensor) -> torch.Tensor:
-    """Show each image in the view asked for, without asking the host: the kernels are the same whatever the views are.
+    """Show each image in the view asked for.
+
+    On other devices than the CPU nothing is asked of the host: the kernels are the same whatever the views are.
 
     Args:
         images: (N, C, S, S), any dtype and device; square, since rotations by 90 degrees need squares.
         views: int64 (N,) on the same device, each the place of a view in :data:`SYMMETRIES`.
 
     Returns:
-        (N, C, S, S), the same pixels in other places.
+        (N, C, S, S), the same pixels in other places; on the CPU channels last in memory, for bytes.
     """
+    if images.device.type == "cpu" and images.dtype == torch.uint8:
+        return _copy_views(images, views.tolist())
     places = _places(images.shape[-1], images.device)[views]  # (N, S * S)
     flat = images.flatten(2)
     return flat.gather(2, places.unsqueeze(1).expand_as(flat)).view_as(images)
+
+
+def _copy_views(images: torch.Tensor, views: list[int]) -> torch.Tensor:
+    """Copy channel by channel through NumPy, which walks backwards where torch would make a flipped copy first."""
+    shown = torch.empty(images.shape, dtype=images.dtype, memory_format=torch.channels_last)
+    for view, image, target in zip(views, images.numpy(), shown.numpy(), strict=True):
+        transposed, down, right = _STEPS[view]
+        for plane, channel in zip(image, target, strict=True):
+            channel[...] = (plane.T if transposed else plane)[::down, ::right]
+    return shown
 
 
 @functools.lru_cache(maxsize=8)

@@ -15,9 +15,11 @@ from numpy.typing import NDArray
 from torchvision.io import ImageReadMode, decode_image
 from torchvision.transforms.v2 import functional as transforms
 
-from harness.data.encoded import MAX_FILE_BYTES, encoded_fault
-from harness.data.jpeg import jpeg_warnings
+from harness.data.encoded import MAX_FILE_BYTES, format_fault
+from harness.data.jpeg import jpeg_fault, jpeg_warnings
 from harness.data.options import Resize
+from harness.data.pixel_order import planes_of, unfilter_rgb
+from harness.data.png import UnpackedPng, unpack_png
 from harness.data.stain import StainNormaliser
 from harness.errors import DataError
 
@@ -61,7 +63,7 @@ def decode(content: bytes, recipe: PixelRecipe) -> DecodedImage:
     """
     image = decode_bytes(content)
     with _enough_memory(content):
-        pixels = resize_square(image, recipe.size, recipe.resize).numpy()
+        pixels = planes_of(resize_square(image, recipe.size, recipe.resize).numpy())
         painted = recipe.stain(pixels) if recipe.stain else pixels
     return DecodedImage(pixels if painted is None else painted, content_digest(image), painted is not None)
 
@@ -113,8 +115,26 @@ def decode_bytes(content: bytes) -> torch.Tensor:
         DataError: There is not enough memory for it.
     """
     # torchvision's PNG decoder crashes the whole process on some corrupted streams, and no decoder asks for the size
-    if fault := encoded_fault(content):
+    if fault := format_fault(content) or jpeg_fault(content):
         raise RuntimeError(fault)
+    with _enough_memory(content):
+        png = unpack_png(content)
+        plain = _decode_plain(png) if png is not None and png.is_plain else None
+    return _decode_any(content) if plain is None else plain
+
+
+def _decode_plain(png: UnpackedPng) -> torch.Tensor | None:
+    """Decode what is unpacked already, which torchvision would do again; None where its kernel is not compiled."""
+    if (unfilter := unfilter_rgb.machine_code) is None:
+        return None
+    filtered = np.frombuffer(png.rows, np.uint8).reshape(png.height, 1 + 3 * png.width)
+    rows = np.empty((png.height, 3 * png.width), np.uint8)
+    unfilter(filtered, rows)
+    return torch.from_numpy(rows.reshape(png.height, png.width, 3)).permute(2, 0, 1)
+
+
+def _decode_any(content: bytes) -> torch.Tensor:
+    """Decode what has passed all checks by torchvision."""
     encoded = torch.frombuffer(bytearray(content), dtype=torch.uint8)
     try:
         with _enough_memory(content), jpeg_warnings(content) as warned:
@@ -151,13 +171,15 @@ def _own_words(message: str) -> str:
 
 def resize_square(image: torch.Tensor, size: int, how: Resize) -> torch.Tensor:
     """Resize uint8 (3, H, W) to uint8 (3, size, size), bilinear with antialiasing."""
-    resized: torch.Tensor = transforms.resize(image, [size, size] if how == "squash" else [size], antialias=True)
-    square: torch.Tensor = transforms.center_crop(resized, [size, size])
+    if how == "squash":
+        squashed: torch.Tensor = transforms.resize(image, [size, size], antialias=True)
+        return squashed
+    square: torch.Tensor = transforms.center_crop(transforms.resize(image, [size], antialias=True), [size, size])
     return square
 
 
 def content_digest(image: torch.Tensor) -> str:
     """Return sha256 over an image's shape and pixels: uint8 (3, H, W)."""
     digest = hashlib.sha256(repr(tuple(image.shape)).encode())
-    digest.update(image.numpy().tobytes())
+    digest.update(planes_of(image.numpy()).data)
     return digest.hexdigest()

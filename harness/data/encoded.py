@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from harness.data.jpeg import jpeg_fault
-from harness.data.png import png_fault
-
 MAX_FILE_BYTES = 600_000_000
 """More than any PNG or JPEG of the largest picture that is decoded."""
 
@@ -28,15 +25,15 @@ _KINDS = (
 """Where in a file which bytes tell its kind."""
 
 
-def encoded_fault(content: bytes) -> str | None:
-    """Say why the bytes of a file are not decoded, or return None for a PNG or JPEG that a decoder may see.
+def format_fault(content: bytes) -> str | None:
+    """Say what the bytes of a file are where they are neither a PNG nor a JPEG, and return None for these.
 
-    What a file is called does not matter: a JPEG under the name of a PNG is a JPEG. Any other kind is named.
+    What a file is called does not matter: a JPEG under the name of a PNG is a JPEG.
     """
     if not content:
         return "the file is empty"
     if content.startswith((_PNG, _JPEG)):
-        return png_fault(content) or jpeg_fault(content)
+        return None
     return f"it is {_kind(content)} file, not a PNG or JPEG"
 
 

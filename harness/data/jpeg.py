@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import re
 import tempfile
@@ -63,16 +64,29 @@ def jpeg_warnings(content: bytes) -> Iterator[list[str]]:
     if not content.startswith(_SIGNATURE):
         yield warned
         return
-    with _listening, tempfile.TemporaryFile() as heard:
-        spoken_to = os.dup(_STDERR)
-        os.dup2(heard.fileno(), _STDERR)
+    with _listening:
+        heard, spoken_to = _recording(os.getpid()), os.dup(_STDERR)
+        os.dup2(heard, _STDERR)
         try:
             yield warned
         finally:
             os.dup2(spoken_to, _STDERR)
             os.close(spoken_to)
-            heard.seek(0)
-            warned += filter(_DAMAGE.match, heard.read().decode(errors="replace").splitlines())
+            if size := os.lseek(heard, 0, os.SEEK_CUR):
+                said = os.pread(heard, size, 0).decode(errors="replace")
+                os.ftruncate(heard, 0)
+                os.lseek(heard, 0, os.SEEK_SET)
+                warned += filter(_DAMAGE.match, said.splitlines())
+
+
+@functools.lru_cache(maxsize=1)
+def _recording(_process: int) -> int:
+    """Descriptor of an empty file, the same for every picture: to make one takes longer than to check a JPEG.
+
+    A forked process has its own: it would share the place in its parent's.
+    """
+    with tempfile.TemporaryFile() as file:
+        return os.dup(file.fileno())
 
 
 def _frame_fault(header: bytes) -> str | None:

@@ -12,13 +12,14 @@ channels for it; BreakHis' slides were photographed under lights from 150 to 255
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from harness.data import stain_kernels as kernels
 from harness.data.options import StainMethod
 
 Colour = tuple[float, float, float]
@@ -30,7 +31,6 @@ WHITE_PERCENTILE = 99.0
 """Of a channel's values: the light behind the slide, wherever a hundredth of the picture is free of tissue."""
 
 _DARKEST_WHITE = 120.0  # darker than this, the lightest hundredth is no light but tissue
-_MIN_OPTICAL_DENSITY = 0.15  # beta in the paper: what is fainter is background
 _PERCENTILE = 1.0  # alpha in the paper
 _MIN_TISSUE_SHARE = 0.01
 _MIN_SINE_BETWEEN_STAINS = 0.05
@@ -77,8 +77,11 @@ class Macenko:
 
     def __call__(self, image: NDArray[np.uint8]) -> NDArray[np.uint8] | None:
         """See :class:`StainNormaliser`."""
-        own = self.own or estimate_profile(image)
-        return None if own is None else _repaint(image, own, self.reference)
+        if self.own is not None:
+            amounts = _concentrations(_optical_density(image, self.own.white)[0], np.array(self.own.vectors))
+            return _repaint(image.shape, self.own, amounts, self.reference)
+        found = _separate(image)
+        return None if found is None else _repaint(image.shape, *found, self.reference)
 
 
 @dataclass(frozen=True)
@@ -90,8 +93,8 @@ class PublishedMacenko:
 
     def __call__(self, image: NDArray[np.uint8]) -> NDArray[np.uint8] | None:
         """See :class:`StainNormaliser`."""
-        own = published_profile(image)
-        return None if own is None else _repaint(image, own, PUBLISHED_REFERENCE)
+        found = _separate_as_published(image)
+        return None if found is None else _repaint(image.shape, *found, PUBLISHED_REFERENCE)
 
 
 @dataclass(frozen=True)
@@ -135,7 +138,8 @@ class WhiteBalance:
     def __call__(self, image: NDArray[np.uint8]) -> NDArray[np.uint8] | None:
         """See :class:`StainNormaliser`."""
         scale = self.white / np.array(estimate_white(image))
-        return _eight_bits(image.reshape(3, -1) * scale[:, None], image.shape)
+        table = _eight_bits(np.arange(256) * scale[:, None], (3, 256))
+        return kernels.translate(_pixels(image), table).reshape(image.shape)
 
 
 PER_IMAGE: dict[StainMethod, StainNormaliser] = {
@@ -156,11 +160,8 @@ def estimate_white(image: NDArray[np.uint8]) -> Colour:
     Returns:
         1 to 255 per channel; the published 240 where the picture is so dark that its lightest hundredth must be tissue.
     """
-    white = np.percentile(image.reshape(3, -1), WHITE_PERCENTILE, axis=1)
-    if white.min() < _DARKEST_WHITE:
-        return (PUBLISHED_WHITE,) * 3
-    red, green, blue = white.tolist()
-    return red, green, blue
+    red, green, blue = kernels.percentile_levels(_pixels(image), WHITE_PERCENTILE)
+    return (PUBLISHED_WHITE,) * 3 if min(red, green, blue) < _DARKEST_WHITE else (red, green, blue)
 
 
 def estimate_profile(image: NDArray[np.uint8], reference: StainProfile = PUBLISHED_REFERENCE) -> StainProfile | None:
@@ -173,11 +174,8 @@ def estimate_profile(image: NDArray[np.uint8], reference: StainProfile = PUBLISH
     Returns:
         The profile, or None where there is too little tissue, or only one stain, to tell two stains apart.
     """
-    white = estimate_white(image)
-    pair = _extreme_pair(image, white)
-    if pair is None:
-        return None
-    return _profile_of(image, pair if _matches(pair, reference) else pair[::-1], white)
+    found = _separate(image, reference)
+    return None if found is None else found[0]
 
 
 def published_profile(image: NDArray[np.uint8]) -> StainProfile | None:
@@ -189,11 +187,8 @@ def published_profile(image: NDArray[np.uint8]) -> StainProfile | None:
     Returns:
         As :func:`estimate_profile`.
     """
-    white = (PUBLISHED_WHITE,) * 3
-    pair = _extreme_pair(image, white)
-    if pair is None:
-        return None
-    return _profile_of(image, pair if pair[0, 0] > pair[1, 0] else pair[::-1], white)
+    found = _separate_as_published(image)
+    return None if found is None else found[0]
 
 
 def is_swapped(profile: StainProfile, reference: StainProfile = PUBLISHED_REFERENCE) -> bool:
@@ -213,40 +208,62 @@ def median_profile(profiles: Sequence[StainProfile]) -> StainProfile:
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
     maximum = np.median([profile.maximum for profile in profiles], axis=0)
     red, green, blue = np.median([profile.white for profile in profiles], axis=0).tolist()
-    return _profile(vectors, maximum, (red, green, blue))
+    return _profile(vectors, maximum.tolist(), (red, green, blue))
 
 
-def _repaint(image: NDArray[np.uint8], own: StainProfile, reference: StainProfile) -> NDArray[np.uint8]:
-    concentrations = _concentrations(_optical_density(image, own.white), np.array(own.vectors))
-    concentrations *= (np.array(reference.maximum) / np.array(own.maximum))[:, None]
-    light = np.array(reference.white)[:, None]
-    return _eight_bits(light * np.exp(-(np.array(reference.vectors).T @ concentrations)), image.shape)
+_Separated = tuple[StainProfile, NDArray[np.float64]]
+"""A profile, and the concentration of its stains in each pixel: (2, N)."""
 
 
-def _optical_density(image: NDArray[np.uint8], white: Colour) -> NDArray[np.float64]:
-    light = np.array(white)[:, None]
-    density: NDArray[np.float64] = -np.log((image.reshape(3, -1).astype(np.float64) + 1) / light)
-    return density  # (3, H*W)
+def _separate(image: NDArray[np.uint8], reference: StainProfile = PUBLISHED_REFERENCE) -> _Separated | None:
+    return _separate_against(image, estimate_white(image), lambda pair: _matches(pair, reference))
 
 
-def _extreme_pair(image: NDArray[np.uint8], white: Colour) -> NDArray[np.float64] | None:
-    """The two stain vectors, unit length, (2, 3), in no particular order."""
-    density = _optical_density(image, white)
-    tissue = density[:, (density > _MIN_OPTICAL_DENSITY).all(axis=0)]
-    if tissue.shape[1] < max(16, _MIN_TISSUE_SHARE * density.shape[1]):
+def _separate_as_published(image: NDArray[np.uint8]) -> _Separated | None:
+    return _separate_against(image, (PUBLISHED_WHITE,) * 3, lambda pair: bool(pair[0, 0] > pair[1, 0]))
+
+
+def _separate_against(
+    image: NDArray[np.uint8], white: Colour, in_order: Callable[[NDArray[np.float64]], bool]
+) -> _Separated | None:
+    density, tissue = _optical_density(image, white)
+    if len(tissue) < max(16, _MIN_TISSUE_SHARE * density.shape[1]):
         return None
-    return _stain_vectors(tissue)
+    pair = _stain_vectors(tissue)
+    if pair is None:
+        return None
+    vectors = pair if in_order(pair) else pair[::-1]
+    amounts = _concentrations(density, vectors)
+    maximum = [kernels.percentile(stain, 100 - _PERCENTILE) for stain in amounts]
+    return None if min(maximum) < kernels.FAINT else (_profile(vectors, maximum, white), amounts)
+
+
+def _repaint(
+    shape: tuple[int, ...], own: StainProfile, amounts: NDArray[np.float64], reference: StainProfile
+) -> NDArray[np.uint8]:
+    """Paint concentrations of an image's own stains with the reference's; what is handed in is spent."""
+    amounts *= (np.array(reference.maximum) / np.array(own.maximum))[:, None]
+    density = np.array(reference.vectors).T @ amounts
+    passed = np.exp(np.negative(density, out=density), out=density)
+    return kernels.eight_bits(passed, np.array(reference.white)).reshape(shape)
+
+
+def _pixels(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    return np.ascontiguousarray(image).reshape(3, -1)
+
+
+def _optical_density(image: NDArray[np.uint8], white: Colour) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Density of all pixels, (3, N), and of the tissue's, (n, 3)."""
+    table = -np.log((np.arange(256.0) + 1) / np.array(white)[:, None])
+    return kernels.densities(_pixels(image), table)
 
 
 def _stain_vectors(tissue: NDArray[np.float64]) -> NDArray[np.float64] | None:
-    """Extreme directions of the tissue's optical density in the plane of its two main axes: (2, 3)."""
-    centred = tissue - tissue.mean(axis=1, keepdims=True)
-    # einsum and not BLAS: the bits must not depend on the number of threads
-    covariance = np.einsum("in,jn->ij", centred, centred) / tissue.shape[1]
-    plane = np.linalg.eigh(covariance)[1][:, :0:-1]  # (3, 2), largest axis first
+    """Extreme directions of the tissue's optical density in the plane of its two main axes, in no order: (2, 3)."""
+    plane = np.linalg.eigh(kernels.covariance(tissue))[1][:, :0:-1]  # (3, 2), largest axis first
     plane *= np.where(plane.sum(axis=0) < 0, -1, 1)
-    angles = np.arctan2(plane[:, 1] @ tissue, plane[:, 0] @ tissue)
-    low, high = np.percentile(angles, (_PERCENTILE, 100 - _PERCENTILE))
+    angles = np.arctan2(plane[:, 1] @ tissue.T, plane[:, 0] @ tissue.T)
+    low, high = kernels.percentile(angles, _PERCENTILE), kernels.percentile(angles, 100 - _PERCENTILE)
     if np.sin(high - low) < _MIN_SINE_BETWEEN_STAINS:
         return None
     pair: NDArray[np.float64] = np.array([plane @ (np.cos(angle), np.sin(angle)) for angle in (low, high)])
@@ -259,20 +276,14 @@ def _matches(pair: NDArray[np.float64], reference: StainProfile) -> bool:
     return bool(angles[0, 0] + angles[1, 1] <= angles[0, 1] + angles[1, 0])
 
 
-def _profile_of(image: NDArray[np.uint8], vectors: NDArray[np.float64], white: Colour) -> StainProfile | None:
-    concentrations = _concentrations(_optical_density(image, white), vectors)
-    maximum = np.percentile(concentrations, 100 - _PERCENTILE, axis=1)
-    return None if (maximum < _MIN_OPTICAL_DENSITY).any() else _profile(vectors, maximum, white)
-
-
 def _concentrations(density: NDArray[np.float64], vectors: NDArray[np.float64]) -> NDArray[np.float64]:
     solved: NDArray[np.float64] = np.linalg.pinv(vectors.T) @ density  # (2, H*W), least squares
     return solved
 
 
-def _profile(vectors: NDArray[np.float64], maximum: NDArray[np.float64], white: Colour) -> StainProfile:
+def _profile(vectors: NDArray[np.float64], maximum: Sequence[float], white: Colour) -> StainProfile:
     haematoxylin, eosin = vectors.tolist()
-    return StainProfile((tuple(haematoxylin), tuple(eosin)), (float(maximum[0]), float(maximum[1])), white)
+    return StainProfile((tuple(haematoxylin), tuple(eosin)), (maximum[0], maximum[1]), white)
 
 
 def _eight_bits(values: NDArray[np.float64], shape: tuple[int, ...]) -> NDArray[np.uint8]:

@@ -50,8 +50,15 @@ class LibraryState:
 
 def library_states() -> list[LibraryState]:
     """List the libraries that every run needs, then those of extras."""
-    found = [_state(Requirement(requirement)) for requirement in requires(_DISTRIBUTION) or []]
+    declared = [Requirement(requirement) for requirement in requires(_DISTRIBUTION) or []]
+    found = [_state(requirement) for requirement in declared if _applies(requirement)]
     return sorted(found, key=lambda library: (library.extra or "", library.name))
+
+
+def _applies(requirement: Requirement) -> bool:
+    """Whether it is asked for on this version of Python."""
+    extra = _EXTRA.search(str(requirement.marker))
+    return requirement.marker is None or requirement.marker.evaluate({"extra": extra[1] if extra else ""})
 
 
 def _state(requirement: Requirement) -> LibraryState:

@@ -19,11 +19,17 @@ class Normalisation:
 
     def apply(self, images: torch.Tensor) -> torch.Tensor:
         """Turn uint8 (N, 3, H, W) into normalised float32, channels last in memory."""
-        mean, deviation = (_on_device(values, images.device) for values in (self.mean, self.deviation))
-        return images.to(torch.float32, memory_format=torch.channels_last).sub_(mean).div_(deviation)
+        pixels = images.permute(0, 2, 3, 1).to(torch.float32, memory_format=torch.contiguous_format)
+        n, _, height, width = images.shape
+        mean, deviation = (_row_of(values, width, images.device) for values in (self.mean, self.deviation))
+        pixels.view(n, height, 3 * width).sub_(mean).div_(deviation)
+        return pixels.permute(0, 3, 1, 2)
 
 
 @functools.lru_cache(maxsize=16)
-def _on_device(values: Channels, device: torch.device) -> torch.Tensor:
-    """Values on the scale of uint8, (1, 3, 1, 1); kept, since a captured step must not copy from the host."""
-    return torch.tensor(values, device=device).mul_(255).view(1, 3, 1, 1)
+def _row_of(values: Channels, width: int, device: torch.device) -> torch.Tensor:
+    """Values on the scale of uint8 for each pixel of a row, (3 * width,): three at a time would be no vector.
+
+    They are kept, since a captured step must not copy from the host.
+    """
+    return torch.tensor(values, device=device).mul_(255).repeat(width)

@@ -126,6 +126,15 @@ def test_what_a_jpeg_decoder_only_warns_of_is_an_error(fill: bytes) -> None:
         decode_bytes(broken_inside(whole, fill))
 
 
+def test_damage_is_told_of_its_own_file_alone() -> None:
+    noise = torch.from_numpy(np.random.default_rng(0).integers(0, 255, (3, 64, 96), dtype=np.uint8))
+    whole = jpeg(noise)
+    for _ in range(2):
+        with pytest.raises(RuntimeError, match="the JPEG is damaged inside: "):
+            decode_bytes(broken_inside(whole))
+        assert decode_bytes(whole).shape == (3, 64, 96)
+
+
 def test_pixels_of_a_png_that_another_chunk_splits_are_refused_unseen() -> None:
     content = png(gradient(16, 24))
     start = content.index(b"IDAT") - 4
@@ -155,7 +164,7 @@ def test_a_lack_of_memory_says_nothing_of_the_image(
 
     monkeypatch.setattr(f"harness.data.decode.{where}", starved)
     with pytest.raises(DataError, match="not enough memory"):
-        decode(png(gradient()), PixelRecipe(16, "squash", None))
+        decode(jpeg(gradient()), PixelRecipe(16, "squash", None))
 
 
 def test_what_a_jpeg_decoder_finds_unusual_is_no_damage(capfd: pytest.CaptureFixture[str]) -> None:

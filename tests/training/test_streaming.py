@@ -57,7 +57,7 @@ def trained(device="cpu", mode="eager", place="cpu", recipe=None):
     trainer, losses = Trainer(network, plan, placed(train)), []
     trainer.fit(placed(validation), lambda epoch: losses.append((epoch.train_loss, epoch.validation_loss)))
     feed = PixelFeed(network, test.images.to(place), Normalisation())
-    probabilities = predict_probabilities(feed, Prediction(2, "float32", mode, views=8))
+    probabilities = predict_probabilities(network, feed, len(test), Prediction(2, "float32", mode, views=8))
     return losses, network.state_dict(), probabilities, trainer.execution_mode
 
 
