@@ -91,7 +91,7 @@ class RunConfig(Settings):
         threads: CPU threads of a cell; the bits of its results depend on it.
         checkpoint_minutes: How long a cell may train without leaving what it needs to go on after an interruption.
         features_gb: Disk, in 10^9 bytes, that features of frozen layers may take in the cache; cells make what does not
-            fit by themselves.
+            fit by themselves, and 0 turns sharing off.
         cell_seconds: How long a cell may take before it is ended as failed; no limit by default.
         limit: Images per class and side, to try things out; results are marked as not comparable.
         data: Which images.

@@ -40,7 +40,7 @@ class PlannedSet:
 
 
 def plan_features(run: Run, cells: Iterable[Cell], speeds: Mapping[str, Throughput | None]) -> list[PlannedSet]:
-    """Group cells that share features, where that saves time.
+    """Group cells that share features, where that saves time and the config does not turn it off.
 
     Args:
         run: The prepared run.
@@ -48,7 +48,7 @@ def plan_features(run: Run, cells: Iterable[Cell], speeds: Mapping[str, Throughp
         speeds: Of each model alone on the device, by label.
     """
     groups: dict[tuple[str, str, str], list[Cell]] = {}
-    for cell in cells:
+    for cell in cells if run.config.features_gb else ():
         speed = speeds.get(cell.label)
         if speed is not None and speed.features_per_second is not None:
             pixels = run.decoded.pixel_key(cell.seed, cell.fold)

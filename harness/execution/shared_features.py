@@ -78,9 +78,8 @@ class SharedFeatures:
             return
         sharing = {cell for one in waiting for cell in one.cells}
         openers = {cell.label: cell for cell in reversed(todo) if cell in sharing}
-        first = [cell for cell in todo if cell not in sharing or openers[cell.label] == cell]
-        yield first
-        rest = [cell for cell in todo if cell not in first]
+        yield [cell for cell in todo if cell not in sharing or openers[cell.label] == cell]
+        rest = [cell for cell in todo if cell in sharing and openers[cell.label] != cell]
         self.make(plan_features(self.run, rest, speeds))
         yield rest
 

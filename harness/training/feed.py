@@ -142,12 +142,14 @@ class FeatureFeed(UnchangedBatches):
         features: What the prefix makes of images in their views, (M, V, ...), maps with their channels last.
         places: Where each image stands among them, int64 (N,).
         seconds: What making them took, whoever made them.
+        is_shared: Whether they were there already; they cost nothing again where training goes on from a checkpoint.
     """
 
     prefix: FrozenPrefix
     features: torch.Tensor
     places: torch.Tensor
     seconds: float
+    is_shared: bool
 
     @property
     def message(self) -> tuple[str, ...]:

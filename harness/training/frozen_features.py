@@ -91,7 +91,7 @@ class FrozenFeatures:
         for view in range(n_views):
             for chosen in whole_batches(rows, self.batch):
                 features[chosen, view] = self.of(images[chosen.to(images.device)], view)
-        return FeatureFeed(self.prefix, features, rows, clock(self.device) - started)
+        return FeatureFeed(self.prefix, features, rows, clock(self.device) - started, is_shared=False)
 
     def of(self, images: torch.Tensor, view: int) -> torch.Tensor:
         """Return what the layers make of at most one batch of images in one view, (B, ...), maps with channels last.
@@ -128,12 +128,12 @@ class FrozenFeatures:
         """Read shared features where they lie on the CPU, and move those of the images to any other device."""
         seconds = shared.seconds_per_image * len(places)
         if self.device.type == "cpu":
-            return FeatureFeed(prefix, shared.features, places, seconds)
+            return FeatureFeed(prefix, shared.features, places, seconds, is_shared=True)
         wanted = shared.features.element_size() * shared.features[0].numel() * len(places)
         if wanted > memory_for_features(self.device):
             return None
         rows = torch.arange(len(places), device=self.device)
-        return FeatureFeed(prefix, shared.features[places].to(self.device), rows, seconds)
+        return FeatureFeed(prefix, shared.features[places].to(self.device), rows, seconds, is_shared=True)
 
 
 def memory_for_features(device: torch.device) -> int:

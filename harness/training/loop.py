@@ -119,11 +119,13 @@ class Trainer:
             DivergedError: A loss is not finite; the message names the epoch.
         """
         feed = self._train_feed()
-        self._images_seen, self._train_seconds = 0, feed.seconds if isinstance(feed, FeatureFeed) else 0.0
+        made = feed.seconds if isinstance(feed, FeatureFeed) else 0.0
+        again = 0.0 if isinstance(feed, FeatureFeed) and feed.is_shared else made
+        self._images_seen, self._train_seconds = 0, made
         step = self._ready(feed)
         predictor = self._predictor(validation.images)
         self.start_up_seconds += predictor.start_up_seconds
-        progress = self._go_on_from(checkpoints.latest() if checkpoints else None, report)
+        progress = self._go_on_from(checkpoints.latest() if checkpoints else None, report, again)
         while self._wants_more(progress):
             epoch = len(progress.history) + 1
             latest = self._train_epoch(epoch, step, lambda: self._evaluate(predictor, validation.labels))
@@ -215,8 +217,14 @@ class Trainer:
         optimiser = {f"optimiser.{place}": tensor for place, tensor in enumerate(self._optimiser.state)}
         return {**network, **optimiser, **generator_states(self._batches.generator, self._device)}
 
-    def _go_on_from(self, snapshot: Snapshot | None, report: Callable[[EpochReport], None]) -> Progress:
-        """Put everything back to where a snapshot was taken, and return how far that is."""
+    def _go_on_from(self, snapshot: Snapshot | None, report: Callable[[EpochReport], None], again: float) -> Progress:
+        """Put everything back to where a snapshot was taken, and return how far that is.
+
+        Args:
+            snapshot: None for the start.
+            report: Is told of the epochs before it.
+            again: Seconds of training that have been spent a second time.
+        """
         if snapshot is None:
             return Progress()
         with torch.no_grad():
@@ -227,7 +235,7 @@ class Trainer:
         for epoch in snapshot.progress.history:
             report(epoch)
         self._images_seen = snapshot.progress.history[-1].images_seen
-        self._train_seconds += snapshot.progress.history[-1].train_seconds
+        self._train_seconds = again + snapshot.progress.history[-1].train_seconds
         return snapshot.progress
 
     def _ready(self, feed: Feed) -> Prepared:

@@ -29,6 +29,8 @@ Send = Callable[[Answer], None]
 
 def find_prefix(kind: type[Model], task: PrefixTask, send: Send, _stage: object) -> PrefixFound:
     """Describe the frozen first layers that a model's cells will have."""
+    if not is_shared_loop(kind):
+        return PrefixFound()
     with _prepared(kind, task, send) as features:
         if features is None:
             return PrefixFound(lacks_stages=True)
@@ -64,7 +66,7 @@ def _prepared(kind: type[Model], task: PrefixTask | FeatureTask, send: Send) -> 
     with threadpoolctl.threadpool_limits(setting.threads), tempfile.TemporaryDirectory() as cache:
         context = fit_context(setting, task.seed, Path(cache), send)
         model = kind(kind.Options.model_validate(setting.options))
-        if not isinstance(model, TorchModel) or not is_shared_loop(kind):
+        if not isinstance(model, TorchModel):
             raise TypeError(f"{kind.__name__} is not trained by the shared loop")
         if not stages_are_kept(model, context):
             yield None
