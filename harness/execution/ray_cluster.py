@@ -5,20 +5,46 @@ from __future__ import annotations
 import contextlib
 import math
 import os
+import socket
 from collections.abc import Iterator
 from typing import Any
 
 import ray
 from ray.exceptions import RayError
 
-from harness.errors import EnvironmentMissingError
+from harness.errors import EnvironmentMissingError, UsageError
 
+AUTO = "auto"
+"""The address of the cluster that this machine belongs to, or of ``$RAY_ADDRESS``."""
 LOCAL = "local"
 """The address of a cluster of this machine alone, started for a run and ended with it."""
 
+_SECONDS_TO_ANSWER = 10.0
 _OBJECT_STORE_BYTES = 200 << 20
 _GPU_SHARE = 0.9
 _CONTEXT_BYTES = 1 << 30  # of a process on a GPU, before its first tensor
+
+
+def refuse_unreachable(address: str) -> None:
+    """Refuse an address at which nobody answers: Ray would go on trying for minutes.
+
+    Args:
+        address: ``auto``, ``HOST:PORT``, or ``local``.
+
+    Raises:
+        UsageError: It is no address.
+        EnvironmentMissingError: Nobody answers there.
+    """
+    given = os.environ.get("RAY_ADDRESS", AUTO) if address == AUTO else address
+    if given in {AUTO, LOCAL}:
+        return
+    host, _, port = given.rpartition(":")
+    if not host or "/" in host or not port.isdecimal():
+        raise UsageError(f"'{given}' is no address of a Ray cluster - it is {AUTO}, HOST:PORT or {LOCAL}")
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), _SECONDS_TO_ANSWER).close()
+    except (OSError, OverflowError) as error:
+        raise EnvironmentMissingError(_no_connection(given, str(error))) from error
 
 
 def connect(address: str, cpus: int, gpus: float, jobs: int) -> None:
@@ -43,10 +69,7 @@ def connect(address: str, cpus: int, gpus: float, jobs: int) -> None:
         ray.init(address, **options)
     except (ConnectionError, RuntimeError, ValueError, RayError) as error:
         reason = " ".join(str(error).split())
-        raise EnvironmentMissingError(
-            f"no connection to a Ray cluster at '{address}': {reason} - start one with 'ray start --head', or say "
-            f"--ray-address {LOCAL}"
-        ) from error
+        raise EnvironmentMissingError(_no_connection(address, reason)) from error
     try:
         _require_room(cpus, gpus)
     except EnvironmentMissingError:
@@ -63,6 +86,13 @@ def _require_room(cpus: int, gpus: float) -> None:
             f"none of the cluster's {len(nodes)} nodes has {wanted}, which one cell takes - add such a node, or lower "
             "'threads' in the config"
         )
+
+
+def _no_connection(address: str, reason: str) -> str:
+    return (
+        f"no connection to a Ray cluster at '{address}': {reason} - start one with 'ray start --head', or say "
+        f"--ray-address {LOCAL}"
+    )
 
 
 def gpu_share(peak_bytes: int, total_bytes: int) -> float:

@@ -31,20 +31,26 @@ from harness.training.devices import describe_device, list_devices
 OpenExecutor = Callable[[ExecutorSetup], Executor]
 
 
-def _ray_executor() -> OpenExecutor:
+def _local_executor(_address: str) -> OpenExecutor:
+    return LocalExecutor
+
+
+def _ray_executor(address: str) -> OpenExecutor:
     try:
-        from harness.execution.ray_executor import RayExecutor  # noqa: PLC0415 - an extra
+        from harness.execution.ray_cluster import refuse_unreachable  # noqa: PLC0415 - an extra
+        from harness.execution.ray_executor import RayExecutor  # noqa: PLC0415
     except ModuleNotFoundError as error:
         if error.name != "ray":
             raise
         raise EnvironmentMissingError(
             "the executor 'ray' needs Ray, which is not installed - pip install 'breakhis-harness[ray]'"
         ) from error
+    refuse_unreachable(address)
     return RayExecutor
 
 
-EXECUTORS: Mapping[ExecutorName, Callable[[], OpenExecutor]] = {"local": lambda: LocalExecutor, "ray": _ray_executor}
-"""What can run cells, by the name that ``--executor`` takes; imported when it is asked for."""
+EXECUTORS: Mapping[ExecutorName, Callable[[str], OpenExecutor]] = {"local": _local_executor, "ray": _ray_executor}
+"""What can run cells, by the name that ``--executor`` takes: found by the address of its cluster."""
 
 
 def execute(
@@ -73,7 +79,7 @@ def execute(
         EnvironmentMissingError: What it needs is not there.
     """
     chosen = executor or ExecutorChoice()
-    open_executor = _find_executor(chosen.name)
+    open_executor = _find_executor(chosen)
     adopt_orphans()  # so that what a plugin has started ends with the run, even if the process between is killed
     store.sweep()
     record = run_record(run.name, run.division, run.comparison, describe_device(run.device))
@@ -106,10 +112,11 @@ def execute(
     return replace(collector.outcome, kept=kept)
 
 
-def _find_executor(name: ExecutorName) -> OpenExecutor:
+def _find_executor(chosen: ExecutorChoice) -> OpenExecutor:
+    name = chosen.name
     if name not in EXECUTORS:
         raise UsageError(f"no executor '{name}'{did_you_mean(name, EXECUTORS)} (it is {', '.join(EXECUTORS)})")
-    return EXECUTORS[name]()
+    return EXECUTORS[name](chosen.address)
 
 
 def _setup(
