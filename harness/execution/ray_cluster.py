@@ -6,13 +6,14 @@ import contextlib
 import math
 import os
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import ray
 from ray.exceptions import RayError
 
 from harness.errors import EnvironmentMissingError, UsageError
+from harness.execution.ray_messages import Introduction
 
 AUTO = "auto"
 """The address of the cluster that this machine belongs to, or of ``$RAY_ADDRESS``."""
@@ -85,6 +86,22 @@ def _require_room(cpus: int, gpus: float) -> None:
         raise EnvironmentMissingError(
             f"none of the cluster's {len(nodes)} nodes has {wanted}, which one cell takes - add such a node, or lower "
             "'threads' in the config"
+        )
+
+
+def refuse_other_versions(own: Mapping[str, str], about: Introduction) -> None:
+    """Refuse a node with other versions than the host.
+
+    Raises:
+        EnvironmentMissingError: There are such; all are named.
+    """
+    other = {name: found for name, found in about.versions.items() if found != own.get(name)}
+    if other:
+        there = ", ".join(f"{name} {found}" for name, found in other.items())
+        here = ", ".join(f"{name} {own.get(name, 'not installed')}" for name in other)
+        raise EnvironmentMissingError(
+            f"node {about.host} ({about.node[:8]}) has {there}; this machine has {here} - install the same there, or "
+            "take the node out of the cluster"
         )
 
 

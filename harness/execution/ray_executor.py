@@ -6,9 +6,7 @@ import contextlib
 import os
 import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Iterator, Sequence
 
 import ray
 import torch
@@ -18,50 +16,26 @@ from harness.errors import CellError, EnvironmentMissingError
 from harness.execution.cell_at_work import CellAtWork
 from harness.execution.cell_queues import CellQueues
 from harness.execution.executor import Ended, Event, ExecutorSetup, Noticed, Stalled, Started
-from harness.execution.ray_cluster import connect, explained, gpu_share
-from harness.execution.ray_files import OutgoingFiles, empty, keep_part
-from harness.execution.ray_messages import MARK, CellOrder, HostFile, Introduction, Message, Printed, SavedPart
+from harness.execution.ray_cluster import connect, explained, gpu_share, refuse_other_versions
+from harness.execution.ray_files import OutgoingFiles, empty, keep
+from harness.execution.ray_messages import (
+    MARK,
+    CellOrder,
+    HostFile,
+    Introduction,
+    Message,
+    Printed,
+    SavedPart,
+    SentStage,
+)
 from harness.execution.ray_slot import WorkerSlot, installed_versions
+from harness.execution.ray_slots import Assignment, Slot
 from harness.store.cells import Cell
 from harness.workers.capped_log import append_capped
 from harness.workers.messages import Failure
 
 ATTEMPTS = 3
 """How often a cell is begun at most if its node or slot is lost, and how many slots may fail to start in turn."""
-
-
-@dataclass
-class _Assignment:
-    """A cell and what a slot is told of it, made once; how often it has been lost."""
-
-    cell: Cell
-    order: CellOrder
-    losses: int = 0
-
-
-@dataclass(eq=False)
-class _Slot:
-    """A worker slot on some node.
-
-    Attributes:
-        actor: Ray's handle.
-        label: The model that it had last.
-        pending: What Ray will answer next, or the stream of a cell's messages; None while there is nothing to do.
-        on_answer: Takes the answer.
-        about: What the slot says of itself, once it has started.
-        assignment: The cell that was given to it.
-        work: The same from the moment that it is at work.
-        has: The files that are known to be on its node.
-    """
-
-    actor: Any
-    label: str = ""
-    pending: Any = None
-    on_answer: Callable[[_Slot, Any], Iterator[Event]] | None = None
-    about: Introduction | None = None
-    assignment: _Assignment | None = None
-    work: CellAtWork | None = None
-    has: set[HostFile] = field(default_factory=set)
 
 
 class RayExecutor:
@@ -80,8 +54,8 @@ class RayExecutor:
     def __init__(self, setup: ExecutorSetup) -> None:
         self._setup = setup
         self._queues, self._files = CellQueues(), OutgoingFiles()
-        self._slots: list[_Slot] = []
-        self._assignments: dict[Cell, _Assignment] = {}
+        self._slots: list[Slot] = []
+        self._assignments: dict[Cell, Assignment] = {}
         self._failed_starts = 0
         registered = setup.models.values()
         self._distributions = sorted({one.distribution.partition(" ")[0] for one in registered if not one.plugin.file})
@@ -131,11 +105,11 @@ class RayExecutor:
                 )
                 .remote(self._device, os.environ.get("OMP_NUM_THREADS"))
             )
-            slot = _Slot(actor)
+            slot = Slot(actor)
             self._slots.append(slot)
             self._introduce(slot)
 
-    def _introduce(self, slot: _Slot) -> None:
+    def _introduce(self, slot: Slot) -> None:
         """Have a slot say where it is as soon as it has started; that is asked again if it starts anew meanwhile."""
         slot.about, slot.has = None, set()
         slot.pending = slot.actor.introduce.options(max_task_retries=-1).remote(self._distributions)
@@ -149,7 +123,7 @@ class RayExecutor:
             elif slot.about is not None:
                 yield from self._assign(slot, self._next_cell(slot))
 
-    def _next_cell(self, slot: _Slot) -> Cell:
+    def _next_cell(self, slot: Slot) -> Cell:
         cell = self._queues.take(slot.label)
         if cell is None:
             label = self._queues.next_label({other.label for other in self._slots if other.assignment})
@@ -157,7 +131,7 @@ class RayExecutor:
         assert cell is not None
         return cell
 
-    def _assign(self, slot: _Slot, cell: Cell) -> Iterator[Event]:
+    def _assign(self, slot: Slot, cell: Cell) -> Iterator[Event]:
         if cell not in self._assignments:
             self._assignments[cell] = self._new_assignment(cell)
         slot.assignment, slot.label = self._assignments[cell], cell.label
@@ -167,16 +141,18 @@ class RayExecutor:
         else:
             yield from self._begin(slot, slot.assignment, lacking=())
 
-    def _new_assignment(self, cell: Cell) -> _Assignment:
+    def _new_assignment(self, cell: Cell) -> Assignment:
         model, task = self._setup.models[cell.label], self._setup.task(cell, self._device)
         files = self._files.files_of(task, model, self._setup.starts[cell.label])
         mark = uuid.uuid4().hex
         if task.checkpoint is not None:
             task.checkpoint.joinpath(MARK).write_text(mark, encoding="ascii")
+        stages = self._files.stages_of(task)
+        needed = (*files, *(file for of_stage in stages.values() for file in of_stage))
         log = self._setup.log_file(cell.label)
-        return _Assignment(cell, CellOrder(cell.label, model.reference, task, log, files, mark))
+        return Assignment(cell, CellOrder(cell.label, model.reference, task, log, needed, stages, mark))
 
-    def _begin(self, slot: _Slot, assignment: _Assignment, lacking: Sequence[HostFile]) -> Iterator[Event]:
+    def _begin(self, slot: Slot, assignment: Assignment, lacking: Sequence[HostFile]) -> Iterator[Event]:
         """Have a slot begin its cell."""
         assert slot.about is not None
         if assignment.losses:
@@ -185,12 +161,12 @@ class RayExecutor:
         slot.pending = slot.actor.work.options(num_returns="streaming").remote(assignment.order, pieces)
         slot.on_answer = self._on_message
         slot.work = CellAtWork(assignment.cell, self._setup.cell_seconds)
-        beside = [other.work for other in self._slots if other.work and _same_node(other, slot)]
+        beside = [other.work for other in self._slots if other.work and other.shares_node_with(slot)]
         for work in beside:
             work.ran_concurrently = work.ran_concurrently or len(beside) > 1
         yield Started(assignment.cell, slot.about.pid, slot.about.host, slot.about.device)
 
-    def _answered(self) -> list[_Slot]:
+    def _answered(self) -> list[Slot]:
         """Wait until Ray has an answer, at most until a watchdog is due, and return the slots that have one."""
         waiting = {slot.pending: slot for slot in self._slots if slot.pending is not None}
         if not waiting:
@@ -200,7 +176,7 @@ class RayExecutor:
             ready, _ = ray.wait([*waiting], num_returns=len(waiting), timeout=0)
         return [waiting[answer] for answer in ready]
 
-    def _take_answer(self, slot: _Slot) -> Iterator[Event]:
+    def _take_answer(self, slot: Slot) -> Iterator[Event]:
         assert slot.on_answer is not None
         try:
             stream = isinstance(slot.pending, ray.ObjectRefGenerator)
@@ -214,23 +190,23 @@ class RayExecutor:
             return
         yield from slot.on_answer(slot, answer)
 
-    def _on_introduction(self, slot: _Slot, about: Introduction) -> Iterator[Event]:
+    def _on_introduction(self, slot: Slot, about: Introduction) -> Iterator[Event]:
         refuse_other_versions(self._versions, about)
         slot.about, slot.pending, self._failed_starts = about, None, 0
         yield from ()
 
-    def _on_lacking(self, slot: _Slot, lacking: Sequence[HostFile]) -> Iterator[Event]:
+    def _on_lacking(self, slot: Slot, lacking: Sequence[HostFile]) -> Iterator[Event]:
         assert slot.assignment is not None
         yield from self._begin(slot, slot.assignment, lacking)
 
-    def _on_message(self, slot: _Slot, message: Message) -> Iterator[Event]:
+    def _on_message(self, slot: Slot, message: Message) -> Iterator[Event]:
         assert slot.assignment is not None
         order = slot.assignment.order
         if isinstance(message, Printed):
             append_capped(order.log, message.content)
-        elif isinstance(message, SavedPart):
+        elif isinstance(message, SavedPart | SentStage):
             try:
-                keep_part(order.task.folder, message)
+                keep(message, order.task)
             except CellError as error:
                 yield from self._end_cell(slot, Failure(str(error)))
         else:
@@ -239,10 +215,11 @@ class RayExecutor:
             if isinstance(event, Ended):
                 if not isinstance(event.answer, Failure):
                     slot.has.update(order.files)
+                del self._assignments[slot.assignment.cell]
                 slot.assignment, slot.work, slot.pending = None, None, None
             yield event
 
-    def _on_loss(self, slot: _Slot, error: BaseException) -> Iterator[Event]:
+    def _on_loss(self, slot: Slot, error: BaseException) -> Iterator[Event]:
         """Have a lost slot start anew, and its cell begun again."""
         why = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
         if slot.about is None:
@@ -261,6 +238,7 @@ class RayExecutor:
             self._queues.put_back(assignment.cell)
             yield Noticed(assignment.cell, f"a node or worker slot was lost, and its cell is begun again ({why})")
             return
+        del self._assignments[assignment.cell]
         reason = f"lost with its node or worker slot {assignment.losses} times: {why}"
         failure = Failure(reason, cause="memory" if isinstance(error, OutOfMemoryError) else "plugin")
         yield (work or CellAtWork(assignment.cell, None)).event(failure, self._setup.jobs)
@@ -278,32 +256,12 @@ class RayExecutor:
             elif slot.about and (silent := work.watchdog.stalled_seconds(now)) is not None:
                 yield Stalled(work.cell, silent, slot.about.pid)
 
-    def _end_cell(self, slot: _Slot, failure: Failure) -> Iterator[Event]:
+    def _end_cell(self, slot: Slot, failure: Failure) -> Iterator[Event]:
         """End a slot in the middle of its cell."""
         self._end_slot(slot)
         yield from self._on_message(slot, failure)
 
-    def _end_slot(self, slot: _Slot) -> None:
+    def _end_slot(self, slot: Slot) -> None:
         self._slots.remove(slot)
         with contextlib.suppress(RayError):
             ray.kill(slot.actor)
-
-
-def refuse_other_versions(own: Mapping[str, str], about: Introduction) -> None:
-    """Refuse a node with other versions than the host.
-
-    Raises:
-        EnvironmentMissingError: There are such; all are named.
-    """
-    other = {name: found for name, found in about.versions.items() if found != own.get(name)}
-    if other:
-        there = ", ".join(f"{name} {found}" for name, found in other.items())
-        here = ", ".join(f"{name} {own.get(name, 'not installed')}" for name in other)
-        raise EnvironmentMissingError(
-            f"node {about.host} ({about.node[:8]}) has {there}; this machine has {here} - install the same there, or "
-            "take the node out of the cluster"
-        )
-
-
-def _same_node(one: _Slot, other: _Slot) -> bool:
-    return one.about is not None and other.about is not None and one.about.node == other.about.node

@@ -8,10 +8,12 @@ from pathlib import Path, PurePosixPath
 
 import ray
 
+from harness.cache import Cache, find_fault
 from harness.data.manifest import sha256_of_file
 from harness.errors import CellError
 from harness.execution.host_files import arrays_of
-from harness.execution.ray_messages import HostFile, SavedPart
+from harness.execution.ray_messages import HostFile, SavedPart, SentStage
+from harness.execution.stage_artefacts import FILES, keep_stage, stages_for
 from harness.plugin_api.discovery import RegisteredModel
 from harness.workers.messages import FitTask
 
@@ -27,6 +29,7 @@ class OutgoingFiles:
     def __init__(self) -> None:
         self._digests: dict[Path, str] = {}
         self._pieces: dict[HostFile, list[ray.ObjectRef]] = {}
+        self._stages: dict[str, tuple[HostFile, ...]] = {}
 
     def files_of(self, task: FitTask, model: RegisteredModel, starts: Mapping[str, str]) -> tuple[HostFile, ...]:
         """List the files that a cell needs.
@@ -42,6 +45,13 @@ class OutgoingFiles:
         plugin = [] if file is None else [HostFile(file, model.files[file.stem])]
         return tuple(arrays + weights + plugin)
 
+    def stages_of(self, task: FitTask) -> dict[str, tuple[HostFile, ...]]:
+        """List the files of finished stages that a cell may need, by the stages' keys; damaged ones are left out."""
+        for key, folder in stages_for(task, task.setting.cache, without=self._stages).items():
+            if not find_fault(folder):
+                self._stages[key] = tuple(HostFile(folder / name, self._digest(folder / name)) for name in FILES)
+        return dict(self._stages) if task.setting.sources else {}
+
     def pieces_of(self, files: Iterable[HostFile]) -> dict[HostFile, list[ray.ObjectRef]]:
         """Return references to the content of files."""
         return {file: self._put(file) for file in files}
@@ -55,6 +65,19 @@ class OutgoingFiles:
         if file not in self._pieces:
             self._pieces[file] = [ray.put(piece) for piece in _pieces(file.path)]
         return self._pieces[file]
+
+
+def keep(sent: SavedPart | SentStage, task: FitTask) -> None:
+    """Keep what a node has sent of a cell: what its model has saved, and stages that were pre-trained for it.
+
+    Raises:
+        CellError: It is not what it should be.
+        DataError: The cache cannot be written.
+    """
+    if isinstance(sent, SavedPart):
+        keep_part(task.folder, sent)
+    else:
+        keep_stage(Cache(task.setting.cache, note=lambda _text: None), sent.key, sent.files)
 
 
 def keep_part(folder: Path, part: SavedPart) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -52,7 +52,8 @@ class CellOrder:
         model: Its name and plugin.
         task: What to do.
         log: Where the host keeps what the plugin prints.
-        files: The files that the task, its options and the plugin name.
+        files: The files that the task, its options and the plugin name, and those of the stages.
+        stages: The files of finished pre-trained stages that the model may need, by the stages' keys.
         checkpoint_mark: What is written in the checkpoint folder's file of the name :data:`MARK`, if there is a folder.
     """
 
@@ -61,6 +62,7 @@ class CellOrder:
     task: FitTask
     log: Path
     files: tuple[HostFile, ...]
+    stages: Mapping[str, Sequence[HostFile]]
     checkpoint_mark: str
 
 
@@ -88,8 +90,16 @@ class Printed:
     content: bytes
 
 
+@dataclass(frozen=True)
+class SentStage:
+    """A pre-trained stage that was finished on a node: the content of its files by name."""
+
+    key: str
+    files: Mapping[str, bytes]
+
+
 PART_BYTES = 16 << 20
 SAVED_BYTES = 2 << 30
 """What a model may save, all files together: it travels through the memory of node and host."""
 
-Message = Answer | SavedPart | Printed
+Message = Answer | SavedPart | SentStage | Printed

@@ -32,7 +32,9 @@ from harness.execution.ray_messages import (
     Message,
     Printed,
     SavedPart,
+    SentStage,
 )
+from harness.execution.stage_artefacts import FILES, keep_stage, stages_for
 from harness.locations import cache_folder
 from harness.plugin_api.model import EpochReport
 from harness.store.artifacts import SavingFolder, list_saved
@@ -61,6 +63,7 @@ class WorkerSlot:
         self._notes: list[str] = []
         self._cache = Cache(cache_folder(), self._notes.append)
         self._files = NodeFiles(self._cache)
+        self._stages: set[str] = set()
         self._log = _own_folder(self._cache.folder / "slots") / "printed"
         self._worker: WorkerHandle | None = None
 
@@ -88,6 +91,9 @@ class WorkerSlot:
         for file, parts in sent.items():
             self._files.receive(file, (ray.get(part) for part in parts))
         self._files.lacking(order.files)  # what another slot of this node has received is found
+        for key, files in order.stages.items():
+            if key not in self._stages:
+                self._keep_stage(key, files)
         worker = self._worker_for(order)
         with tempfile.TemporaryDirectory(dir=self._log.parent) as folder:
             saved = SavingFolder.make(Path(folder) / "saved")
@@ -97,6 +103,7 @@ class WorkerSlot:
                 yield answer
                 answer = worker.receive()
             yield from self._said()
+            yield from self._new_stages(order.task)
             if isinstance(answer, Fitted):
                 try:
                     yield from _saved_parts(saved)
@@ -105,6 +112,16 @@ class WorkerSlot:
             if isinstance(answer, Failure):
                 answer = replace(answer, reason=answer.reason.replace(str(self._log), str(order.log)))
             yield answer
+
+    def _keep_stage(self, key: str, files: Sequence[HostFile]) -> None:
+        keep_stage(self._cache, key, {file.path.name: self._files.place(file).read_bytes() for file in files})
+        self._stages.add(key)
+
+    def _new_stages(self, task: FitTask) -> Iterator[SentStage]:
+        """Yield the stages that this node's cells have finished and that the host may lack."""
+        for key, folder in stages_for(task, self._cache.folder, without=self._stages).items():
+            self._stages.add(key)
+            yield SentStage(key, {name: folder.joinpath(name).read_bytes() for name in FILES})
 
     def _worker_for(self, order: CellOrder) -> WorkerHandle:
         """Return the process that watches over the model's cells; a new one for another model, or after a crash."""

@@ -21,8 +21,7 @@ from ray.cluster_utils import Cluster
 from small_runs import run_module
 
 from harness.errors import CellError, EnvironmentMissingError
-from harness.execution.ray_cluster import gpu_share
-from harness.execution.ray_executor import refuse_other_versions
+from harness.execution.ray_cluster import gpu_share, refuse_other_versions
 from harness.execution.ray_files import keep_part
 from harness.execution.ray_messages import Introduction, SavedPart
 
