@@ -278,7 +278,7 @@ def test_a_node_without_the_hosts_folders_gets_all_by_content(
 ) -> None:
     address, hidden = strange_node
     (hidden / "plugin").mkdir()
-    plugin = write_plugin(hidden / "plugin", "sent", "assert REAL or len(train) < 20")
+    plugin = write_plugin(hidden / "plugin", "sent", "print('checkpoint is', context.checkpoint)")
     own = Runs(hidden, runs.images, address)
     code, told = own.run("run", *own.on_ray(), "--plugin", plugin)
     assert code == 0, told
@@ -286,6 +286,7 @@ def test_a_node_without_the_hosts_folders_gets_all_by_content(
     assert {cell: got[cell] for cell in runs.predictions("local")} == runs.predictions("local")
     received = sorted(file.name for file in (tmp_path / "node" / "received").glob("*/*") if file.name != "seal.json")
     assert received == ["pixels.npy", "sent.py"]
+    assert "checkpoint is /" not in (hidden / "run" / "logs" / "sent.log").read_text()
 
 
 def test_a_node_with_other_versions_is_refused_by_name() -> None:
