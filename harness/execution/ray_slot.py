@@ -37,6 +37,7 @@ from harness.execution.ray_messages import (
 from harness.execution.stage_artefacts import FILES, keep_stage, stages_for
 from harness.locations import cache_folder
 from harness.plugin_api.model import EpochReport
+from harness.processes import die_with_parent, forkserver
 from harness.store.artifacts import SavingFolder, list_saved
 from harness.training.devices import describe_device, versions
 from harness.training.version import TRAINING_VERSION
@@ -56,6 +57,7 @@ class WorkerSlot:
     """
 
     def __init__(self, device: str, omp_threads: str | None) -> None:
+        die_with_parent()  # a node that ends by force leaves its actors at work
         os.environ.pop("OMP_NUM_THREADS", None)
         if omp_threads is not None:
             os.environ["OMP_NUM_THREADS"] = omp_threads
@@ -68,7 +70,11 @@ class WorkerSlot:
         self._worker: WorkerHandle | None = None
 
     def introduce(self, distributions: Sequence[str]) -> Introduction:
-        """Say where the slot is, and what is installed there."""
+        """Say where the slot is, and what is installed there; afterwards a cell's process can be started at once."""
+        with _nameless_main():
+            first = forkserver().Process(target=os.getpid)
+            first.start()
+        first.join()
         return Introduction(
             os.getpid(),
             socket.gethostname(),

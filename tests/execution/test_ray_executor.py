@@ -180,6 +180,7 @@ def test_a_node_that_goes_costs_nothing(runs: Runs, cluster: Cluster, tmp_path: 
     assert process.returncode == 0, told
     assert "begun again" in told
     assert len(runs.predictions("gone")) == 4
+    wait_until(lambda: not _left_of(runs, own_cluster=False), 30)
 
 
 @pytest.mark.parametrize(
