@@ -3,7 +3,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: demo test test-whole lint regression regression-power reference reports real benchmark bench-results bench-compiled bench-student gpu faults fuzz docs
+.PHONY: demo test test-whole lint regression regression-power reference reports real benchmark bench-results bench-compiled bench-student gpu faults fuzz docs test-ray
 .DELETE_ON_ERROR:
 
 demo: $(INSTALLED)  ## the whole comparison on generated images, on the CPU
@@ -14,6 +14,10 @@ test: $(INSTALLED)  ## the tests but for those that take long; none needs the ne
 
 test-whole: $(INSTALLED)  ## all tests, those on real images and all faults included
 	$(BIN)/pytest --whole --faults=all
+
+test-ray: $(INSTALLED)  ## the tests of the executor on Ray, with two nodes on this machine; brings the extra ray
+	$(BIN)/python -m pip install --quiet --editable '.[test,ray]'
+	$(BIN)/pytest tests/execution/test_ray_executor.py -n 0
 
 lint: $(INSTALLED)  ## style, types, the order of the rooms, the list of dependencies
 	$(BIN)/ruff check .

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 from harness.cache import Cache
 from harness.config.run_config import ModelSettings, RunConfig, StudyKind, load_config, parse_config
 from harness.errors import ConfigError, UsageError, did_you_mean
-from harness.execution.executor import ExecutorName
+from harness.execution.executor import ExecutorChoice, ExecutorName
 from harness.execution.outcome import Outcome
 from harness.locations import cache_folder, data_folder, results_folder
 from harness.planning.image_set import scan_images
@@ -42,7 +42,9 @@ class RunOptions(TypedDict, total=False):
         models: Labels of the only models to run, of the config or of any that is installed (``timm:resnet18``).
         device: ``auto``, ``cpu`` or ``cuda[:N]``.
         jobs: Cells at once, 1 by default; None for as many as pay.
-        executor: What runs the cells: ``local``, worker processes of this machine.
+        executor: What runs the cells: ``local``, worker processes of this machine, or ``ray``, a Ray cluster.
+        ray_address: Where the cluster is: ``auto`` (the default), ``HOST:PORT``, or ``local`` for one of this machine
+            that is started for the run.
         plugins: Plugin files, whose models run too.
         observers: What else watches the run: ``NAME`` or ``NAME:KEY=VALUE,KEY=VALUE`` each, of plugins.
         limit: Images per class and side, to try things out; results are marked as not comparable.
@@ -60,6 +62,7 @@ class RunOptions(TypedDict, total=False):
     device: str | None
     jobs: int | None
     executor: ExecutorName
+    ray_address: str | None
     plugins: Sequence[Path]
     observers: Sequence[str]
     limit: int | None
@@ -246,7 +249,7 @@ class RunRequest:
 
             with ObservedRun(self.observer, self.observers, store) as observed:
                 plan = self._prepared_part(store, config)
-                executor = self.options.get("executor", "local")
+                executor = _executor(self.options)
                 jobs = self.options.get("jobs", 1)
                 return observed.ended(execute(plan, store, self.cache, jobs, observed, executor))
 
@@ -326,6 +329,18 @@ def _chosen_shard(name: str, config: RunConfig, options: RunOptions) -> Shard | 
     if options.get("jobs", 1) is None:
         raise UsageError("--jobs auto measures one machine - give a number to a shard, the same on every node")
     return shard
+
+
+def _executor(options: RunOptions) -> ExecutorChoice:
+    """Return what is to run the cells.
+
+    Raises:
+        UsageError: An address is given to an executor that has none.
+    """
+    name, address = options.get("executor", "local"), options.get("ray_address")
+    if address is not None and name != "ray":
+        raise UsageError(f"an address of a Ray cluster is given, and the executor is '{name}' - say --executor ray too")
+    return ExecutorChoice(name, address or "auto")
 
 
 def _with_options(config: RunConfig, rows: Mapping[str, Any], data: Path | None, options: RunOptions) -> RunConfig:

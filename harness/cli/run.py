@@ -47,6 +47,11 @@ def read_labels(_context: click.Context, _option: click.Parameter, given: str | 
     help="What runs the cells.",
 )
 @click.option(
+    "--ray-address",
+    metavar="auto|HOST:PORT|local",
+    help="The Ray cluster; local starts one for this run.  [default: auto]",
+)
+@click.option(
     "--plugin", "plugins", multiple=True, type=click.Path(path_type=Path), help="A plugin file; its models run."
 )
 @click.option(

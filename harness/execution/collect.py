@@ -67,7 +67,6 @@ class Collector:
     def task(self, cell: Cell, device: str) -> FitTask:
         """Make a cell's task; the names and labels of its test images stay here."""
         task, self._held_back[cell] = self._tasks.make(cell, device)
-        self._epochs[cell] = []
         return task
 
     def on_event(self, event: Event) -> None:
@@ -78,7 +77,7 @@ class Collector:
         """
         match event:
             case Started(cell):
-                self._started[cell] = event
+                self._started[cell], self._epochs[cell] = event, []
                 self._write_active(cell)
                 self._observer.started(cell)
             case EpochEnded(cell, report):
@@ -95,7 +94,8 @@ class Collector:
             case Ended(cell):
                 self._complete(event)
                 self._store.clear_active(cell.name)
-                del self._started[cell], self._epochs[cell]
+                for kept in (self._started, self._epochs):
+                    kept.pop(cell, None)  # it may have been lost before it was begun
 
     def give_up(self, cells: list[Cell], failure: Failure, concurrency: int, keep: Container[str]) -> None:
         """Record cells as failed without beginning them: each would fail for the same reason.
@@ -193,7 +193,7 @@ class Collector:
         return socket.gethostname() if begun is None else begun.host
 
     def _identity(self, cell: Cell, concurrency: int) -> dict[str, Any]:
-        entry = self._run.entry(cell.label)
+        entry, started = self._run.entry(cell.label), self._started.get(cell)
         return {
             "model": cell.label,
             "plugin": {
@@ -210,7 +210,10 @@ class Collector:
             "key": hash_of(self._run.keys[cell]),
             "key_parts": self._run.keys[cell],
             "comparison_key": hash_of(self._run.comparison.to_json()),
-            "device": {**describe_device(self._run.device), "host": self._host_of(cell)},
+            "device": {
+                **((started and started.device) or describe_device(self._run.device)),
+                "host": self._host_of(cell),
+            },
             "concurrency": concurrency,
             "versions": versions(),
         }

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from harness.store.cells import Cell
 
@@ -18,22 +18,24 @@ if TYPE_CHECKING:
     from harness.plugin_api.model import EpochReport
     from harness.workers.messages import Failure, FitTask, Fitted
 
-ExecutorName = Literal["local"]
+ExecutorName = Literal["local", "ray"]
 
 
 @dataclass(frozen=True)
 class Started:
-    """A cell is at work.
+    """A cell is at work; if it was before, what it reported then does not count.
 
     Attributes:
         cell: Which.
         pid: Of the process that does it.
         host: The machine on which that process is.
+        device: What it computes on, as :func:`harness.training.devices.describe_device` tells; None for the host's own.
     """
 
     cell: Cell
     pid: int
     host: str
+    device: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True)
@@ -94,6 +96,10 @@ class ExecutorSetup:
         devices: As torch names them.
         jobs: Cells at once, over all devices.
         cell_seconds: How long a cell may take before it is ended as failed, or None.
+        threads: CPU threads of a cell.
+        starts: sha256 of the files that a model starts from, by path, by label.
+        peak_bytes: Device memory that a cell of the largest model was measured to take.
+        address: Of the cluster, for an executor that has one.
     """
 
     models: Mapping[str, RegisteredModel]
@@ -102,6 +108,23 @@ class ExecutorSetup:
     devices: Sequence[str]
     jobs: int
     cell_seconds: float | None
+    threads: int
+    starts: Mapping[str, Mapping[str, str]]
+    peak_bytes: int
+    address: str
+
+
+@dataclass(frozen=True)
+class ExecutorChoice:
+    """What is to run the cells.
+
+    Attributes:
+        name: Of the executor.
+        address: Of the cluster, for an executor that has one.
+    """
+
+    name: ExecutorName = "local"
+    address: str = "auto"
 
 
 class Executor(Protocol):

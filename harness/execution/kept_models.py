@@ -84,7 +84,7 @@ class KeptRun:
         """
         with copied_model(self.store.folder / "cells" / record.cell.name) as saved:
             with uninterrupted():
-                worker = WorkerHandle(record.model, model, self.store.log_file(slug(record.model)))
+                worker = WorkerHandle(record.model, model.reference, self.store.log_file(slug(record.model)))
             return ask(worker, task(saved), self.cache.note, self.config.cell_seconds)
 
     def job(self, record: DoneRecord, device: str, pixels: str) -> ModelJob:

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import socket
 import time
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
-from harness.execution.executor import Ended, EpochEnded, Event, ExecutorSetup, Noticed, Stalled, Started
-from harness.execution.watchdog import Watchdog
-from harness.plugin_api.model import EpochReport
+from harness.execution.cell_at_work import CellAtWork
+from harness.execution.cell_queues import CellQueues
+from harness.execution.executor import Ended, Event, ExecutorSetup, Stalled, Started
 from harness.processes import uninterrupted
 from harness.store.cells import Cell
 from harness.workers.handle import WorkerHandle, wait_for_any
-from harness.workers.messages import Answer, Failure, Fitted, Notice
+from harness.workers.messages import Answer
 
 
 @dataclass
@@ -23,18 +23,7 @@ class _Slot:
 
     worker: WorkerHandle
     device: str
-    work: _Work | None = None
-
-
-@dataclass
-class _Work:
-    """A cell at work."""
-
-    cell: Cell
-    watchdog: Watchdog
-    started: float = field(default_factory=time.perf_counter)
-    epochs: int = 0
-    ran_concurrently: bool = False
+    work: CellAtWork | None = None
 
 
 class LocalExecutor:
@@ -46,12 +35,12 @@ class LocalExecutor:
 
     def __init__(self, setup: ExecutorSetup) -> None:
         self._setup = setup
-        self._queues: dict[str, deque[Cell]] = {}
+        self._queues = CellQueues()
         self._slots: list[_Slot] = []
 
     def submit(self, cell: Cell) -> None:
         """Queue a cell behind those of its model."""
-        self._queues.setdefault(cell.label, deque()).append(cell)
+        self._queues.put(cell)
 
     def events(self) -> Iterator[Event]:
         """Run the queued cells, and yield what happens until none is left."""
@@ -79,27 +68,26 @@ class LocalExecutor:
         for slot, work in [(slot, slot.work) for slot in self._slots if slot.work]:
             if work.watchdog.timed_out(now):
                 slot.worker.kill()
-                limit = f"{self._setup.cell_seconds:g} s, the config's cell_seconds"
-                failure = Failure(f"ended after {limit}; it had reported {work.epochs} epochs")
-                yield self._on_message(slot, work, failure)
+                yield self._on_message(slot, work, work.failure_in_time())
             elif (silent := work.watchdog.stalled_seconds(now)) is not None:
                 yield Stalled(work.cell, silent, slot.worker.pid)
 
     def _fill_slots(self) -> Iterator[Event]:
         """Give every idle worker a cell, and start workers while slots are free."""
         for slot in [slot for slot in self._slots if slot.work is None]:
-            queue = self._queues.get(slot.worker.label)
-            if queue and slot.worker.alive:
-                yield self._assign(slot, queue.popleft())
+            cell = self._queues.take(slot.worker.label) if slot.worker.alive else None
+            if cell is not None:
+                yield self._assign(slot, cell)
             else:
                 slot.worker.kill()
                 self._slots.remove(slot)
-        while len(self._slots) < self._setup.jobs and (label := self._next_label()):
+        while len(self._slots) < self._setup.jobs and (cell := self._next_cell()):
             with uninterrupted():
-                worker = WorkerHandle(label, self._setup.models[label], self._setup.log_file(label))
+                model = self._setup.models[cell.label].reference
+                worker = WorkerHandle(cell.label, model, self._setup.log_file(cell.label))
                 slot = _Slot(worker, self._emptiest_device())
                 self._slots.append(slot)
-            yield self._assign(slot, self._queues[label].popleft())
+            yield self._assign(slot, cell)
         busy = [slot.work for slot in self._slots if slot.work]
         for work in busy:
             work.ran_concurrently = work.ran_concurrently or len(busy) > 1
@@ -108,28 +96,18 @@ class LocalExecutor:
         taken = Counter(slot.device for slot in self._slots)
         return min(self._setup.devices, key=lambda device: taken[device])
 
-    def _next_label(self) -> str | None:
-        """Prefer a model that nobody works on; otherwise help where most is left."""
-        staffed = {slot.worker.label for slot in self._slots}
-        waiting = [label for label, queue in self._queues.items() if queue]
-        alone = [label for label in waiting if label not in staffed]
-        return alone[0] if alone else max(waiting, key=lambda label: len(self._queues[label]), default=None)
+    def _next_cell(self) -> Cell | None:
+        label = self._queues.next_label({slot.worker.label for slot in self._slots})
+        return None if label is None else self._queues.take(label)
 
     def _assign(self, slot: _Slot, cell: Cell) -> Started:
         task = self._setup.task(cell, slot.device)
-        slot.work = _Work(cell, Watchdog(time.monotonic(), self._setup.cell_seconds))
+        slot.work = CellAtWork(cell, self._setup.cell_seconds)
         slot.worker.send(task)
         return Started(cell, slot.worker.pid, socket.gethostname())
 
-    def _on_message(self, slot: _Slot, work: _Work, answer: Answer) -> Event:
-        if isinstance(answer, Notice):
-            return Noticed(work.cell, answer.text)
-        if isinstance(answer, EpochReport):
-            work.epochs += 1
-            work.watchdog.progress_seen(time.monotonic())
-            return EpochEnded(work.cell, answer)
-        slot.work = None
-        if not isinstance(answer, Fitted | Failure):
-            answer = Failure(f"unexpected answer: {type(answer).__name__}")
-        seconds = time.perf_counter() - work.started
-        return Ended(work.cell, answer, seconds, self._setup.jobs, work.ran_concurrently)
+    def _on_message(self, slot: _Slot, work: CellAtWork, answer: Answer) -> Event:
+        event = work.event(answer, self._setup.jobs)
+        if isinstance(event, Ended):
+            slot.work = None
+        return event

@@ -8,15 +8,15 @@ from dataclasses import replace
 from functools import partial
 
 from harness.cache import Cache
-from harness.errors import UsageError, did_you_mean
+from harness.errors import EnvironmentMissingError, UsageError, did_you_mean
 from harness.execution.collect import Collector
 from harness.execution.concurrency import choose_jobs
-from harness.execution.executor import Executor, ExecutorName, ExecutorSetup
+from harness.execution.executor import Executor, ExecutorChoice, ExecutorName, ExecutorSetup
 from harness.execution.local_executor import LocalExecutor
 from harness.execution.outcome import Outcome
 from harness.execution.shared_features import SharedFeatures
 from harness.execution.tasks import Tasks
-from harness.execution.throughput import measure_throughputs
+from harness.execution.throughput import Speed, measure_throughputs
 from harness.execution.trial import try_models, untried_models
 from harness.planning.observer import Observer
 from harness.planning.plan import Run
@@ -29,8 +29,29 @@ from harness.store.run_store import RunStore
 from harness.store.schema import CellRecord, DoneRecord
 from harness.training.devices import describe_device, list_devices
 
-EXECUTORS: Mapping[ExecutorName, Callable[[ExecutorSetup], Executor]] = {"local": LocalExecutor}
-"""What can run cells, by the name that ``--executor`` takes."""
+OpenExecutor = Callable[[ExecutorSetup], Executor]
+
+
+def _local_executor(_address: str) -> OpenExecutor:
+    return LocalExecutor
+
+
+def _ray_executor(address: str) -> OpenExecutor:
+    try:
+        from harness.execution.ray_cluster import refuse_unreachable  # noqa: PLC0415 - an extra
+        from harness.execution.ray_executor import RayExecutor  # noqa: PLC0415
+    except ModuleNotFoundError as error:
+        if error.name != "ray":
+            raise
+        raise EnvironmentMissingError(
+            "the executor 'ray' needs Ray, which is not installed - pip install 'breakhis-harness[ray]'"
+        ) from error
+    refuse_unreachable(address)
+    return RayExecutor
+
+
+EXECUTORS: Mapping[ExecutorName, Callable[[str], OpenExecutor]] = {"local": _local_executor, "ray": _ray_executor}
+"""What can run cells, by the name that ``--executor`` takes: found by the address of its cluster."""
 
 
 def execute(
@@ -39,7 +60,7 @@ def execute(
     cache: Cache,
     jobs: int | None,
     observer: Observer,
-    executor: ExecutorName = "local",
+    executor: ExecutorChoice | None = None,
 ) -> Outcome:
     """Compute the cells that are not done and valid, and keep each as it comes.
 
@@ -49,16 +70,17 @@ def execute(
         cache: The cache.
         jobs: Cells at once; None for as many as pay.
         observer: Is told of every step.
-        executor: What runs the cells.
+        executor: What runs the cells; worker processes of this machine by default.
 
     Returns:
         How it ended. Failed cells are recorded and named; they raise nothing.
 
     Raises:
         UsageError: There is no such executor.
+        EnvironmentMissingError: What it needs is not there.
     """
-    if executor not in EXECUTORS:
-        raise UsageError(f"no executor '{executor}'{did_you_mean(executor, EXECUTORS)} (it is {', '.join(EXECUTORS)})")
+    chosen = executor or ExecutorChoice()
+    open_executor = _find_executor(chosen)
     adopt_orphans()  # so that what a plugin has started ends with the run, even if the process between is killed
     stored = _open_folder(run, store, observer)
     todo = pending_cells(run.keys, stored)
@@ -77,7 +99,8 @@ def execute(
     collector = Collector(run, store, Tasks(run, store, cache, features.folders), speeds, observer)
     for label, failure in hopeless.items():
         collector.give_up([cell for cell in todo if cell.label == label], failure, jobs, keep=finished)
-    work = partial(_compute, run, store, collector, EXECUTORS[executor])
+    setup = _setup(run, store, collector, speeds, chosen)
+    work = partial(_compute, collector, open_executor, setup)
     throughputs = {label: speed.measured.throughput for label, speed in speeds.items()}
     for cells in features.rounds([cell for cell in todo if cell.label not in hopeless], throughputs):
         work(cells, jobs)
@@ -98,24 +121,35 @@ def _open_folder(run: Run, store: RunStore, observer: Observer) -> dict[str, Cel
     return store.read_cells(without=damage)
 
 
-def _compute(
-    run: Run,
-    store: RunStore,
-    collector: Collector,
-    open_executor: Callable[[ExecutorSetup], Executor],
-    cells: list[Cell],
-    jobs: int,
-) -> None:
-    """Compute cells; on an interruption every worker is ended and what is finished stays."""
-    setup = ExecutorSetup(
+def _find_executor(chosen: ExecutorChoice) -> OpenExecutor:
+    name = chosen.name
+    if name not in EXECUTORS:
+        raise UsageError(f"no executor '{name}'{did_you_mean(name, EXECUTORS)} (it is {', '.join(EXECUTORS)})")
+    return EXECUTORS[name](chosen.address)
+
+
+def _setup(
+    run: Run, store: RunStore, collector: Collector, speeds: Mapping[str, Speed], chosen: ExecutorChoice
+) -> ExecutorSetup:
+    return ExecutorSetup(
         models={entry.label: entry.registered for entry in run.entries},
         task=collector.task,
         log_file=lambda label: store.log_file(slug(label)),
         devices=list_devices(run.device),
-        jobs=jobs,
+        jobs=1,
         cell_seconds=run.config.cell_seconds,
+        threads=run.config.threads,
+        starts={label: start.files for label, start in run.starts.items()},
+        peak_bytes=max((speed.measured.peak_memory_bytes for speed in speeds.values()), default=0),
+        address=chosen.address,
     )
-    with contextlib.closing(open_executor(setup)) as executor:
+
+
+def _compute(
+    collector: Collector, open_executor: OpenExecutor, setup: ExecutorSetup, cells: list[Cell], jobs: int
+) -> None:
+    """Compute cells; on an interruption every worker is ended and what is finished stays."""
+    with contextlib.closing(open_executor(replace(setup, jobs=jobs))) as executor:
         for cell in cells:
             executor.submit(cell)
         for event in executor.events():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
@@ -175,11 +176,12 @@ class SharedFeatures:
                 on_images(message.count)
 
         workers = [partial(self._worker, label) for label in labels]
-        return ask_all(list(zip(workers, tasks, strict=True)), self.jobs, on_message, self.run.config.cell_seconds)
+        at_once = min(self.jobs, os.cpu_count() or 1)  # here, whatever other machines a run has
+        return ask_all(list(zip(workers, tasks, strict=True)), at_once, on_message, self.run.config.cell_seconds)
 
     def _worker(self, label: str) -> WorkerHandle:
         with uninterrupted():
-            return WorkerHandle(label, self.run.entry(label).registered, self.store.log_file(slug(label)))
+            return WorkerHandle(label, self.run.entry(label).registered.reference, self.store.log_file(slug(label)))
 
     def _device(self, place: int) -> str:
         devices = list_devices(self.run.device)

@@ -85,5 +85,5 @@ def measure_model(run: Run, label: str, cache: Cache, log: Path, *, with_pretrai
     """See that a model can be made, and time its training steps, alone on the device."""
     task = MeasureTask(job_of(run, label, cache, ""), with_pretraining)
     with uninterrupted():
-        worker = WorkerHandle(label, run.entry(label).registered, log)
+        worker = WorkerHandle(label, run.entry(label).registered.reference, log)
     return ask(worker, task, cache.note, run.config.cell_seconds)

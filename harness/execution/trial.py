@@ -55,7 +55,7 @@ def try_models(
 
 def _try_model(run: Run, label: str, store: RunStore, cache: Cache) -> Answer:
     with uninterrupted():
-        worker = WorkerHandle(label, run.entry(label).registered, store.log_file(slug(label)))
+        worker = WorkerHandle(label, run.entry(label).registered.reference, store.log_file(slug(label)))
     limit = min(_SECONDS, run.config.cell_seconds or _SECONDS)
     return ask(worker, TrialTask(job_of(run, label, cache, "")), cache.note, limit)
 

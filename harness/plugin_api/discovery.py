@@ -11,7 +11,7 @@ from harness.errors import PluginError, UsageError, did_you_mean
 from harness.plugin_api.data_set import DataSet
 from harness.plugin_api.installed import VARIABLE, installed_plugins
 from harness.plugin_api.model import Model
-from harness.plugin_api.reference import PluginReference, import_plugin
+from harness.plugin_api.reference import ModelReference, PluginReference, import_plugin
 from harness.plugin_api.registration import registered_by
 from harness.plugin_api.run_observer import RunObserver
 from harness.plugin_api.source_hash import file_digests, own_files, source_hash
@@ -35,6 +35,11 @@ class RegisteredModel:
     distribution: str
     source: str
     files: Mapping[str, str]
+
+    @property
+    def reference(self) -> ModelReference:
+        """What another process finds the model by."""
+        return ModelReference(self.plugin, self.model.name)
 
     @property
     def origin(self) -> str:

@@ -31,6 +31,19 @@ class PluginReference:
         return f"{self.name} ({self.file or self.module})"
 
 
+@dataclass(frozen=True)
+class ModelReference:
+    """A model by the name that its plugin registers.
+
+    Attributes:
+        plugin: Where the plugin is.
+        name: Of the model.
+    """
+
+    plugin: PluginReference
+    name: str
+
+
 def import_plugin(reference: PluginReference) -> ModuleType:
     """Import a plugin's module.
 

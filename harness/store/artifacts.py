@@ -47,10 +47,7 @@ def collect(saved: SavingFolder, working: Path) -> None:
         CellError: The folder was removed or replaced, or holds what cannot be kept or moved.
     """
     try:
-        if _identity(saved.path) != saved.identity:
-            raise CellError("save() has replaced the folder that it was given")
-        for path in _everything_in(saved.path):
-            _check(path, saved.path)
+        list_saved(saved)
         aside = saved.path.rename(working.with_name(f"{working.name}.saved"))  # it may hold something of its own name
         for path in sorted(aside.iterdir()):
             path.rename(working / path.name)
@@ -75,6 +72,21 @@ def copy_plain_files(source: Path, target: Path) -> None:
         elif entry.is_file(follow_symlinks=False):
             shutil.copyfile(entry.path, copied, follow_symlinks=False)
             flush(copied)
+
+
+def list_saved(saved: SavingFolder) -> list[Path]:
+    """Return the files and folders that a model has saved, after making sure that they may be touched.
+
+    Raises:
+        CellError: The folder was removed or replaced, or holds what cannot be kept.
+        OSError: A folder cannot be listed.
+    """
+    if _identity(saved.path) != saved.identity:
+        raise CellError("save() has replaced the folder that it was given")
+    found = list(_everything_in(saved.path))
+    for path in found:
+        _check(path, saved.path)
+    return found
 
 
 def _identity(path: Path) -> tuple[int, int]:

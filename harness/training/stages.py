@@ -43,7 +43,8 @@ from harness.training.weights import (
 
 _STAGE_SEED = 0  # a stage is shared by all seeds of a run, so it has one of its own
 _SHOWN_KEY = 8
-_KIND, _WEIGHTS = "stages", "weights.safetensors"
+KIND, WEIGHTS, RECORD = "stages", "weights.safetensors", "stage.json"
+"""Of the cache: the folder of finished stages, and the files of each: its network, and what is to be known of it."""
 
 
 @dataclass(frozen=True)
@@ -117,7 +118,7 @@ def pretrain(model: Transferable, context: FitContext) -> StartingPoint:
     for stage in model.pretraining():
         folder = _artefact(model, stage, weights, context)
         weights = _result(folder)
-        record = json.loads((folder / "stage.json").read_text())
+        record = json.loads((folder / RECORD).read_text())
         provenance.append(_describe(record, folder.name))
         if record["inspection"]:
             inspection[stage.name] = record["inspection"]
@@ -129,7 +130,7 @@ def stages_are_kept(model: Transferable, context: FitContext) -> bool:
     where = model.initial_weights()
     weights = read_weights(where) if where else None
     for stage in model.pretraining():
-        folder = context.stages.folder / _KIND / _begin(model, stage, weights, context)[2]
+        folder = context.stages.folder / KIND / _begin(model, stage, weights, context)[2]
         if not folder.exists() or find_fault(folder):
             return False
         weights = _result(folder)
@@ -146,7 +147,7 @@ def outstanding_stages(model: Transferable, context: FitContext) -> dict[str, fl
     weights = read_weights(where) if where else None
     for stage in model.pretraining():
         network, _, key = _begin(model, stage, weights, context)
-        folder = context.stages.folder / _KIND / key
+        folder = context.stages.folder / KIND / key
         if not missing and folder.exists() and not find_fault(folder):
             weights = _result(folder)
             continue
@@ -165,7 +166,7 @@ def describe_fresh(names: Sequence[str]) -> str:
 
 
 def _result(folder: Path) -> Weights:
-    return Weights(read_state(folder / _WEIGHTS)[0])
+    return Weights(read_state(folder / WEIGHTS)[0])
 
 
 def _artefact(model: Transferable, stage: Stage, before: Weights | None, context: FitContext) -> Path:
@@ -177,10 +178,10 @@ def _artefact(model: Transferable, stage: Stage, before: Weights | None, context
         nonlocal trained
         trained = True
         record = _train(model, network, stage, fresh, context)
-        save_state(network.state_dict(), folder / _WEIGHTS)
-        (folder / "stage.json").write_text(json.dumps(record, indent=1))
+        save_state(network.state_dict(), folder / WEIGHTS)
+        (folder / RECORD).write_text(json.dumps(record, indent=1))
 
-    folder = context.stages.get(_KIND, key, make)
+    folder = context.stages.get(KIND, key, make)
     if not trained:
         _report_again(folder, context)
     return folder
@@ -224,7 +225,7 @@ def _plan(model: Transferable, stage: Stage, context: FitContext) -> TrainingPla
 
 def _report_again(folder: Path, context: FitContext) -> None:
     """Report a finished stage's epochs, so that every cell's history tells what its weights have cost."""
-    for epoch in json.loads((folder / "stage.json").read_text())["history"]:
+    for epoch in json.loads((folder / RECORD).read_text())["history"]:
         context.report(EpochReport(**epoch))
 
 

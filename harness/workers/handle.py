@@ -11,8 +11,8 @@ from typing import cast
 
 from harness.cache import Note
 from harness.errors import CellError
-from harness.plugin_api.discovery import RegisteredModel
 from harness.plugin_api.model import EpochReport
+from harness.plugin_api.reference import ModelReference
 from harness.processes import forkserver, preload
 from harness.workers import supervisor
 from harness.workers.messages import Answer, Failure, ImagesDone, Notice, Task
@@ -33,7 +33,7 @@ class WorkerHandle:
         log: File for what the plugin prints.
     """
 
-    def __init__(self, label: str, model: RegisteredModel, log: Path) -> None:
+    def __init__(self, label: str, model: ModelReference, log: Path) -> None:
         self.label = label
         self._log, self._spent = log, False
         context = forkserver()
@@ -41,7 +41,7 @@ class WorkerHandle:
         tasks, self._tasks = context.Pipe(duplex=False)
         self._process: BaseProcess = context.Process(
             target=supervisor.supervise,
-            args=(theirs, tasks, model.plugin, model.model.name, log),
+            args=(theirs, tasks, model.plugin, model.name, log),
             name=f"harness-{label}",
         )
         self._process.start()

@@ -62,7 +62,7 @@ def test_the_cost_of_isolation(entry, next_task, tmp_path, record_property):
         assert isinstance(worker.receive(), Fitted)
 
     def first_cell_of_a_model():
-        workers.append(WorkerHandle("mean", entry.registered, tmp_path / "log"))
+        workers.append(WorkerHandle("mean", entry.registered.reference, tmp_path / "log"))
         in_a_worker(workers[-1])
 
     workers = []  # the least of several, since other work on the machine only ever adds
