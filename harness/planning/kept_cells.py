@@ -11,7 +11,7 @@ from harness.cache import Cache
 from harness.config.run_config import RunConfig
 from harness.data.manifest import DAMAGED, sha256_of_file
 from harness.errors import HarnessError
-from harness.planning.cell_keys import ModelIdentity, cell_rows, key_parts, plan_cells, resolved
+from harness.planning.cell_keys import ModelIdentity, cell_keys, plan_cells, resolved
 from harness.planning.comparison import comparison_parts
 from harness.planning.image_set import mark_damaged, scan_images
 from harness.planning.observer import Observer
@@ -79,11 +79,8 @@ def _are_as_planned(
         return False
     if not store.holds(division.manifest, division.splits):
         return False
-    return not any(
-        (identity := identities[cell.label]) is None
-        or what_changed(done[cell.name].key_parts, key_parts(identity, cell, cell_rows(division, cell), config, found))
-        for cell in cells
-    )
+    keys = cell_keys({label: one for label, one in identities.items() if one is not None}, division, found)
+    return not any(what_changed(done[cell.name].key_parts, keys[cell]) for cell in cells)
 
 
 def _identity(config: RunConfig, record: DoneRecord, plugins: PluginFiles) -> ModelIdentity | None:
