@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from scipy.stats import norm as normal
 from scipy.stats import t as student
 
-from harness.evaluation.estimators import Array, Estimator
+from harness.evaluation.weighted import Array, Estimator
 
 DRAWS = 2000
 FEWEST_PATIENTS = 5

@@ -109,7 +109,8 @@ class Score:
 def tested_models(results: Results) -> dict[str, dict[str, Tested]]:
     """Gather what was tested, by stratum and model."""
     found: dict[str, dict[str, Tested]] = {}
-    trained = results.predictions[~results.predictions["model"].map(results.is_scored).astype(bool)]
+    scored = {record.model for record in results.cells.values() if record.scored}
+    trained = results.predictions[~results.predictions["model"].isin(scored)]
     if results.data_set.is_binary and len(trained):
         at_chosen = with_chosen_thresholds(trained, VALIDATION, TEST)
     else:
