@@ -11,6 +11,8 @@ _MARKUP = re.compile(r"([\\|>`*\[\]~$]|<(?! )|(?<![^\W_])_|_(?![^\W_])|&(?=#?\w+
 
 def printable(text: str) -> str:
     """Replace what steers a terminal, ends a line or turns the direction of reading by a space; letters all stay."""
+    if text.isprintable():
+        return text
     return "".join(character if character.isprintable() else " " for character in text)
 
 

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from scipy.stats import norm as normal
 from scipy.stats import t as student
 
-from harness.evaluation.estimators import Array, Estimator
+from harness.evaluation.weighted import Array, Estimator
 
 DRAWS = 2000
 FEWEST_PATIENTS = 5
@@ -84,7 +84,7 @@ def draw_patients(images: pd.DataFrame, draws: int = DRAWS, seed: int = 0) -> Pa
     for stratum in np.unique(strata):
         members = np.flatnonzero(strata == stratum)
         weights[:, members] = random.multinomial(len(members), np.full(len(members), 1 / len(members)), draws)
-    return Patients(found.index, classes, weights)
+    return Patients(found.index.astype("str"), classes, weights)
 
 
 def bootstrap_interval(estimator: Estimator, patients: Patients) -> Interval:

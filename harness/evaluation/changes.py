@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -118,10 +118,17 @@ def pair_images(base: pd.DataFrame, new: pd.DataFrame) -> pd.DataFrame:
 def common_images(one: pd.DataFrame, other: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Return two prediction tables without the images and cells that only one of them has."""
     keys = ["image", *CELL]
-    if len(one) == len(other) and all((one[key].to_numpy() == other[key].to_numpy()).all() for key in keys):
+    if len(one) == len(other) and all(_are_equal(one[key], other[key]) for key in keys):
         return one, other
     both = one[keys].merge(other[keys])
     return one.merge(both), other.merge(both)
+
+
+def _are_equal(one: pd.Series[Any], other: pd.Series[Any]) -> bool:
+    kinds = (one.dtype, other.dtype)
+    if isinstance(kinds[0], pd.CategoricalDtype) and kinds[0] == kinds[1]:
+        one, other = one.cat.codes, other.cat.codes
+    return bool((one.to_numpy() == other.to_numpy()).all())
 
 
 def _paired_mean(gained: pd.Series[float], paired: pd.DataFrame) -> Change:

@@ -16,13 +16,9 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from harness.evaluation.metrics import ECE_BINS, cases, class_columns, is_binary
+from harness.evaluation.rank_estimators import PairCounts, RankedImages, average_precision, pair_ranking, rank_area
+from harness.evaluation.weighted import Array, Estimator, mean_of_units
 
-Array = NDArray[np.float64]
-Estimator = Callable[[Array], Array]
-"""From weights (D, A) to the number under each row (D,); NaN where a row leaves nothing to compute it from."""
-
-
-_BLOCK = 200
 _MANY_GROUPS = 300  # pairs of groups take more than images in order, in time and in memory
 
 
@@ -37,94 +33,9 @@ def mean_of_ratios(*ratios: tuple[Array, Array]) -> Estimator:
     def number(weights: Array) -> Array:
         above = np.stack([weights @ parts.T for parts, _ in ratios])
         below = np.stack([weights @ wholes.T for _, wholes in ratios])
-        return _mean_of_units(above, below)
+        return mean_of_units(above, below)
 
     return number
-
-
-def pair_ranking(*rankings: tuple[Array, Array]) -> Estimator:
-    """The share of pairs (image of a class, image of another) that are in order, averaged over classes and units: AUC.
-
-    Args:
-        rankings: Of each class, or of the positive one of two: pairs in order by group of the one and of the other
-            image, and all pairs, float64 (U, G, G) each.
-    """
-
-    def total(weights: Array, counts: Array) -> Array:
-        sums = [np.einsum("da,da->d", weights @ count, weights) for count in counts]
-        return np.stack(sums, axis=1)
-
-    def number(weights: Array) -> Array:
-        ordered = np.stack([total(weights, counts) for counts, _ in rankings])
-        pairs = np.stack([total(weights, counts) for _, counts in rankings])
-        return _mean_of_units(ordered, pairs)
-
-    return number
-
-
-def rank_area(*rankings: list[tuple[Array, NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]]) -> Estimator:
-    """The AUC of :func:`pair_ranking`, for many groups: of G groups it needs G places a draw, and not G x G in all.
-
-    Args:
-        rankings: Of each class, of each unit its images from the lowest score to the highest: whether they are of the
-            class, 0 or 1 (N,), the first and the last place of each image's score among them, (N,) each, and their
-            groups, (N,).
-    """
-
-    def of_block(drawn: Array) -> Array:
-        parts = [[_ranked_pairs(drawn, *unit) for unit in units] for units in rankings]
-        ordered, pairs = (np.array([[pair[part] for pair in units] for units in parts]) for part in (0, 1))
-        return _mean_of_units(ordered.transpose(0, 2, 1), pairs.transpose(0, 2, 1))
-
-    def in_blocks(weights: Array) -> Array:
-        drawn = np.ascontiguousarray(weights.T)
-        return np.concatenate([of_block(drawn[:, start : start + _BLOCK]) for start in range(0, len(weights), _BLOCK)])
-
-    return in_blocks
-
-
-def _ranked_pairs(
-    drawn: Array,
-    positive: Array,
-    first: NDArray[np.int64],
-    last: NDArray[np.int64],
-    groups: NDArray[np.int64],
-) -> tuple[Array, Array]:
-    """Return the pairs in order, ties half, and all pairs, in each column of weights (G, D): (D,) each."""
-    weights = drawn[groups]
-    of_class = weights * positive[:, None]
-    others = np.concatenate([np.zeros((1, weights.shape[1])), (weights - of_class).cumsum(0)])
-    below, tied = others[first], others[last + 1] - others[first]
-    return (of_class * (below + tied / 2)).sum(0), of_class.sum(0) * others[-1]
-
-
-def average_precision(units: list[tuple[Array, NDArray[np.int64], NDArray[np.int64]]]) -> Estimator:
-    """The area under the precision-recall curve, averaged over units.
-
-    Args:
-        units: Of each, its images from the most to the least likely positive: their labels (N,), the last place of each
-            image's score among them (N,), since images of one score come in together, and their groups (N,).
-    """
-
-    def of_block(drawn: Array) -> Array:
-        precision = [_average_precision(labels, last, drawn[columns]) for labels, last, columns in units]
-        parts, wholes = (np.stack(sums, axis=1) for sums in zip(*precision, strict=True))
-        return _mean_of_units(parts[None], wholes[None])
-
-    def in_blocks(weights: Array) -> Array:
-        drawn = np.ascontiguousarray(weights.T)
-        # a block of draws stays in the processor's cache, all of them would not
-        return np.concatenate([of_block(drawn[:, start : start + _BLOCK]) for start in range(0, len(weights), _BLOCK)])
-
-    return in_blocks
-
-
-def _average_precision(labels: Array, last: NDArray[np.int64], weights: Array) -> tuple[Array, Array]:
-    """Sum of the positive images' precisions, and their weight, in each column of weights (N, D): (D,) each."""
-    positive = weights * labels[:, None]
-    called, right = weights.cumsum(0)[last], positive.cumsum(0)[last]
-    precision = np.divide(right, called, out=np.zeros_like(right), where=called > 0)
-    return (positive * precision).sum(0), positive.sum(0)
 
 
 def binned_gap(gaps: Array, images: Array) -> Estimator:
@@ -134,7 +45,7 @@ def binned_gap(gaps: Array, images: Array) -> Estimator:
         gaps: Sum of (probability - label) by unit, bin and group, float64 (U, bins, A).
         images: Images by unit and group, float64 (U, A).
     """
-    return lambda weights: _mean_of_units(np.abs(gaps @ weights.T).sum(1).T[None], (weights @ images.T)[None])
+    return lambda weights: mean_of_units(np.abs(gaps @ weights.T).sum(1).T[None], (weights @ images.T)[None])
 
 
 def estimators(predictions: pd.DataFrame, groups: pd.Index, *, cross_validated: bool) -> Mapping[str, Estimator]:
@@ -238,13 +149,7 @@ class _Sums:
     def precision(self, predictions: pd.DataFrame) -> Estimator:
         """Images in the order of their scores, by unit; units without one of the classes have no curve."""
         scores, labels = predictions["p_1"].to_numpy(float), predictions["label"].to_numpy(float)
-        units = []
-        for unit in range(self._shape[0]):
-            here = np.flatnonzero(self._unit == unit)
-            here = here[np.argsort(-scores[here], kind="stable")]
-            last = np.searchsorted(-scores[here], -scores[here], side="right") - 1
-            units.append((labels[here] * (np.ptp(labels[here]) > 0), last, self._column[here]))
-        return average_precision(units)
+        return average_precision([RankedImages.of(scores[at], labels[at], self._column[at]) for at in self._members])
 
     def calibration(self, predictions: pd.DataFrame) -> Estimator:
         """Gaps by bin."""
@@ -253,37 +158,37 @@ class _Sums:
         gaps = np.stack([self.of((scores - labels) * (bins == place)) for place in range(ECE_BINS)], axis=1)
         return binned_gap(gaps, self.of(np.ones_like(scores)))
 
+    @cached_property
+    def _members(self) -> list[NDArray[np.int64]]:
+        """The rows of each unit, in order."""
+        rows = np.argsort(self._unit, kind="stable")
+        return np.split(rows, np.cumsum(np.bincount(self._unit, minlength=self._shape[0]))[:-1])
+
     def _ranks(
         self, scores: Array, positive: NDArray[np.int64]
     ) -> list[tuple[Array, NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]]:
         """Return the images of each unit in the order of their scores; see :func:`rank_area`."""
         units = []
-        for unit in range(self._shape[0]):
-            here = np.flatnonzero(self._unit == unit)
-            here = here[np.argsort(scores[here], kind="stable")]
+        for members in self._members:
+            here = members[np.argsort(scores[members], kind="stable")]
             ranked = scores[here]
             first, last = (np.searchsorted(ranked, ranked, side=side) for side in ("left", "right"))
             units.append((positive[here].astype(float), first, last - 1, self._column[here]))
         return units
 
-    def _ranking(self, scores: Array, positive: NDArray[np.int64]) -> tuple[Array, Array]:
-        units = [self._pairs(scores, positive, self._unit == unit) for unit in range(self._shape[0])]
-        ordered, pairs = zip(*units, strict=True)
-        return np.stack(ordered), np.stack(pairs)
+    def _ranking(self, scores: Array, positive: NDArray[np.int64]) -> list[PairCounts]:
+        return [self._pairs(scores, positive, members) for members in self._members]
 
-    def _pairs(self, scores: Array, positive: NDArray[np.int64], chosen: NDArray[np.bool_]) -> tuple[Array, Array]:
-        scores, positive = scores[chosen], positive[chosen]
-        columns, size = self._column[chosen], self._shape[1]
-        of_one, of_other = scores[positive == 1], scores[positive == 0]
-        order = (np.sign(of_one[:, None] - of_other[None, :]) + 1) / 2
-        to_row, to_column = (np.eye(size)[columns[positive == label]] for label in (1, 0))
-        return to_row.T @ order @ to_column, np.outer(to_row.sum(0), to_column.sum(0))
-
-
-def _mean_of_units(parts: Array, wholes: Array) -> Array:
-    """Divide (K, D, U) by (K, D, U), average over K, and then over the units that have something to divide by."""
-    there = (wholes > 0).all(0)
-    ratios = np.divide(parts, wholes, out=np.zeros_like(parts), where=there).mean(0)
-    units = there.sum(1)
-    mean: Array = np.divide(ratios.sum(1), units, out=np.full(len(units), np.nan), where=units > 0)
-    return mean
+    def _pairs(self, scores: Array, positive: NDArray[np.int64], members: NDArray[np.int64]) -> PairCounts:
+        """Count a unit's pairs by group: images of one group stand side by side, so that sums run along them."""
+        by_group = members[np.argsort(self._column[members], kind="stable")]
+        one, other = (by_group[positive[by_group] == label] for label in (1, 0))
+        (rows, from_row, n_rows), (columns, from_column, n_columns) = (
+            np.unique(self._column[images], return_index=True, return_counts=True) for images in (one, other)
+        )
+        pairs = np.outer(n_rows, n_columns).astype(float)
+        if not pairs.size:
+            return PairCounts(rows, columns, pairs, pairs)
+        order = (np.sign(scores[one][:, None] - scores[other][None, :]) + 1) / 2
+        ordered = np.add.reduceat(np.add.reduceat(order, from_row, axis=0), from_column, axis=1)
+        return PairCounts(rows, columns, ordered, pairs)

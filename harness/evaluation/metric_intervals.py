@@ -10,7 +10,8 @@ import pandas as pd
 import threadpoolctl
 
 from harness.evaluation.bootstrap import Interval, Patients, interval_of
-from harness.evaluation.estimators import Array, estimators
+from harness.evaluation.estimators import estimators
+from harness.evaluation.weighted import Array
 
 
 class Resampled:

@@ -44,7 +44,7 @@ def patient_recognition_rate(predictions: pd.DataFrame, patient: pd.Series[str])
 
 def cases(predictions: pd.DataFrame) -> pd.Series[str]:
     """Return each row's subgroup, under its subtype if it has one: of BreakHis the 82 "cases" of the literature."""
-    return (predictions["subtype"] + " " + predictions["subgroup"]).str.strip()
+    return (predictions["subtype"].astype("str") + " " + predictions["subgroup"].astype("str")).str.strip()
 
 
 def sensitivity(predictions: pd.DataFrame) -> float | None:

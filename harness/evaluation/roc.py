@@ -9,8 +9,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from harness.evaluation.bootstrap import Interval, Patients, interval_of
-from harness.evaluation.estimators import Array
 from harness.evaluation.metrics import is_binary
+from harness.evaluation.weighted import Array
 
 GRID: Array = np.linspace(0, 1, 101)
 """Shares of negative images called positive at which a curve is given."""

@@ -63,13 +63,14 @@ def patient_decisions(predictions: pd.DataFrame) -> pd.Series[bool]:
     Returns:
         By group, sorted.
     """
-    labels = predictions.groupby("group")["label"].agg(["min", "max"])
+    by_group = predictions.groupby(predictions["group"].astype("str"))
+    labels = by_group["label"].agg(["min", "max"])
     columns = class_columns(predictions)
     if is_binary(predictions):
-        distance = (predictions["p_1"] - predictions["threshold"]).groupby(predictions["group"]).mean()
+        distance = (predictions["p_1"] - predictions["threshold"]).groupby(predictions["group"].astype("str")).mean()
         judged = (distance >= 0).astype(int)
     else:
-        means = predictions.groupby("group")[columns].mean()
+        means = by_group[columns].mean()
         judged = pd.Series(means.to_numpy().argmax(1), means.index)
     right: pd.Series[bool] = (judged == labels["max"])[labels["min"] == labels["max"]]
     return right

@@ -44,8 +44,10 @@ def with_chosen_thresholds(predictions: pd.DataFrame, validation: str, test: str
         The test rows, with ``threshold`` and ``predicted`` at that threshold.
     """
     cell = ["model", "stratum", "fold", "seed"]
-    sides = dict(list(predictions.groupby("side")))
-    chosen = sides[validation].groupby(cell)[["label", "p_1"]].apply(choose_threshold).rename("threshold")
+    sides = dict(list(predictions.groupby("side", observed=True)))
+    chosen = (
+        sides[validation].groupby(cell, observed=True)[["label", "p_1"]].apply(choose_threshold).rename("threshold")
+    )
     tested = sides[test].join(chosen, on=cell)
     return tested.assign(predicted=(tested["p_1"] >= tested["threshold"]).astype(int))
 

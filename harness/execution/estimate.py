@@ -12,7 +12,7 @@ from harness.cache import Cache
 from harness.errors import CellError
 from harness.execution.feature_plan import PlannedSet, plan_features
 from harness.execution.throughput import measure_model
-from harness.planning.cell_keys import cell_rows
+from harness.planning.cell_images import CellImages
 from harness.planning.plan import Run
 from harness.planning.staleness import pending_cells
 from harness.plugin_api.model import Throughput
@@ -89,7 +89,8 @@ def estimate_run(run: Run, store: RunStore, cache: Cache, jobs: int) -> Estimate
         CellError: A model cannot be made or timed.
     """
     todo = pending_cells(run.keys, store.read_cells())
-    sizes = {cell: _sizes(run, cell) for cell in todo}
+    images = CellImages(run.division)
+    sizes = {cell: _sizes(images, cell) for cell in todo}
     pixels = 3 * run.config.pixels.size**2
     measured = {label: _measured(run, label, cache) for label in dict.fromkeys(cell.label for cell in todo)}
     shared = plan_features(run, todo, {label: one.throughput for label, one in measured.items()})
@@ -188,7 +189,7 @@ def _cell_seconds(speed: Throughput, schedule: Schedule, sizes: tuple[int, ...])
     return training_seconds(speed, schedule, train, validation) + predicted / speed.predictions_per_second
 
 
-def _sizes(run: Run, cell: Cell) -> tuple[int, ...]:
+def _sizes(images: CellImages, cell: Cell) -> tuple[int, ...]:
     """Images to train on, to validate on and to test."""
-    sides = cell_rows(run.division, cell)["side"].value_counts()
-    return tuple(int(sides.get(side, 0)) for side in SIDES)
+    counts = images.counts(cell)
+    return tuple(counts[side] for side in SIDES)

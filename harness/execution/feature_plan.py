@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from harness.planning.cell_keys import cell_rows
+from harness.planning.cell_images import CellImages
 from harness.planning.plan import Run
 from harness.plugin_api.model import Throughput
 from harness.protocol.names import TRAIN
@@ -53,21 +53,22 @@ def plan_features(run: Run, cells: Iterable[Cell], speeds: Mapping[str, Throughp
         if speed is not None and speed.features_per_second is not None:
             pixels = run.decoded.pixel_key(cell.seed, cell.fold)
             groups.setdefault((cell.label, cell.stratum, pixels), []).append(cell)
-    planned = [_planned(run, group, speeds[group[0].label]) for group in groups.values() if len(group) > 1]
+    images = CellImages(run.division)
+    planned = [_planned(run, images, group, speeds[group[0].label]) for group in groups.values() if len(group) > 1]
     return [one for one in planned if one is not None and one.saved_seconds > _WORTH_SECONDS]
 
 
-def _planned(run: Run, cells: list[Cell], speed: Throughput | None) -> PlannedSet | None:
+def _planned(run: Run, images: CellImages, cells: list[Cell], speed: Throughput | None) -> PlannedSet | None:
     if speed is None or speed.features_per_second is None or speed.feature_bytes is None:
         return None
     views = views_shown(run.config.schedule.augmentation)
-    rows = [cell_rows(run.division, cell) for cell in cells]
+    rows = [images.rows(cell) for cell in cells]
     alone = sum(len(one) + (views - 1) * int((one["side"] == TRAIN).sum()) for one in rows)
-    images = pd.concat(rows).drop_duplicates("sha256").sort_values("sha256", ignore_index=True)
-    shared = len(images) * views
+    distinct = pd.concat(rows).drop_duplicates("sha256").sort_values("sha256", ignore_index=True)
+    shared = len(distinct) * views
     return PlannedSet(
         tuple(cells),
-        images,
+        distinct,
         views,
         shared * speed.feature_bytes,
         shared / speed.features_per_second,

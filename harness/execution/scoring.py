@@ -22,7 +22,8 @@ from harness.execution.cell_results import (
     probability_columns,
     scored_columns,
 )
-from harness.planning.cell_keys import cell_rows, plan_cells
+from harness.planning.cell_images import CellImages
+from harness.planning.cell_keys import plan_cells
 from harness.planning.splits import Division
 from harness.protocol.names import TEST
 from harness.store.cells import Cell
@@ -106,7 +107,8 @@ def score_cells(scored: ScoredPredictions, division: Division) -> dict[Cell, pd.
         UsageError: A test image is missing, stands there twice, or is none of that fold and seed.
     """
     planned = plan_cells([scored.label], division.config, division.protocol.folds)
-    cells = {cell: _tested(division, cell) for cell in planned}
+    images = CellImages(division)
+    cells = {cell: _tested(images.rows(cell)) for cell in planned}
     wanted = pd.concat([rows.assign(seed=cell.seed, fold=cell.fold) for cell, rows in cells.items()])
     wanted = wanted.rename(columns={"name": "image"})[_PLACE]
     # a table for all strata does for some of them
@@ -219,8 +221,7 @@ def _refuse(file: str, what: str, rows: pd.DataFrame) -> None:
     )
 
 
-def _tested(division: Division, cell: Cell) -> pd.DataFrame:
-    rows = cell_rows(division, cell)
+def _tested(rows: pd.DataFrame) -> pd.DataFrame:
     return rows[rows["side"] == TEST]
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 
 from harness.cache import Cache
-from harness.planning.cell_keys import cell_rows
+from harness.planning.cell_images import CellImages
 from harness.planning.plan import Run, job_of
 from harness.protocol.group_assignment import hash_rank
 from harness.protocol.names import TEST, TRAIN, VALIDATION
@@ -52,6 +52,7 @@ class Tasks:
 
     def __init__(self, run: Run, store: RunStore, cache: Cache, features: Mapping[Cell, Path]) -> None:
         self._run, self._store, self._cache, self._features = run, store, cache, features
+        self._images = CellImages(run.division)
         self._looked_at: set[str] = set()
 
     def make(self, cell: Cell, device: str) -> tuple[FitTask, HeldBack]:
@@ -61,7 +62,7 @@ class Tasks:
             cell: The cell.
             device: As torch names it.
         """
-        rows = cell_rows(self._run.division, cell)
+        rows = self._images.rows(cell)
         train, validation, test = (rows[rows["side"] == side] for side in (TRAIN, VALIDATION, TEST))
         # Sorted by name, test images would come class by class and patient by patient
         test = test.iloc[test["name"].map(lambda name: hash_rank(cell.seed, name)).argsort()]
@@ -71,7 +72,7 @@ class Tasks:
         task = FitTask(
             setting,
             cell.seed,
-            self._cache_of(cell, rows, setting.pixels),
+            self._cache_of(cell, setting.pixels),
             decoded.labeled(*at, train),
             decoded.labeled(*at, validation),
             decoded.rows(*at, test),
@@ -84,8 +85,7 @@ class Tasks:
         self._looked_at.add(cell.label)
         return task, HeldBack(validation, test, saved)
 
-    def _cache_of(self, cell: Cell, rows: pd.DataFrame, pixels: str) -> Path:
+    def _cache_of(self, cell: Cell, pixels: str) -> Path:
         """Return the folder that cells of the same code share if they have the same images on the same sides."""
-        sides = rows[["sha256", "side", "label"]].astype(str).agg(" ".join, axis=1)
         code = self._run.entry(cell.label).registered.source
-        return self._cache.folder / "plugins" / code[:16] / hash_of([pixels, sorted(sides)])[:32]
+        return self._cache.folder / "plugins" / code[:16] / hash_of([pixels, self._images.contents(cell)])[:32]

@@ -1,22 +1,20 @@
-"""The cells of a run, their images, and the key of each."""
+"""The cells of a run, and the key of each."""
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from harness.config.run_config import RunConfig
 from harness.data.version import PIXEL_VERSION
+from harness.planning.cell_images import CellImages
 from harness.store.cells import Cell
 from harness.store.keys import hash_of
 from harness.training.auto import resolve_execution_mode, resolve_precision
 from harness.training.version import TRAINING_VERSION
 
-if TYPE_CHECKING:  # pandas, for whoever has images
-    import pandas as pd
-
+if TYPE_CHECKING:
     from harness.planning.splits import Division
 
 _SHORT = 64
@@ -48,49 +46,49 @@ def plan_cells(labels: Iterable[str], config: RunConfig, folds: Iterable[int]) -
     ]
 
 
-def cell_rows(division: Division, cell: Cell) -> pd.DataFrame:
-    """Return the images of a cell: the manifest's columns and ``side``, sorted by name."""
-    splits = division.splits
-    sides = splits[(splits["seed"] == cell.seed) & (splits["fold"] == cell.fold)].set_index("image")["side"]
-    images = division.images
-    images = images[images["stratum"] == cell.stratum]
-    chosen = images.assign(side=images["name"].map(sides)).dropna(subset="side")
-    return chosen.sort_values("name", ignore_index=True)
-
-
-def key_parts(
-    model: ModelIdentity, cell: Cell, rows: pd.DataFrame, config: RunConfig, found: Mapping[str, str]
-) -> dict[str, str]:
-    """Hash everything that would change a cell's outcome, part by part.
+def cell_keys(
+    identities: Mapping[str, ModelIdentity], division: Division, found: Mapping[str, str]
+) -> dict[Cell, dict[str, str]]:
+    """Hash everything that would change a cell's outcome, part by part, for every cell of a run.
 
     Args:
-        model: What the model adds.
-        cell: The cell.
-        rows: Its images and their sides.
-        config: The run's config.
+        identities: What each model adds, by label.
+        division: The images, who is where, and the config.
         found: From :func:`resolved`.
 
     Returns:
-        A hash or short text a part; two cells of equal parts have equal outcomes.
+        A hash or short text a part, by cell; two cells of equal parts have equal outcomes.
     """
-    content = rows["sha256"] + " " + rows["side"] + " " + rows["label"].astype(str)
-    parts = {
-        "images and sides": hashlib.sha256("\n".join(sorted(content)).encode()).hexdigest(),
+    config, images = division.config, CellImages(division)
+    of_run = {
         "pixels": hash_of([PIXEL_VERSION, config.pixels.model_dump()]),
         "schedule": hash_of(config.schedule.budget().model_dump()),
         "execution mode": found["execution_mode"],
         "precision": found["precision"],
         "device type": found["device_type"],
         "threads": str(config.threads),
-        "seed": str(cell.seed),
+    }
+    of_run = {name: brief(part) for name, part in of_run.items()}
+    return {
+        cell: _key_parts(identities[cell.label], cell, brief(images.digest(cell)), of_run)
+        for cell in plan_cells(identities, config, division.protocol.folds)
+    }
+
+
+def _key_parts(model: ModelIdentity, cell: Cell, images_and_sides: str, of_run: Mapping[str, str]) -> dict[str, str]:
+    return {
+        "plugin": model.plugin,
+        "options": model.options,
+        "starts from": model.starts_from,
+        "images and sides": images_and_sides,
+        **of_run,
+        "seed": brief(str(cell.seed)),
         "training version": str(TRAINING_VERSION),
     }
-    of_model = {"plugin": model.plugin, "options": model.options, "starts from": model.starts_from}
-    return {**of_model, **{name: brief(part) for name, part in parts.items()}}
 
 
 def resolved(config: RunConfig, device_type: str) -> dict[str, str]:
-    """Return what the config's ``auto`` stands for on a type of device, as :func:`key_parts` takes it."""
+    """Return what the config's ``auto`` stands for on a type of device, as :func:`cell_keys` takes it."""
     return {
         "execution_mode": resolve_execution_mode(config.schedule.execution_mode, device_type),
         "precision": resolve_precision(config.schedule.precision, device_type),

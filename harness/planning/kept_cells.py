@@ -11,7 +11,7 @@ from harness.cache import Cache
 from harness.config.run_config import RunConfig
 from harness.data.manifest import DAMAGED, sha256_of_file
 from harness.errors import HarnessError
-from harness.planning.cell_keys import ModelIdentity, cell_rows, key_parts, plan_cells, resolved
+from harness.planning.cell_keys import ModelIdentity, cell_keys, plan_cells, resolved
 from harness.planning.comparison import comparison_parts
 from harness.planning.image_set import mark_damaged, scan_images
 from harness.planning.observer import Observer
@@ -36,12 +36,12 @@ def kept_cells(config: RunConfig, store: RunStore, cache: Cache, observer: Obser
         observer: Is told how far it is.
     """
     try:
-        run, done = store.read_run(), store.read_done()
+        run = store.read_run()
         if run is None:
             return None
         config = config.model_copy(update={"strata": config.strata or tuple(run.data_set.strata)})
         cells = plan_cells(config.models, config, run.comparison.folds)
-        if any(cell.name not in done for cell in cells):
+        if not store.names_of_cells().issuperset(cell.name for cell in cells):
             return None
         config = _with_options_of(config, run.config)
         if config.added_to(run.config, run.data_set.strata) != run.config or run.plugins != wanted_plugins():
@@ -64,10 +64,14 @@ def _are_as_planned(
 
     What costs least is looked at first: the images are read whole at the end.
     """
-    done, plugins, device_type = store.read_done(), PluginFiles(), device_type_of(config.device)
+    stored, damage = store.examine(thorough=True)
+    done = {name: record for name, record in stored.items() if isinstance(record, DoneRecord)}
+    if damage or any(cell.name not in done for cell in cells):
+        return False
+    plugins, device_type = PluginFiles(), device_type_of(config.device)
     records = {cell.label: done[cell.name] for cell in cells}
     identities = {label: _identity(config, record, plugins) for label, record in records.items()}
-    if device_type is None or None in identities.values() or store.find_damage(thorough=True):
+    if device_type is None or None in identities.values():
         return False
     if not _are_sources_the_same(records, config, cache):
         return False
@@ -79,11 +83,8 @@ def _are_as_planned(
         return False
     if not store.holds(division.manifest, division.splits):
         return False
-    return not any(
-        (identity := identities[cell.label]) is None
-        or what_changed(done[cell.name].key_parts, key_parts(identity, cell, cell_rows(division, cell), config, found))
-        for cell in cells
-    )
+    keys = cell_keys({label: one for label, one in identities.items() if one is not None}, division, found)
+    return not any(what_changed(done[cell.name].key_parts, keys[cell]) for cell in cells)
 
 
 def _identity(config: RunConfig, record: DoneRecord, plugins: PluginFiles) -> ModelIdentity | None:

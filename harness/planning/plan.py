@@ -8,7 +8,7 @@ import torch
 
 from harness.cache import Cache
 from harness.config.run_config import RunConfig
-from harness.planning.cell_keys import cell_rows, key_parts, plan_cells, resolved
+from harness.planning.cell_keys import cell_keys, resolved
 from harness.planning.comparison import comparison_parts, refuse_other_comparison, refuse_other_facts
 from harness.planning.decode_images import decode_images
 from harness.planning.fold_pixels import DecodedRun, pixels_of_folds
@@ -88,10 +88,7 @@ def prepare_run(
     sources = decode_sources(config, entries, cache, observer.progress)
     starts = pretraining_starts(entries, sources)
     identities = {entry.label: entry.identity(starts[entry.label]) for entry in entries}
-    keys = {
-        cell: key_parts(identities[cell.label], cell, cell_rows(division, cell), config, found)
-        for cell in plan_cells(identities, config, division.protocol.folds)
-    }
+    keys = cell_keys(identities, division, found)
     decoded = pixels_of_folds(division, images.decoded, cache)
     return Run(name, config, entries, division, decoded, sources, starts, device, comparison, keys)
 

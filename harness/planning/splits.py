@@ -111,7 +111,8 @@ def refuse_empty_sides(division: Division, strata: Sequence[str]) -> None:
     """
     classes = division.data_set.classes
     table = division.splits.merge(division.images, left_on="image", right_on="name")
-    found = set(table[["stratum", "seed", "fold", "side", "label"]].itertuples(index=False, name=None))
+    present = table[["stratum", "seed", "fold", "side", "label"]].drop_duplicates()
+    found = set(present.itertuples(index=False, name=None))
     places = [
         (stratum, seed, fold)
         for stratum in strata

@@ -62,8 +62,8 @@ def read_status(store: RunFolder, *, thorough: bool = True) -> RunStatus:
     """
     run = store.require_run()
     config = run.config
-    damage, active = store.find_damage(thorough=False) if thorough else {}, store.read_active()
-    stored = store.read_cells(without=damage)
+    stored, damage = store.examine(thorough=False) if thorough else (store.read_cells(), {})
+    active = store.read_active()
     plugins = PluginFiles()
     cells = plan_cells(config.models, config, run.comparison.folds)
     rows = [

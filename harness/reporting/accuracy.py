@@ -86,7 +86,7 @@ def _explanations(analysis: Analysis) -> list[str]:
 
 def _tested(results: Results, stratum: str) -> str:
     """Say how many images and groups were tested."""
-    images = results.test[results.test["stratum"] == stratum].drop_duplicates("image")
+    images = results.tested[results.tested["stratum"] == stratum].drop_duplicates("image")
     data_set = results.data_set
     slides = [f"{cases(images).nunique()} {plural(data_set.subgroup)}"] if data_set.has_subgroups else []
     counted = ", ".join([f"{len(images)} images", *slides, f"{images['group'].nunique()} {results.groups}"])

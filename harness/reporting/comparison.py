@@ -196,8 +196,7 @@ def _fold(rows: list[ComparedRow]) -> list[str]:
 
 
 def _compare_model(label: str, base: Results, new: Results, margins: Margins) -> list[ComparedRow]:
-    tested = (results.test[results.test["model"] == label] for results in (base, new))
-    paired = pair_images(*tested)
+    paired = pair_images(base.test_of(label), new.test_of(label))
     if paired.empty:
         return []
     at = [(stratum, paired[paired["stratum"] == stratum]) for stratum in natural_order(paired["stratum"].unique())]

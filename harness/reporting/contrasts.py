@@ -178,7 +178,9 @@ def _resampled(model: Tested, common: pd.DataFrame) -> Resampled:
 def _over_folds(metric: str, model: Tested, reference: Tested, results: Results) -> float | None:
     """Test the folds' own differences; folds that only one of the two has finished do not count."""
     one, other = (results.fold_metrics(tested.label, model.stratum, metric) for tested in (model, reference))
-    found = corrected_t_test(list((one - other).dropna()), results.test_per_train(model.stratum))
+    both = one if [*one] == [*other] else sorted(one.keys() & other.keys())
+    differences = [one[place] - other[place] for place in both]
+    found = corrected_t_test(differences, results.test_per_train(model.stratum))
     return found.p_value if found else None
 
 

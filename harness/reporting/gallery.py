@@ -63,7 +63,7 @@ def choose_images(results: Results) -> list[ShownImage]:
 
 
 def _of_model(results: Results, label: str) -> Iterator[ShownImage]:
-    tested = results.test[results.test["model"] == label]
+    tested = results.test_of(label)
     once = tested.sort_values(["seed", "fold"], kind="stable").drop_duplicates("image")
     columns = class_columns(once)
     if once.groupby(["stratum", "seed", "fold"])[columns[-1]].nunique().max() < 2:

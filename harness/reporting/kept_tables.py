@@ -13,7 +13,6 @@ from pathlib import Path
 from harness.cache import Cache
 from harness.errors import DataError, EnvironmentMissingError
 from harness.reporting.table import Table
-from harness.store.checksums import RECORD
 from harness.store.columns import MAX_TABLE_BYTES
 from harness.store.json_files import read_file
 from harness.store.run_store import RunStore
@@ -65,7 +64,7 @@ def _key(store: RunStore, cells: Mapping[str, CellRecord]) -> str | None:
     for name, record in sorted(cells.items()):
         if record.sha256 is None:
             return None
-        digest.update(name.encode() + _content(store.folder / "cells" / name / RECORD))
+        digest.update(name.encode() + record.sha256.encode())
     return digest.hexdigest()
 
 

@@ -31,11 +31,13 @@ def _table(analysis: Analysis, general: str, word: str, patient_of: Callable[[pd
     """Make a table that is called by the data set's word, or in general where that is no name for a file."""
     results, classes = analysis.results, analysis.results.classes
     name = plural(word) if _NAME.fullmatch(plural(word)) and plural(word) not in _TAKEN else general
-    test = results.test.assign(patient=patient_of(results.test))
+    test = results.tested.assign(patient=patient_of(results.tested).astype("str"))
     test = test.assign(right=test["predicted"] == test["label"])
     by = ["patient", "label", "stratum"]
-    images = test.groupby(by)["image"].nunique()
-    shares = test.groupby([*by, "model"])["right"].mean().unstack("model").reindex(columns=results.labels)
+    images = test.groupby(by, observed=True)["image"].nunique()
+    shares = (
+        test.groupby([*by, "model"], observed=True)["right"].mean().unstack("model").reindex(columns=results.labels)
+    )
     order = {stratum: place for place, stratum in enumerate(results.strata)}
     places = sorted(images.index, key=lambda place: (place[1], place[0], order[place[2]]))
     rows = [

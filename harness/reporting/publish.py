@@ -12,7 +12,7 @@ from harness.cache import Cache
 from harness.durable import replace_text, write_json
 from harness.errors import DataError
 from harness.reporting.kept_tables import kept_tables
-from harness.reporting.results import Results, read_results
+from harness.reporting.results import Results, results_of
 from harness.reporting.run_tables import run_tables
 from harness.reporting.table import FORMATS, PREAMBLE, Table, render
 from harness.store.json_files import read_json
@@ -37,8 +37,8 @@ def publish(store: RunStore, kept: Cache) -> dict[str, Table]:
         DataError: No run, or no finished cell.
     """
     run = store.require_run()
-    store.refuse_damage()
-    cells, results = store.read_cells(), cache(lambda: read_results(store))
+    cells = store.read_sound()
+    results = cache(lambda: results_of(store, run, cells))
     made = kept_tables(store, cells, kept, lambda: run_tables(results()))
     tables, figures = (own_folder(store.folder / name) for name in ("tables", "figures"))
     write_tables(tables, made.values())

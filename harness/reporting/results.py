@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, astuple, dataclass
 from functools import cached_property
 
+import numpy as np
 import pandas as pd
 
 from harness.config.data_settings import is_generated
@@ -19,11 +20,13 @@ from harness.protocol.names import TEST, TRAIN, VALIDATION
 from harness.reporting import paper
 from harness.reporting.paper import recipe_deviations
 from harness.reporting.run_notes import mixture_notes, protocol_notes
+from harness.store.encoded import decoded
 from harness.store.run_store import RunStore
-from harness.store.schema import ConvergenceRecord, DoneRecord, RunRecord
+from harness.store.schema import CellRecord, ConvergenceRecord, DoneRecord, RunRecord
 
 CELL = ("model", "stratum", "fold", "seed")
 _TESTED = (VALIDATION, TEST)
+_ROWS_AT_ONCE = 500_000
 _FACTS = ["image", "group", "subgroup", "subtype", "stratum", "label"]
 
 
@@ -37,7 +40,7 @@ class Results:
         cells: Finished cells by name.
         splits: ``image fold seed side``.
         predictions: Of all finished cells: one row a validation or test image; probabilities are ``p_0 p_1 ...`` in the
-            order of the classes.
+            order of the classes. Texts are categories: a large run has millions of rows.
         history: Of all finished cells: one row an epoch, with ``cell model stratum fold seed``.
     """
 
@@ -48,13 +51,13 @@ class Results:
     predictions: pd.DataFrame
     history: pd.DataFrame
 
-    @property
+    @cached_property
     def labels(self) -> list[str]:
         """Models with finished cells, in the order of the config."""
         found = {record.model for record in self.cells.values()}
         return [label for label in self.run.config.models if label in found]
 
-    @property
+    @cached_property
     def strata(self) -> list[str]:
         """The strata with finished cells, in the order of the run."""
         found = {record.stratum for record in self.cells.values()}
@@ -94,15 +97,24 @@ class Results:
         """True where predictions are pooled over folds."""
         return self.run.protocol.cross_validates
 
-    @property
-    def test(self) -> pd.DataFrame:
-        """Predictions of test images."""
+    @cached_property
+    def tested(self) -> pd.DataFrame:
+        """Predictions of test images, texts as categories."""
         return self.predictions[self.predictions["side"] == TEST]
+
+    @cached_property
+    def test(self) -> pd.DataFrame:
+        """Predictions of test images, in plain types."""
+        return decoded(self.tested)
+
+    def test_of(self, label: str) -> pd.DataFrame:
+        """Predictions of test images by one model, in plain types."""
+        return decoded(self.tested[self.tested["model"] == label])
 
     def named_predictions(self) -> pd.DataFrame:
         """Return the predictions with probabilities under the names of their classes, ``p_<class>``, as stored."""
         named = {f"p_{label}": f"p_{name}" for label, name in enumerate(self.classes)}
-        return self.predictions.rename(columns=named)
+        return decoded(self.predictions).rename(columns=named)
 
     @property
     def images(self) -> pd.DataFrame:
@@ -182,10 +194,10 @@ class Results:
         plain = [label for label in self.labels if self.reproduces(label) == "DenseNet"]
         return wanted if wanted in self.labels else [*plain, *self.labels][0]
 
-    def fold_metrics(self, label: str, stratum: str, metric: str) -> pd.Series[float]:
-        """One metric of a model by (seed, fold)."""
+    def fold_metrics(self, label: str, stratum: str, metric: str) -> dict[tuple[int, int], float]:
+        """One metric of a model by (seed, fold), of the folds that give it."""
         cells = self._by_place.get((label, stratum), {})
-        return pd.Series({place: metrics[metric] for place, metrics in cells.items()}, dtype=float)
+        return {place: value for place, metrics in cells.items() if (value := metrics[metric]) is not None}
 
     @cached_property
     def _by_place(self) -> dict[tuple[str, str], dict[tuple[int, int], dict[str, float | None]]]:
@@ -252,8 +264,18 @@ def read_results(store: RunStore) -> Results:
         ComparisonError: A cell of another comparison stands in it.
     """
     run = store.require_run()
-    store.refuse_damage()
-    cells = store.read_done()
+    return results_of(store, run, store.read_sound())
+
+
+def results_of(store: RunStore, run: RunRecord, records: Mapping[str, CellRecord]) -> Results:
+    """Read what belongs to the records of a run folder, held against their checksums before; see :func:`read_results`.
+
+    Args:
+        store: The run folder.
+        run: Its ``run.json``.
+        records: Of its cells.
+    """
+    cells = {name: record for name, record in records.items() if isinstance(record, DoneRecord)}
     if not cells:
         raise DataError(f"no finished cell in {store.folder} yet - 'harness status' says what is going on")
     for name, record in cells.items():
@@ -264,9 +286,12 @@ def read_results(store: RunStore) -> Results:
     history, predictions = store.read_histories(cells), _read_predictions(store, run, cells)
     places = {name: astuple(record.cell) for name, record in cells.items()}
     history = history.join(pd.DataFrame.from_dict(places, orient="index", columns=list(CELL)), on="cell")
-    final = dict(iter(history[history["stage"] == FINAL_STAGE].groupby("cell")))
-    cells = {name: upgraded(record, final.get(name, history.iloc[:0])) for name, record in cells.items()}
-    _refuse_other_rows(store, cells, predictions, {name: len(epochs) for name, epochs in final.items()})
+    final = history[history["stage"] == FINAL_STAGE]
+    cells = {
+        name: upgraded(record, final[final["cell"] == name]) if record.schema_version == 1 else record
+        for name, record in cells.items()
+    }
+    _refuse_other_rows(store, cells, predictions, final["cell"].value_counts().to_dict())
     manifest, splits = store.read_manifest(), store.read_splits()
     _refuse_other_images(store, manifest, splits, predictions)
     return Results(run, manifest, splits, cells, predictions, history)
@@ -274,7 +299,7 @@ def read_results(store: RunStore) -> Results:
 
 def resampled_within(results: Results) -> str:
     """Say within what groups are resampled."""
-    mixed = results.test.groupby("group")["label"].nunique().max() > 1
+    mixed = results.tested.groupby("group", observed=True)["label"].nunique().max() > 1
     return "as wholes, since some have images of several classes" if mixed else "within their class"
 
 
@@ -307,9 +332,10 @@ def _refuse_other_rows(
         for name, record in cells.items()
         for side in ((TEST,) if record.scored else _TESTED)
     }
-    found = set(predictions[[*CELL, "side"]].drop_duplicates().itertuples(index=False, name=None))
+    places = [*CELL, "side"]
+    found = {place for part in _parts(predictions[places]) for place in part.itertuples(index=False, name=None)}
     wrong = [name for place, name in wanted.items() if place not in found]
-    if wrong or len(found) > len(wanted) or predictions.duplicated([*CELL, "side", "image"]).any():
+    if wrong or len(found) > len(wanted) or _are_some_twice(predictions, [*places, "image"]):
         named = f"{wrong[0]}/predictions.parquet" if wrong else "*/predictions.parquet"
         raise DataError(f"{store.folder}/cells/{named} holds rows of another cell, or not its own - run it again")
     for name, record in cells.items():
@@ -324,13 +350,30 @@ def _refuse_other_images(
     images = manifest[manifest["state"] == USED].rename(columns={"name": "image"})
     if images[_FACTS].isna().any(axis=None) or images["image"].duplicated().any():
         raise DataError(f"{store.folder}/manifest.parquet does not say of every image what it is - get the folder anew")
-    named = predictions[_FACTS].drop_duplicates()
+    named = decoded(pd.concat(_parts(predictions[_FACTS])).drop_duplicates())
     if len(named.merge(images[_FACTS])) < len(named):
         raise DataError(f"{store.folder}: predictions and manifest.parquet contradict each other - get the folder anew")
     strata = splits["image"].map(images.set_index("image")["stratum"])
     for stratum in named["stratum"].unique():
         if not {TRAIN, TEST} <= set(splits.loc[strata == stratum, "side"]):
             raise DataError(f"{store.folder}/splits.parquet has no training or no test images at {stratum}")
+
+
+def _parts(rows: pd.DataFrame) -> Iterator[pd.DataFrame]:
+    """Yield rows without those that stand twice, some at a time: of all at once that takes a gigabyte."""
+    for start in range(0, len(rows), _ROWS_AT_ONCE):
+        yield rows.iloc[start : start + _ROWS_AT_ONCE].drop_duplicates()
+
+
+def _are_some_twice(rows: pd.DataFrame, columns: list[str]) -> bool:
+    """Whether two rows agree in all these columns."""
+    place = np.zeros(len(rows), np.int64)
+    for name in columns:
+        codes, found = pd.factorize(rows[name])
+        place *= len(found)
+        place += codes
+    place.sort()
+    return bool((place[1:] == place[:-1]).any())
 
 
 def _differs(results: Results, shown: list[str]) -> str:

@@ -109,14 +109,13 @@ class Score:
 def tested_models(results: Results) -> dict[str, dict[str, Tested]]:
     """Gather what was tested, by stratum and model."""
     found: dict[str, dict[str, Tested]] = {}
-    trained = results.predictions[~results.predictions["model"].map(results.is_scored).astype(bool)]
-    if results.data_set.is_binary and len(trained):
-        at_chosen = with_chosen_thresholds(trained, VALIDATION, TEST)
-    else:
-        at_chosen = trained.iloc[:0]
+    scored = {record.model for record in results.cells.values() if record.scored}
     for stratum in results.strata:
-        at_half, chosen = (table[table["stratum"] == stratum] for table in (results.test, at_chosen))
-        patients, by_model = draw_patients(at_half), dict(iter(chosen.groupby("model")))
+        here = results.predictions[results.predictions["stratum"] == stratum]
+        at_half, trained = here[here["side"] == TEST], here[~here["model"].isin(scored)]
+        is_chosen = results.data_set.is_binary and len(trained)
+        chosen = with_chosen_thresholds(trained, VALIDATION, TEST) if is_chosen else trained.iloc[:0]
+        patients, by_model = draw_patients(at_half), dict(iter(chosen.groupby("model", observed=True)))
         found[stratum] = {
             str(label): Tested(
                 str(label),
@@ -126,7 +125,7 @@ def tested_models(results: Results) -> dict[str, dict[str, Tested]]:
                 by_model.get(label),
                 results.cross_validated,
             )
-            for label, own in at_half.groupby("model")
+            for label, own in at_half.groupby("model", observed=True)
         }
     return found
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -101,10 +102,23 @@ def read_table(path: Path, schema: pa.Schema) -> pa.Table:
     Raises:
         DataError: It is not there, cannot be read, is too large, or its columns are not those of the schema.
     """
+    return parse_table(_content(path), schema, path)
+
+
+def read_tables(paths: Sequence[Path], schema: pa.Schema) -> pa.Table:
+    """Read some tables one below the other; see :func:`read_table`."""
+    tables = [_parsed(_content(path), schema, path) for path in paths]
+    if all(table.schema.equals(tables[0].schema) for table in tables):
+        with contextlib.suppress(DataError):  # checked one by one, to find which
+            return conform(pa.concat_tables(tables), schema, paths[0])
+    return pa.concat_tables([conform(table, schema, path) for table, path in zip(tables, paths, strict=True)])
+
+
+def _content(path: Path) -> bytes:
     content = read_file(path, MAX_TABLE_BYTES)
     if content is None:
         raise DataError(f"cannot read {path}: it is not there")
-    return parse_table(content, schema, path)
+    return content
 
 
 def parse_table(content: bytes, schema: pa.Schema, where: Path) -> pa.Table:
@@ -115,17 +129,22 @@ def parse_table(content: bytes, schema: pa.Schema, where: Path) -> pa.Table:
         schema: Its columns; others are passed over.
         where: What to call it in an error.
     """
+    return conform(_parsed(content, schema, where), schema, where)
+
+
+def _parsed(content: bytes, schema: pa.Schema, where: Path) -> pa.Table:
+    """Read a table from its bytes, with the columns of this version."""
     try:
         # one file at a time: a folder of cells must not be taken for one partitioned data set
         with pq.ParquetFile(pa.BufferReader(content)) as file:
             _refuse_large(file, where)
-            table = file.read(columns=[*schema.names, *_FORMERLY.values()])
+            table = file.read(columns=[*schema.names, *_FORMERLY.values()], use_threads=False)
         table.validate(full=True)
     except DataError:
         raise
     except Exception as error:  # a damaged file makes Arrow and its registered extensions raise almost anything
         raise DataError(f"cannot read {where}: {' '.join(str(error).split())[:300]}") from error
-    return conform(_upgraded(table, schema, where), schema, where)
+    return _upgraded(table, schema, where)
 
 
 def conform(table: pa.Table, schema: pa.Schema, where: Path) -> pa.Table:
@@ -134,8 +153,9 @@ def conform(table: pa.Table, schema: pa.Schema, where: Path) -> pa.Table:
     Raises:
         DataError: A column is missing, of another type or holds what it must not.
     """
+    names = table.column_names
     for field in schema:
-        if table.column_names.count(field.name) != 1:
+        if names.count(field.name) != 1:
             raise DataError(f"{where} has no column '{field.name}', or several")
         _check_column(table.column(field.name), field, _allowed(field.name, schema), where)
     return pa.table({field.name: _cast(table.column(field.name), field.type) for field in schema}, schema=schema)

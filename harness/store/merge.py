@@ -50,8 +50,7 @@ class MergeSource:
         """
         store = RunStore(folder)
         run = store.require_run()
-        store.refuse_damage()
-        cells = store.read_cells()
+        cells = store.read_sound()
         for name, record in cells.items():
             if name != record.cell.name:
                 raise DataError(f"the folder {name} in {folder} holds another cell, of {record.model} - remove it")

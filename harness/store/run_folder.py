@@ -82,16 +82,31 @@ class RunFolder:
         Returns:
             What is wrong, by the cell's name.
         """
-        found = {name: self._fault(name, thorough=thorough) for name in self._names()}
-        return {name: fault for name, fault in found.items() if fault is not None}
+        found = {name: self._examined(name, thorough=thorough) for name in self._names()}
+        return {name: fault for name, fault in found.items() if isinstance(fault, str)}
 
-    def refuse_damage(self) -> None:
-        """Let nothing be concluded from a damaged cell.
+    def examine(self, *, thorough: bool) -> tuple[dict[str, CellRecord], dict[str, str]]:
+        """Read every cell once: :meth:`find_damage`, and :meth:`read_cells` of the others.
+
+        Raises:
+            DataError: A cell without damage holds no record.
+        """
+        records, damage = {}, {}
+        for name in self._names():
+            found = self._examined(name, thorough=thorough)
+            if isinstance(found, str):
+                damage[name] = found
+            else:
+                records[name] = parse_cell(found, self._cells / name / RECORD)
+        return records, damage
+
+    def read_sound(self) -> dict[str, CellRecord]:
+        """Return every cell's record as :meth:`read_cells` does, and let nothing be concluded from a damaged cell.
 
         Raises:
             DataError: A cell is damaged; the message names the file and the command that mends it.
         """
-        damage = self.find_damage(thorough=False)
+        records, damage = self.examine(thorough=False)
         if damage:
             name, fault = next(iter(damage.items()))
             more = f" (and {len(damage) - 1} more cells)" if len(damage) > 1 else ""
@@ -99,20 +114,24 @@ class RunFolder:
                 f"cell {self._cells / name} is damaged: {fault}{more} - copy it again, or repeat the 'harness run' "
                 f"that filled {self.folder}: it computes damaged cells anew"
             )
+        return records
+
+    def names_of_cells(self) -> set[str]:
+        """Return the names of what may be cells; none of it is read."""
+        return set(self._names())
 
     def _names(self) -> list[str]:
         """List what may be a cell: stray files and empty folders are none."""
         found = (path for path in self._cells.glob("*") if not path.name.startswith(".") and path.is_dir())
         return sorted(path.name for path in found if any(path.iterdir()))
 
-    def _fault(self, cell: str, *, thorough: bool) -> str | None:
+    def _examined(self, cell: str, *, thorough: bool) -> dict[str, Any] | str:
+        """Return what a cell's record holds, or what is wrong with the cell."""
         try:
             record = read_json(self._cells / cell / RECORD)
-            return (
-                f"{RECORD} is not there"
-                if record is None
-                else find_fault(record, self._cells / cell, thorough=thorough)
-            )
+            if record is None:
+                return f"{RECORD} is not there"
+            return find_fault(record, self._cells / cell, thorough=thorough) or record
         except DataError:
             return f"{RECORD} cannot be read"
         except (AttributeError, KeyError, TypeError):

@@ -27,6 +27,7 @@ from harness.store.columns import (
     table_frame,
     write_table,
 )
+from harness.store.encoded import read_rows
 from harness.store.json_files import read_json
 from harness.store.run_folder import RunFolder
 from harness.store.run_lock import OnWait, hold
@@ -108,11 +109,8 @@ class RunStore(RunFolder):
         return table_frame(read_table(self.folder / "splits.parquet", SPLITS))
 
     def read_predictions(self, cells: Iterable[str], classes: Sequence[str]) -> pd.DataFrame:
-        """Return the predictions of finished cells of these classes, one below the other."""
-        files = [self._cells / cell / "predictions.parquet" for cell in cells]
-        schema = predictions_schema(classes)
-        tables = [read_table(file, schema) for file in files]
-        return table_frame(pa.concat_tables(tables))
+        """Return the predictions of finished cells of these classes, one below the other (see :func:`read_rows`)."""
+        return read_rows([self._cells / cell / "predictions.parquet" for cell in cells], predictions_schema(classes))
 
     def read_histories(self, cells: Iterable[str]) -> pd.DataFrame:
         """Return the histories of finished cells, one below the other, and the ``cell`` of each row.

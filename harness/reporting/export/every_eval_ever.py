@@ -111,7 +111,7 @@ def _result(shared: SharedRun, score: Score) -> dict[str, Any]:
 
 
 def _data(shared: SharedRun, score: Score) -> dict[str, Any]:
-    test = shared.results.test
+    test = shared.results.tested
     count = int(test.loc[test["stratum"] == score.stratum, "image"].nunique())
     hub, url, generated = shared.facts.get("hub_dataset"), shared.facts.get("dataset_url"), shared.results.generated
     if hub and not generated:

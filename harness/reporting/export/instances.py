@@ -33,8 +33,7 @@ def instance_lines(shared: SharedRun, label: str, head: dict[str, str]) -> Itera
         label: The model.
         head: What the lines have in common with the file of scores: ``evaluation_id`` and ``model_id``.
     """
-    test = shared.results.test
-    own = test[test["model"] == label]
+    own = shared.results.test_of(label)
     classes = shared.results.classes
     places = {stratum: _place(shared, stratum) for stratum in own["stratum"].unique()}
     for row in own.to_dict("records"):
