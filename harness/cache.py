@@ -57,6 +57,9 @@ class Cache:
                     self.note(f"{folder} in the cache is not as it was written ({fault}); it is made anew")
                     _remove(folder)
                 if not folder.exists():
+                    for left in folder.parent.glob(f"{key}.*"):  # of a process that was killed while it made this one
+                        if left.is_dir() and not (left / SEAL).exists():
+                            _remove(left)
                     with whole_folder(folder) as building:
                         make(building)
                         seal = json.dumps(_checksums(building), indent=1)

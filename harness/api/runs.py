@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict, Unpack
@@ -282,7 +282,9 @@ class RunRequest:
         plan = self._prepared(store, held_to(config, file))
         if len(plan.keys) < shards:
             raise UsageError(f"{self.name} has {len(plan.keys)} cells, too few for {shards} shards")
-        estimate = estimate_run(plan, store, self.cache, self.options.get("jobs", 1) or 1)
+        # each shard knows its own cells: at worst none of them share features
+        apart = replace(plan, config=plan.config.model_copy(update={"features_gb": 0.0}))
+        estimate = estimate_run(apart, store, self.cache, self.options.get("jobs", 1) or 1)
         settle_shards(plan, shards, file)
         return plan, estimate
 

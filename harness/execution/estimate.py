@@ -61,7 +61,7 @@ class Estimate:
         kept: Cells that are done and valid.
         image_mb: Largest set of decoded images that a cell holds in the device's memory.
         feature_mb: What features that cells share take in the cache.
-        feature_limit_mb: What the config allows for them.
+        features_too_large: Whether more would be shared if the config allowed more room.
         jobs: Cells at once.
     """
 
@@ -71,7 +71,7 @@ class Estimate:
     kept: int
     image_mb: float
     feature_mb: float
-    feature_limit_mb: float
+    features_too_large: bool
     jobs: int
 
     @property
@@ -93,7 +93,8 @@ def estimate_run(run: Run, store: RunStore, cache: Cache, jobs: int) -> Estimate
     sizes = {cell: _sizes(images, cell) for cell in todo}
     pixels = 3 * run.config.pixels.size**2
     measured = {label: _measured(run, label, cache) for label in dict.fromkeys(cell.label for cell in todo)}
-    shared = plan_features(run, todo, {label: one.throughput for label, one in measured.items()})
+    planned = plan_features(run, todo, {label: one.throughput for label, one in measured.items()})
+    shared = _that_fit(planned, run.config.features_gb * 1e9)
     models = [
         _estimate_model(
             label,
@@ -113,7 +114,7 @@ def estimate_run(run: Run, store: RunStore, cache: Cache, jobs: int) -> Estimate
         len(run.keys) - len(todo),
         largest * pixels / 1e6,
         sum(one.size for one in shared) / 1e6,
-        run.config.features_gb * 1e3,
+        len(shared) < sum(one.is_worth_making for one in planned),
         jobs,
     )
 
@@ -134,12 +135,11 @@ def render_estimate(estimate: Estimate) -> str:
     ]
     head = ["model", "cells", "images/s", "features/s", "time", "pre-training", "memory (MB)"]
     table = tabulate(rows, headers=head, tablefmt="pipe", disable_numparse=True)
-    over = " - more than features_gb allows" if estimate.feature_mb > estimate.feature_limit_mb else ""
     features = (
-        f"Features of frozen layers, made once for all cells, take {estimate.feature_mb:,.0f} MB in the cache{over}. "
+        f"Features of frozen layers, made once for all cells, take {estimate.feature_mb:,.0f} MB in the cache. "
         if estimate.feature_mb
         else ""
-    )
+    ) + ("Features of other cells do not fit into features_gb. " if estimate.features_too_large else "")
     return (
         f"{estimate.cells} cells to compute, {estimate.kept} kept; splits {estimate.fingerprint[:16]}\n\n{table}\n\n"
         f"Decoded images of the largest cell: {estimate.image_mb:,.0f} MB. {features}With {estimate.jobs} at once "
@@ -150,6 +150,15 @@ def render_estimate(estimate: Estimate) -> str:
 
 def _number(value: float | None) -> str:
     return "-" if value is None else f"{value:,.1f}"
+
+
+def _that_fit(planned: list[PlannedSet], limit: float) -> list[PlannedSet]:
+    """Return the sets that a run will make, in its order."""
+    fitting: list[PlannedSet] = []
+    for one in planned:
+        if one.is_worth_making and sum(other.size for other in fitting) + one.size <= limit:
+            fitting.append(one)
+    return fitting
 
 
 def _measured(run: Run, label: str, cache: Cache) -> Measured:

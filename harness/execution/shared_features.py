@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import pairwise
+from math import prod
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ from harness.cache import Cache
 from harness.data.pixels import open_array
 from harness.errors import CellError, DataError
 from harness.execution.feature_plan import PlannedSet, plan_features
+from harness.execution.feature_room import FeatureRoom
 from harness.planning.observer import Observer
 from harness.planning.plan import Run, job_of
 from harness.plugin_api.model import Throughput
@@ -25,6 +27,7 @@ from harness.store.keys import hash_of
 from harness.store.run_store import RunStore
 from harness.training.devices import list_devices
 from harness.training.feature_set import finish_set, image_digests, new_set
+from harness.training.prefix import TRIED
 from harness.workers.handle import WorkerHandle, ask_all
 from harness.workers.messages import (
     Answer,
@@ -39,8 +42,8 @@ from harness.workers.messages import (
 
 KIND = "features"
 """The folder of the cache in which feature sets lie."""
-_TRIED = 2  # images on which frozen layers are tried
 _GB = 1e9
+_SILENT_SECONDS = 1800.0  # of a process that makes features, and says so with every batch
 
 
 @dataclass
@@ -81,7 +84,8 @@ class SharedFeatures:
         openers = {cell.label: cell for cell in reversed(todo) if cell in sharing}
         yield [cell for cell in todo if cell not in sharing or openers[cell.label] == cell]
         rest = [cell for cell in todo if cell in sharing and openers[cell.label] != cell]
-        self.make(plan_features(self.run, rest, speeds))
+        for one in self.make(plan_features(self.run, rest, speeds)):
+            self._note(one, "the stages before them were not finished")
         yield rest
 
     def make(self, planned: list[PlannedSet]) -> list[PlannedSet]:
@@ -109,11 +113,12 @@ class SharedFeatures:
 
     def _prefix_task(self, one: PlannedSet, place: int) -> PrefixTask:
         cell = one.cells[0]
-        images = self.run.decoded.rows(cell.seed, cell.fold, one.images[:_TRIED])
+        images = self.run.decoded.rows(cell.seed, cell.fold, one.images[:TRIED])
         pixels = self.run.decoded.pixel_key(cell.seed, cell.fold)
         return PrefixTask(job_of(self.run, cell.label, self.cache, pixels, self._device(place)), cell.seed, images)
 
     def _make_one(self, one: PlannedSet, prefix: PrefixFound) -> None:
+        """Give a set to its cells: one that is there, or one that is made now."""
         cell, code = one.cells[0], self.run.entry(one.cells[0].label).registered.source
         images = self.run.decoded.rows(cell.seed, cell.fold, one.images)
         array = open_array(images.array_file)
@@ -122,11 +127,15 @@ class SharedFeatures:
         digests = sorted(row_of)
         rows = ImageRows(images.array_file, np.array([row_of[digest] for digest in digests]))
         key = hash_of([code, prefix.key, one.views, [digest.hex() for digest in digests]])[:32]
-        if not self._has_room(one, key):
-            return
+        room = FeatureRoom(self.cache.folder / KIND, self.run.config.features_gb * _GB)
         try:
+            if not room.holds(key):
+                if not one.is_worth_making:
+                    return
+                room.make(_size(one, prefix, len(digests)), keep=self.folders.values())
             folder = self.cache.get(KIND, key, lambda building: self._fill(building, one, prefix, rows, digests))
-        except (CellError, DataError) as error:
+            room.mark_used(folder)
+        except (CellError, DataError, OSError, ValueError) as error:
             self._note(one, str(error))
             return
         self.folders.update(dict.fromkeys(one.cells, folder))
@@ -135,8 +144,8 @@ class SharedFeatures:
         self, building: Path, one: PlannedSet, prefix: PrefixFound, rows: ImageRows, digests: list[bytes]
     ) -> None:
         """Have a set made by as many processes as cells run at once."""
-        label, dtype = one.cells[0].label, getattr(torch, prefix.dtype)
-        file = new_set(building, digests, (one.views, *prefix.shape), dtype)
+        label, shape, dtype = one.cells[0].label, (one.views, *prefix.shape), getattr(torch, prefix.dtype)
+        file = new_set(building, digests, shape, dtype)
         batch = self.run.config.schedule.batch_size
         parts = max(1, min(self.jobs, len(digests) // batch))
         starts = [len(digests) * part // parts for part in range(parts + 1)]
@@ -151,12 +160,10 @@ class SharedFeatures:
             done = min(done + count, total)
             self.observer.progress(f"features of {label}, {one.cells[0].stratum}", done, total)
 
-        seconds = 0.0
         for answer in self._answers([label] * parts, tasks, report):
             if not isinstance(answer, FeaturesMade):
                 raise CellError(answer.reason if isinstance(answer, Failure) else "it gave no answer")
-            seconds += answer.seconds
-        finish_set(building, prefix.key or "", dtype, seconds / len(digests))
+        finish_set(building, digests, prefix.key or "", shape, dtype, one.seconds_per_image)
 
     def _feature_task(
         self, one: PlannedSet, prefix: PrefixFound, rows: ImageRows, file: Path, first: int, place: int
@@ -177,7 +184,8 @@ class SharedFeatures:
 
         workers = [partial(self._worker, label) for label in labels]
         at_once = min(self.jobs, os.cpu_count() or 1)  # here, whatever other machines a run has
-        return ask_all(list(zip(workers, tasks, strict=True)), at_once, on_message, self.run.config.cell_seconds)
+        silence = self.run.config.cell_seconds or _SILENT_SECONDS
+        return ask_all(list(zip(workers, tasks, strict=True)), at_once, on_message, silence)
 
     def _worker(self, label: str) -> WorkerHandle:
         with uninterrupted():
@@ -187,20 +195,13 @@ class SharedFeatures:
         devices = list_devices(self.run.device)
         return devices[place % len(devices)]
 
-    def _has_room(self, one: PlannedSet, key: str) -> bool:
-        folder, limit = self.cache.folder / KIND, self.run.config.features_gb * _GB
-        taken = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
-        if (folder / key).exists() or taken + one.size <= limit:
-            return True
-        self._note(
-            one,
-            f"they take {one.size / _GB:.1f} GB, {folder} holds {taken / _GB:.1f} GB, and features_gb allows "
-            f"{limit / _GB:g} - raise it, or remove what is no longer needed",
-        )
-        return False
-
     def _note(self, one: PlannedSet, reason: str) -> None:
         cell = one.cells[0]
         self.observer.note(
             f"features of {cell.label} at {cell.stratum} are made anew in each of its {len(one.cells)} cells: {reason}"
         )
+
+
+def _size(one: PlannedSet, prefix: PrefixFound, images: int) -> int:
+    """Return what a set takes, in bytes."""
+    return images * one.views * prod(prefix.shape) * int(getattr(torch, prefix.dtype).itemsize)

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-import platform
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -19,13 +19,14 @@ from numpy.typing import NDArray
 
 from harness.data.pixels import new_array
 from harness.training.architecture import describe_network
+from harness.training.devices import describe_device, versions
 from harness.training.normalisation import Normalisation
 from harness.training.prefix import FrozenPrefix
 from harness.training.version import TRAINING_VERSION
 from harness.training.weights import fingerprint
 
 FEATURES, IMAGES, FACTS = "features.npy", "images.npy", "set.json"
-_DIGEST_BYTES = 32
+_DIGEST_BYTES, _ROWS = 32, 256
 _NUMPY_TYPES = {torch.float32: np.float32, torch.float16: np.float16, torch.bfloat16: np.int16}
 """What features are stored as; NumPy has no bfloat16, so its bits stand as whole numbers."""
 
@@ -51,6 +52,10 @@ class FeatureSet:
         Args:
             folder: What :func:`new_set` began and :func:`finish_set` ended.
             prefix: Key of the layers, from :func:`prefix_key`.
+
+        Raises:
+            OSError: It is not there any more.
+            ValueError: It is not what it should be.
         """
         facts = json.loads(folder.joinpath(FACTS).read_text(encoding="utf-8"))
         if facts["prefix"] != prefix:
@@ -82,8 +87,8 @@ def prefix_key(prefix: FrozenPrefix, normalisation: Normalisation, precision: st
     Raises:
         UsageError: The network holds something that cannot be described.
     """
-    inside, network = prefix.modules, prefix.network
-    names = {name for name, module in network.named_modules() if module in inside or _contains(module, inside)}
+    begun, network = set(prefix.begun), prefix.network
+    names = {name for name, module in network.named_modules() if module in begun}
     state = {name: tensor for name, tensor in network.state_dict().items() if name.rpartition(".")[0] in names}
     device = next(network.parameters()).device
     ingredients = [
@@ -118,19 +123,39 @@ def new_set(folder: Path, digests: list[bytes], shape: tuple[int, ...], dtype: t
     return new_array(folder / FEATURES, (len(digests), *shape), _NUMPY_TYPES[dtype])
 
 
-def finish_set(folder: Path, prefix: str, dtype: torch.dtype, seconds_per_image: float) -> None:
-    """Say what a set that has been filled is of."""
+def finish_set(
+    folder: Path,
+    digests: list[bytes],
+    prefix: str,
+    shape: tuple[int, ...],
+    dtype: torch.dtype,
+    seconds_per_image: float,
+) -> None:
+    """Say what a set is of, after making sure that those who have filled it have left it as it was begun.
+
+    Args:
+        folder: From :func:`new_set`, with ``digests``, ``shape`` and ``dtype``.
+        digests: See there.
+        prefix: Key of the layers.
+        shape: See there.
+        dtype: See there.
+        seconds_per_image: What the features of an image cost a model, all views together.
+
+    Raises:
+        ValueError: It is not whole, or there is a number in it that is none.
+    """
+    stored, images = np.load(folder / FEATURES, mmap_mode="r"), np.load(folder / IMAGES)
+    if images.tobytes() != b"".join(digests) or stored.shape != (len(digests), *shape):
+        raise ValueError("the files of the set are not those that were begun")
+    features = torch.from_numpy(np.load(folder / FEATURES, mmap_mode="c")).view(dtype)
+    if not all(torch.isfinite(features[start : start + _ROWS]).all() for start in range(0, len(features), _ROWS)):
+        raise ValueError("some features are not finite")
     facts = {"prefix": prefix, "dtype": str(dtype).removeprefix("torch."), "seconds_per_image": seconds_per_image}
     folder.joinpath(FACTS).write_text(json.dumps(facts, indent=1), encoding="utf-8")
 
 
-def _contains(module: torch.nn.Module, inside: set[torch.nn.Module]) -> bool:
-    return any(part in inside for part in module.modules())
-
-
-def _machine(device: torch.device) -> list[str]:
-    """Name what chooses among kernels that differ in their last bits."""
-    if device.type == "cuda":
-        return [torch.__version__, torch.cuda.get_device_name(device)]
+def _machine(device: torch.device) -> list[Any]:
+    """Name what chooses among kernels that differ in their last bits, and what brings a network's code."""
     capability, threads = torch.backends.cpu.get_cpu_capability(), torch.get_num_threads()
-    return [torch.__version__, device.type, platform.machine(), capability, str(threads)]
+    cudnn = torch.backends.cudnn.version()  # type: ignore[no-untyped-call]
+    return [versions(), cudnn, describe_device(device), capability, threads]

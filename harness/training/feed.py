@@ -14,7 +14,8 @@ from harness.training.normalisation import Normalisation
 from harness.training.prefix import FrozenPrefix
 from harness.training.streaming import StreamedImages
 
-_MAPS = 4  # dimensions of a batch of maps, (B, C, h, w)
+MAPS = 4
+"""Dimensions of a batch of maps, (B, C, h, w)."""
 
 Forward = Callable[[torch.Tensor], torch.Tensor]
 Change = Callable[[torch.Tensor, torch.Tensor], tuple[torch.Tensor, torch.Tensor]]
@@ -164,7 +165,7 @@ class FeatureFeed(UnchangedBatches):
     def logits(self, forward: Forward, rows: torch.Tensor, views: torch.Tensor) -> torch.Tensor:
         """See :class:`Feed`."""
         features = self.features[self.places[rows], views]
-        maps = features.permute(0, 3, 1, 2) if features.dim() == _MAPS else features
+        maps = features.permute(0, 3, 1, 2) if features.dim() == MAPS else features
         return self.prefix.rest(maps, forward)
 
 

@@ -9,16 +9,16 @@ import psutil
 import torch
 from torch import nn
 
+from harness.cache import Note
 from harness.training.batches import whole_batches
 from harness.training.execution_modes import clock
 from harness.training.feature_set import FeatureSet, prefix_key
-from harness.training.feed import FeatureFeed, PixelFeed
+from harness.training.feed import MAPS, FeatureFeed, PixelFeed
 from harness.training.normalisation import Normalisation
-from harness.training.prefix import FrozenPrefix, find_prefix
+from harness.training.prefix import TRIED, FrozenPrefix, find_prefix
 from harness.training.step import autocast
 
-_TRIAL = 2  # images on which a cut is tried
-_MAPS = 4  # dimensions of a batch of maps, (B, C, h, w)
+_CLOSE = 0.01  # of the largest feature: few images are summed in another order than a whole batch
 
 
 class FrozenFeatures:
@@ -32,6 +32,7 @@ class FrozenFeatures:
         batch: Images at once. Bits depend on it, so images to train, validate and test on take the same.
         sample: uint8 (N, 3, S, S), some images on which the layers are tried.
         shared: The folder of a feature set, or None.
+        note: Is told why that is not used.
 
     Attributes:
         batch: Images at once.
@@ -48,10 +49,11 @@ class FrozenFeatures:
         batch: int,
         sample: torch.Tensor,
         shared: Path | None = None,
+        note: Note = print,
     ) -> None:
         self._network, self._frozen, self._normalisation = network, frozen, normalisation
-        self._precision, self.batch, self._folder = precision, batch, shared
-        self.sample, self.device = sample[:_TRIAL].clone(), next(network.parameters()).device
+        self._precision, self.batch, self._folder, self._note = precision, batch, shared, note
+        self.sample, self.device = sample[:TRIED].clone(), next(network.parameters()).device
 
     @cached_property
     def prefix(self) -> FrozenPrefix | None:
@@ -82,7 +84,9 @@ class FrozenFeatures:
         if self.prefix is None:
             return None
         if self._shared is not None and (places := self._shared.places_of(images)) is not None:
-            return self._shared_feed(self.prefix, self._shared, places)
+            shared = self._shared_feed(self.prefix, self._shared, places, n_views)
+            if shared is not None:
+                return shared
         started, one = clock(self.device), self.example()
         if one.numel() * one.element_size() * len(images) * n_views > memory_for_features(self.device):
             return None
@@ -114,7 +118,7 @@ class FrozenFeatures:
         rows = torch.arange(len(images), device=self.device)
         with torch.no_grad(), autocast(self.device, self._precision):
             made = self.prefix.features(self._pixels(images).pixels(rows, torch.full_like(rows, view)))
-        return made.permute(0, 2, 3, 1) if made.dim() == _MAPS else made
+        return made.permute(0, 2, 3, 1) if made.dim() == MAPS else made
 
     def _pixels(self, images: torch.Tensor) -> PixelFeed:
         return PixelFeed(self._network, images, self._normalisation)
@@ -122,18 +126,40 @@ class FrozenFeatures:
     @cached_property
     def _shared(self) -> FeatureSet | None:
         """Features that are there already, if they are of these very layers."""
-        return None if self._folder is None else FeatureSet.read(self._folder, self.key)
+        if self._folder is None:
+            return None
+        try:
+            shared = FeatureSet.read(self._folder, self.key)
+        except (OSError, ValueError, KeyError) as error:
+            self._note(f"features that cells share cannot be read ({error}); they are made anew")
+            return None
+        if shared is None:
+            self._note("frozen layers are others than those whose features cells share; theirs are made anew")
+        elif not self._agrees(shared):
+            self._note(f"features that cells share ({self._folder}) are not what the layers make; they are made anew")
+            return None
+        return shared
 
-    def _shared_feed(self, prefix: FrozenPrefix, shared: FeatureSet, places: torch.Tensor) -> FeatureFeed | None:
+    def _agrees(self, shared: FeatureSet) -> bool:
+        """Make the features of a few images again and compare: whoever wrote the set may have gone wrong."""
+        places = shared.places_of(self.sample)
+        if places is None:
+            return True
+        made, stored = self._of(self.sample, 0).cpu().float(), shared.features[places, 0].float()
+        return made.shape == stored.shape and bool((made - stored).abs().max() <= _CLOSE * made.abs().max())
+
+    def _shared_feed(
+        self, prefix: FrozenPrefix, shared: FeatureSet, places: torch.Tensor, n_views: int
+    ) -> FeatureFeed | None:
         """Read shared features where they lie on the CPU, and move those of the images to any other device."""
         seconds = shared.seconds_per_image * len(places)
         if self.device.type == "cpu":
             return FeatureFeed(prefix, shared.features, places, seconds, is_shared=True)
-        wanted = shared.features.element_size() * shared.features[0].numel() * len(places)
+        wanted = shared.features.element_size() * shared.features[0, :n_views].numel() * len(places)
         if wanted > memory_for_features(self.device):
             return None
         rows = torch.arange(len(places), device=self.device)
-        return FeatureFeed(prefix, shared.features[places].to(self.device), rows, seconds, is_shared=True)
+        return FeatureFeed(prefix, shared.features[places, :n_views].to(self.device), rows, seconds, is_shared=True)
 
 
 def memory_for_features(device: torch.device) -> int:

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from harness.cache import Note
 from harness.errors import CellError, DivergedError
 from harness.plugin_api.model import EpochReport, LabeledImages, Throughput
 from harness.plugin_api.schedule import Schedule
@@ -49,6 +50,7 @@ class TrainingPlan:
         execution_mode: How steps are executed, from :func:`~harness.training.auto.resolve_execution_mode`.
         recipe: What the model decides by itself.
         features: The folder of a set in which features of its frozen first layers are there already, or None.
+        note: Is told what a person should know, in one line.
     """
 
     stage: str
@@ -61,6 +63,7 @@ class TrainingPlan:
     execution_mode: str = EAGER
     recipe: Recipe = field(default_factory=Recipe)
     features: Path | None = None
+    note: Note = print
 
 
 class Trainer:
@@ -98,6 +101,7 @@ class Trainer:
             schedule.batch_size,
             train.images,
             plan.features,
+            plan.note,
         )
 
     def fit(

@@ -17,8 +17,10 @@ import torch
 from torch import nn
 from torch.nn.modules.dropout import _DropoutNd
 
+TRIED = 2
+"""Images on which a cut is tried."""
+
 _TOLERANCE = 1e-4
-_TOLERANCE_ALONE = 0.05  # of the largest feature: bfloat16 sums a batch of one in another order
 
 
 @dataclass(frozen=True)
@@ -27,18 +29,15 @@ class FrozenPrefix:
 
     Attributes:
         network: The whole.
-        skipped: Modules before the cut, in the order of execution.
+        skipped: Frozen modules before the cut, and modules without weights behind them, in the order of execution.
         last: The module behind which the cut is.
+        begun: Every module that is executed, or has begun to be, before the cut.
     """
 
     network: nn.Module
     skipped: tuple[nn.Module, ...]
     last: nn.Module
-
-    @property
-    def modules(self) -> set[nn.Module]:
-        """Every module before the cut, with all that it contains."""
-        return {module for root in (*self.skipped, self.last) for module in root.modules()}
+    begun: tuple[nn.Module, ...]
 
     def features(self, images: torch.Tensor) -> torch.Tensor:
         """Run the prefix alone: normalised images (N, 3, S, S) to what its last module returns, (N, ...)."""
@@ -101,18 +100,26 @@ def train_mode(network: nn.Module, frozen: tuple[str, ...]) -> None:
 
 def _gives_the_same(prefix: FrozenPrefix, frozen: tuple[str, ...], images: torch.Tensor) -> bool:
     prefix.network.eval()
-    features = prefix.features(images)
-    alone = torch.cat([prefix.features(image[None]) for image in images])
-    if alone.shape != features.shape or (alone - features).abs().max() > _TOLERANCE_ALONE * features.abs().max():
-        return False
-    whole = _inputs_behind(prefix, lambda: prefix.network(images))
     try:
+        features = prefix.features(images)
+        if _depend_on_others(prefix, images, features):
+            return False
+        whole = _inputs_behind(prefix, lambda: prefix.network(images))
         cut = _inputs_behind(prefix, lambda: prefix.rest(features, prefix.network))
-    except (RuntimeError, TypeError, ValueError, IndexError):
-        return False  # what stands between the frozen modules cannot do without the image
+    except (RuntimeError, TypeError, ValueError, IndexError, AttributeError):
+        return False  # what stands between the frozen modules cannot do without the image, or gives no one tensor
     train_mode(prefix.network, frozen)
     steady = torch.equal(prefix.features(images), features)
     return steady and len(cut) == len(whole) and all(map(_alike, cut, whole))
+
+
+def _depend_on_others(prefix: FrozenPrefix, images: torch.Tensor, features: torch.Tensor) -> bool:
+    """Whether an image has other features among others than among copies of itself; both batches are of one size."""
+    for place, image in enumerate(images):
+        copies = torch.empty_like(images).copy_(image)  # in the same memory format, which decides the kernel
+        if not torch.equal(prefix.features(copies)[place], features[place]):
+            return True
+    return False
 
 
 def _inputs_behind(prefix: FrozenPrefix, run: Callable[[], torch.Tensor]) -> list[torch.Tensor]:
@@ -121,7 +128,7 @@ def _inputs_behind(prefix: FrozenPrefix, run: Callable[[], torch.Tensor]) -> lis
     Logits alone would not do: a head that starts from zero gives the same ones whatever it is given.
     """
     seen: list[torch.Tensor] = []
-    before = prefix.modules
+    before = {module for root in (*prefix.skipped, prefix.last) for module in root.modules()}
 
     def note(_module: nn.Module, inputs: Any) -> None:
         seen.extend(tensor for tensor in inputs if isinstance(tensor, torch.Tensor))
@@ -142,42 +149,29 @@ def _alike(one: torch.Tensor, other: torch.Tensor) -> bool:
 
 def _cuts(network: nn.Module, frozen: list[nn.Module], images: torch.Tensor) -> list[FrozenPrefix]:
     """List where a network could be cut, the latest place first: features behind a pooling are the smallest."""
-    order, behind = _leading(network, frozen, images)
-    ends = range(len(behind), -1, -1) if order else ()
-    ways = [(*order, *behind[:end]) for end in ends]
-    return [FrozenPrefix(network, way[:-1], way[-1]) for way in ways]
-
-
-def _leading(
-    network: nn.Module, frozen: list[nn.Module], images: torch.Tensor
-) -> tuple[list[nn.Module], list[nn.Module]]:
-    """List the frozen modules that finish before any other weights are used, in the order of execution.
-
-    Returns:
-        They, and the modules without weights that take up the last one's output, one behind the other.
-    """
     finished: list[nn.Module] = []
-    behind: list[nn.Module] = []
+    cuts: list[FrozenPrefix] = []
+    begun: dict[nn.Module, None] = {}
     trained: list[nn.Module] = []
     inside = {module for root in frozen for module in root.modules()}
     reached: torch.Tensor | None = None
 
     def note_use(module: nn.Module, _inputs: Any) -> None:
+        begun[module] = None
         if module not in inside and _holds_state(module):
             trained.append(module)
 
     def note_end(module: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
         nonlocal reached
-        if trained:
+        if trained or module in finished:
             return
         if module in frozen:
-            if module not in finished:
-                finished.append(module)
-                behind.clear()
-                reached = output
-        elif module not in inside and len(inputs) == 1 and inputs[0] is reached and _is_fixed(module):
-            behind.append(module)
-            reached = output
+            cuts.clear()  # only behind the last frozen module is everything frozen that can be
+        elif module in inside or len(inputs) != 1 or inputs[0] is not reached or not _is_fixed(module):
+            return
+        finished.append(module)
+        cuts.insert(0, FrozenPrefix(network, tuple(finished[:-1]), module, tuple(begun)))
+        reached = output
 
     hooks = [module.register_forward_pre_hook(note_use) for module in network.modules()]
     hooks += [module.register_forward_hook(note_end) for module in network.modules()]
@@ -186,7 +180,7 @@ def _leading(
     finally:
         for hook in hooks:
             hook.remove()
-    return finished, behind
+    return cuts
 
 
 def _is_fixed(module: nn.Module) -> bool:

@@ -333,6 +333,7 @@ class TorchModel(Model):
             execution_mode=context.execution_mode,
             recipe=self.recipe(),
             features=context.features,
+            note=context.note,
         )
 
     def _describe(self, trainer: Trainer, image: torch.Tensor, start: StartingPoint) -> ModelCard:

@@ -15,15 +15,22 @@ import torch
 from harness.data.pixels import open_array
 from harness.plugin_api.model import LabeledImages, Model
 from harness.training.batches import whole_batches
-from harness.training.execution_modes import clock
 from harness.training.frozen_features import FrozenFeatures
+from harness.training.prefix import TRIED
 from harness.training.stages import stages_are_kept
 from harness.training.torch_model import TorchModel
 from harness.workers.contexts import fit_context, images_of
-from harness.workers.messages import Answer, FeaturesMade, FeatureTask, ImagesDone, PrefixFound, PrefixTask
+from harness.workers.messages import (
+    FEATURE_TYPES,
+    Answer,
+    FeaturesMade,
+    FeatureTask,
+    ImagesDone,
+    PrefixFound,
+    PrefixTask,
+)
 from harness.workers.trial import is_shared_loop
 
-_TRIED = 2  # images on which the layers are tried
 Send = Callable[[Answer], None]
 
 
@@ -37,7 +44,8 @@ def find_prefix(kind: type[Model], task: PrefixTask, send: Send, _stage: object)
         if features.prefix is None:
             return PrefixFound()
         one = features.example()
-        return PrefixFound(features.key, tuple(one.shape[1:]), str(one.dtype).removeprefix("torch."))
+        dtype = next((name for name in FEATURE_TYPES if getattr(torch, name) == one.dtype), None)
+        return PrefixFound() if dtype is None else PrefixFound(features.key, tuple(one.shape[1:]), dtype)
 
 
 def make_features(kind: type[Model], task: FeatureTask, send: Send, _stage: object) -> FeaturesMade:
@@ -51,12 +59,12 @@ def make_features(kind: type[Model], task: FeatureTask, send: Send, _stage: obje
             raise ValueError("the network's frozen first layers are not the same twice")
         stored = torch.from_numpy(np.load(task.file, mmap_mode="r+")).view(getattr(torch, task.prefix.dtype))
         pixels, rows = open_array(task.images.array_file), task.images.rows
-        target, started = stored[task.first : task.first + len(rows)], clock(features.device)
+        target = stored[task.first : task.first + len(rows)]
         for view in range(task.views):
             for places in whole_batches(torch.arange(len(rows)), features.batch):
                 target[places, view] = features.of(torch.from_numpy(pixels[rows[places.numpy()]]), view).cpu()
                 send(ImagesDone(len(places)))
-        return FeaturesMade(clock(features.device) - started)
+        return FeaturesMade()
 
 
 @contextmanager
@@ -71,6 +79,6 @@ def _prepared(kind: type[Model], task: PrefixTask | FeatureTask, send: Send) -> 
         if not stages_are_kept(model, context):
             yield None
             return
-        images = images_of(replace(task.images, rows=task.images.rows[:_TRIED]), context.device)
+        images = images_of(replace(task.images, rows=task.images.rows[:TRIED]), context.device)
         labels = torch.zeros(len(images), dtype=torch.int64, device=context.device)
         yield model.prepared_trainer(LabeledImages(images, labels), context)[0].frozen_features

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from multiprocessing.connection import Connection, wait
@@ -119,7 +120,7 @@ def ask_all(
     asked: Sequence[tuple[Callable[[], WorkerHandle], Task]],
     at_once: int,
     on_message: Callable[[Answer], None],
-    seconds: float | None = None,
+    seconds: float,
 ) -> list[Answer]:
     """Have several tasks done, each by a worker of its own, and return their answers in order.
 
@@ -127,26 +128,28 @@ def ask_all(
         asked: What makes a worker, and its task.
         at_once: Workers.
         on_message: Is told what a worker says before it answers.
-        seconds: How long to wait until one of them says anything.
+        seconds: How long each may be silent before it is ended, and has failed.
     """
     waiting, busy, answers = deque(enumerate(asked)), dict[WorkerHandle, int](), dict[int, Answer]()
+    heard: dict[WorkerHandle, float] = {}
     try:
         while waiting or busy:
             while waiting and len(busy) < at_once:
                 place, (make, task) = waiting.popleft()
                 worker = make()
-                busy[worker] = place
+                busy[worker], heard[worker] = place, time.monotonic()
                 worker.send(task)
-            spoken = wait_for_any(busy, seconds)
-            for worker in spoken:
+            for worker in wait_for_any(busy, min(heard[worker] for worker in busy) + seconds - time.monotonic()):
+                heard[worker] = time.monotonic()
                 answer = worker.receive()
                 if isinstance(answer, _PRECEDING):
                     on_message(answer)
-                    continue
-                answers[busy.pop(worker)] = answer
+                else:
+                    answers[busy.pop(worker)] = answer
+                    worker.kill()
+            for worker in [worker for worker in busy if time.monotonic() - heard[worker] >= seconds]:
+                answers[busy.pop(worker)] = Failure(f"silent for {seconds:g} s")
                 worker.kill()
-            if not spoken:
-                return [answers.get(place, Failure(f"no answer within {seconds:g} s")) for place in range(len(asked))]
     finally:
         for worker in busy:
             worker.kill()

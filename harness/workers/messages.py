@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field
 
 from harness.plugin_api.model import EpochReport, ModelCard, Throughput
 from harness.plugin_api.schedule import Schedule
@@ -122,6 +123,11 @@ class MeasureTask:
 
     setting: ModelJob
     with_pretraining: bool = False
+
+
+FeatureType = Literal["float32", "float16", "bfloat16"]
+FEATURE_TYPES: tuple[FeatureType, ...] = get_args(FeatureType)
+"""What features that cells share may be."""
 
 
 @dataclass(frozen=True)
@@ -251,13 +257,13 @@ class PrefixFound:
     Attributes:
         key: Of the layers; None where there are none whose output never changes.
         shape: Of one image's features in one view.
-        dtype: As torch names it, such as ``float32``.
+        dtype: As torch names it.
         lacks_stages: The network cannot be prepared before the cache holds all stages, so nothing is known of it.
     """
 
     key: str | None = None
-    shape: tuple[int, ...] = ()
-    dtype: str = "float32"
+    shape: Annotated[tuple[Annotated[int, Field(ge=1, le=1 << 20)], ...], Field(max_length=5)] = ()
+    dtype: FeatureType = "float32"
     lacks_stages: bool = False
 
 
@@ -270,13 +276,7 @@ class ImagesDone:
 
 @dataclass(frozen=True)
 class FeaturesMade:
-    """What a worker returns for a :class:`FeatureTask`.
-
-    Attributes:
-        seconds: What making the features took, without loading the network.
-    """
-
-    seconds: float
+    """What a worker returns for a :class:`FeatureTask` that is done."""
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from torch import nn
 
 from harness.training.feature_set import FeatureSet, finish_set, image_digests, new_set, prefix_key
 from harness.training.normalisation import Normalisation
-from harness.training.prefix import FrozenPrefix
+from harness.training.prefix import find_prefix
 
 
 def images(n, seed=0):
@@ -26,7 +26,7 @@ def written(tmp_path, request):
     for place, digest in enumerate(digests):
         first = by_digest[digest].flatten()[:3].to(dtype)
         stored[place, 0], stored[place, 1] = first, -first
-    finish_set(tmp_path, "layers", dtype, 0.5)
+    finish_set(tmp_path, digests, "layers", (2, 3), dtype, 0.5)
     return tmp_path, shown, dtype
 
 
@@ -58,22 +58,41 @@ def test_what_a_cell_writes_stays_its_own(written):
     assert torch.equal(FeatureSet.read(folder, "layers").features, before)
 
 
+def begun(folder):
+    digests = sorted(image_digests(images(5).numpy()))
+    return digests, new_set(folder, digests, (1, 3), torch.float32)
+
+
+def test_a_set_with_a_number_that_is_none_is_refused(tmp_path):
+    digests, file = begun(tmp_path)
+    np.load(file, mmap_mode="r+")[4, 0, 1] = np.nan
+    with pytest.raises(ValueError, match="not finite"):
+        finish_set(tmp_path, digests, "layers", (1, 3), torch.float32, 0.5)
+
+
+def test_a_set_that_is_not_what_was_begun_is_refused(tmp_path):
+    digests, file = begun(tmp_path)
+    np.save(file, np.zeros((4, 1, 3), np.float32))
+    with pytest.raises(ValueError, match="not those that were begun"):
+        finish_set(tmp_path, digests, "layers", (1, 3), torch.float32, 0.5)
+
+
 class Net(nn.Module):
-    """A frozen layer, an activation and a head."""
+    """A frozen layer, an activation, another frozen layer and a head."""
 
     def __init__(self, act=nn.ReLU, head=2):
         super().__init__()
         torch.manual_seed(0)
-        self.frozen, self.act = nn.Conv2d(3, 4, 3), act()
+        self.frozen, self.act, self.second = nn.Conv2d(3, 4, 3), act(), nn.Conv2d(4, 4, 1)
         torch.manual_seed(head)
         self.head = nn.Linear(4, head)
 
     def forward(self, x):
-        return self.head(self.act(self.frozen(x)).mean((2, 3)))
+        return self.head(self.second(self.act(self.frozen(x))).mean((2, 3)))
 
 
 def key(net, batch=32, normalisation=None, precision="float32"):
-    prefix = FrozenPrefix(net, (net.frozen,), net.act)
+    prefix = find_prefix(net, ("frozen", "second"), torch.randn(2, 3, 6, 6))
     return prefix_key(prefix, normalisation or Normalisation(), precision, batch)
 
 
