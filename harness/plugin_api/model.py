@@ -88,8 +88,8 @@ class EpochReport:
         validation_accuracy: Likewise.
         validation_balanced_accuracy: Likewise; mean recall over classes.
         images_seen: Since the start of the stage.
-        train_seconds: Since the start of the stage, without validation; with what features of frozen layers cost, whoever
-            made them.
+        train_seconds: Since the start of the stage, without validation; with what features of frozen layers cost,
+            whoever made them.
     """
 
     stage: str
