@@ -171,10 +171,10 @@ def _threshold_row(analysis: Analysis, label: str) -> tuple[list[str], list[dict
     cells, records = [], []
     for stratum in analysis.results.strata:
         model = analysis.tested[stratum].get(label)
-        if model is None or model.at_chosen is None:
+        if model is None or model.thresholds is None:
             cells.append(DASH)
             continue
-        found = model.at_chosen.groupby(["seed", "fold"])["threshold"].first()
+        found = model.thresholds.sort_index(level=["seed", "fold"])
         mean, low, high = fmean(found), float(found.min()), float(found.max())
         cells.append(f"{mean:.2f} ({low:.2f} to {high:.2f})")
         records.append(
