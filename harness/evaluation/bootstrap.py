@@ -63,6 +63,8 @@ class Patients:
     def only(self, groups: Iterable[str]) -> Patients:
         """Return some of them, drawn as often as before."""
         kept = self.groups.isin(list(groups))
+        if kept.all():
+            return self  # one copy of the draws for all models
         return Patients(self.groups[kept], self.classes[kept], self.weights[:, kept])
 
 

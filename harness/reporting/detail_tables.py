@@ -157,12 +157,8 @@ def _mcnemar_note(results: Results) -> str:
         if results.data_set.is_binary
         else f"a {group} is called what has the highest mean probability"
     )
-    mixed = results.tested.groupby("group", observed=True)["label"].nunique()
-    left_out = (
-        f" {(mixed > 1).sum()} {groups} of several classes have no one right answer, and are left out."
-        if (mixed > 1).any()
-        else ""
-    )
+    mixed = results.mixed_groups
+    left_out = f" {mixed} {groups} of several classes have no one right answer, and are left out." if mixed else ""
     return f"McNemar: p on {groups}, {judged}; adjusted likewise.{left_out}"
 
 

@@ -122,9 +122,10 @@ def tested_models(results: Results) -> dict[str, dict[str, Tested]]:
     scored = {record.model for record in results.cells.values() if record.scored}
     for stratum in results.strata:
         here = results.predictions[results.predictions["stratum"] == stratum]
-        at_half, trained = here[here["side"] == TEST], here[~here["model"].isin(scored)]
-        is_chosen = results.data_set.is_binary and len(trained)
-        chosen = chosen_thresholds(trained[trained["side"] == VALIDATION]) if is_chosen else None
+        at_half, validation = here[here["side"] == TEST], here[here["side"] == VALIDATION]
+        validation = validation[~validation["model"].isin(scored)]
+        is_chosen = results.data_set.is_binary and len(validation)
+        chosen = chosen_thresholds(validation) if is_chosen else None
         by_model = {} if chosen is None else dict(iter(chosen.groupby(level="model", observed=True)))
         patients = draw_patients(at_half)
         found[stratum] = {
