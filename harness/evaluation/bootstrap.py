@@ -14,8 +14,7 @@ from functools import cache
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy.stats import norm as normal
-from scipy.stats import t as student
+from scipy.special import ndtr, stdtrit
 
 from harness.evaluation.weighted import Array, Estimator
 
@@ -63,6 +62,8 @@ class Patients:
     def only(self, groups: Iterable[str]) -> Patients:
         """Return some of them, drawn as often as before."""
         kept = self.groups.isin(list(groups))
+        if kept.all():
+            return self  # one copy of the draws for all models
         return Patients(self.groups[kept], self.classes[kept], self.weights[:, kept])
 
 
@@ -116,5 +117,5 @@ def interval_of(value: float, draws: Array, smallest: int) -> Interval:
 @cache
 def _tails(smallest: int) -> tuple[float, float]:
     """Return the levels of the two bounds among the draws."""
-    reach = np.sqrt(smallest / (smallest - 1)) * student.ppf((1 + _LEVEL) / 2, smallest - 1)
-    return float(normal.cdf(-reach)), float(normal.cdf(reach))
+    reach = np.sqrt(smallest / (smallest - 1)) * stdtrit(smallest - 1, (1 + _LEVEL) / 2)
+    return float(ndtr(-reach)), float(ndtr(reach))

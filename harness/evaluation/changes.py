@@ -15,7 +15,7 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy.stats import t as student
+from scipy.special import stdtr, stdtrit
 
 from harness.evaluation.metrics import class_columns
 from harness.evaluation.significance import holm
@@ -44,16 +44,16 @@ class Change:
         """Bounds of the two-sided interval; infinite where the standard error cannot be told."""
         if self.standard_error is None:
             return -np.inf, np.inf
-        reach = student.ppf((1 + level) / 2, self.freedom) * self.standard_error if self.standard_error else 0.0
+        reach = stdtrit(self.freedom, (1 + level) / 2) * self.standard_error if self.standard_error else 0.0
         return self.value - reach, self.value + reach
 
     def p_worse(self) -> float:
         """One-sided p-value of "not worse", 0 to 1."""
-        return float(student.cdf(self._distance(), self.freedom)) if self.testable else 1.0
+        return float(stdtr(self.freedom, self._distance())) if self.testable else 1.0
 
     def p_better(self) -> float:
         """One-sided p-value of "not better", 0 to 1."""
-        return float(student.sf(self._distance(), self.freedom)) if self.testable else 1.0
+        return float(stdtr(self.freedom, -self._distance())) if self.testable else 1.0
 
     @property
     def testable(self) -> bool:

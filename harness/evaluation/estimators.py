@@ -130,7 +130,9 @@ class _Sums:
 
     def patient_mean(self, right: Array, patient: pd.Series[str]) -> Estimator:
         """The mean of patients' own shares, whatever a patient is; a patient belongs to one group."""
-        keys = pd.DataFrame({"unit": self._unit, "column": self._column, "patient": patient.to_numpy(), "right": right})
+        keys = pd.DataFrame(
+            {"unit": self._unit, "column": self._column, "patient": pd.factorize(patient)[0], "right": right}
+        )
         rates = keys.groupby(["unit", "column", "patient"], sort=False)["right"].mean().reset_index()
         parts, wholes = np.zeros(self._shape), np.zeros(self._shape)
         np.add.at(parts, (rates["unit"], rates["column"]), rates["right"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
@@ -11,7 +12,7 @@ import threadpoolctl
 
 from harness.evaluation.bootstrap import Interval, Patients, interval_of
 from harness.evaluation.estimators import estimators
-from harness.evaluation.weighted import Array
+from harness.evaluation.weighted import Array, Estimator
 
 
 class Resampled:
@@ -21,17 +22,19 @@ class Resampled:
         predictions: ``image group subgroup subtype label predicted p_0 p_1 ... fold seed``.
         patients: The groups that can be drawn, those of ``predictions`` among them, and their draws.
         cross_validated: Predictions are pooled over folds.
+
+    Attributes:
+        patients: As given.
+        metrics: The metrics that so many classes have.
     """
 
     def __init__(self, predictions: pd.DataFrame, patients: Patients, *, cross_validated: bool) -> None:
-        self.predictions, self.patients = predictions, patients
-        self._estimators = estimators(predictions, patients.groups, cross_validated=cross_validated)
+        self.patients = patients
+        self._estimators: Mapping[str, Estimator] = estimators(
+            predictions, patients.groups, cross_validated=cross_validated
+        )
+        self.metrics = list(self._estimators)
         self._known: dict[str, tuple[float, Array]] = {}
-
-    @property
-    def metrics(self) -> list[str]:
-        """The metrics that so many classes have."""
-        return list(self._estimators)
 
     def interval(self, metric: str, smallest: int | None = None) -> Interval:
         """Return a metric with its interval; for ``smallest`` see :func:`~harness.evaluation.bootstrap.interval_of`."""
@@ -61,6 +64,8 @@ class Resampled:
             estimator, weights = self._estimators[metric], self.patients.weights
             with _thread_pools().limit(limits=1):  # the products are small: threads would wait for each other
                 self._known[metric] = float(estimator(np.ones((1, weights.shape[1])))[0]), estimator(weights)
+            if len(self._known) == len(self.metrics):
+                self._estimators = {}  # they hold every image, and there is nothing left to compute
         return self._known[metric]
 
 

@@ -10,6 +10,8 @@ over classes, and metrics of a positive class (sensitivity, specificity, AUPRC) 
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 
@@ -44,7 +46,18 @@ def patient_recognition_rate(predictions: pd.DataFrame, patient: pd.Series[str])
 
 def cases(predictions: pd.DataFrame) -> pd.Series[str]:
     """Return each row's subgroup, under its subtype if it has one: of BreakHis the 82 "cases" of the literature."""
-    return (predictions["subtype"].astype("str") + " " + predictions["subgroup"].astype("str")).str.strip()
+    subtype, subgroup = predictions["subtype"], predictions["subgroup"]
+    if isinstance(subgroup.dtype, pd.CategoricalDtype):
+        return _paired(subtype.cat, subgroup.cat, predictions.index)
+    return (subtype + " " + subgroup).str.strip()
+
+
+def _paired(subtype: Any, subgroup: Any, index: pd.Index) -> pd.Series[Any]:
+    """Join categories pair by pair: rows are many, pairs are few."""
+    width = len(subgroup.categories)
+    rows, pairs = pd.factorize(subtype.codes.to_numpy(np.int64) * width + subgroup.codes.to_numpy(np.int64))
+    names = [f"{subtype.categories[pair // width]} {subgroup.categories[pair % width]}".strip() for pair in pairs]
+    return pd.Series(pd.Categorical(names).take(rows), index)
 
 
 def sensitivity(predictions: pd.DataFrame) -> float | None:

@@ -96,43 +96,56 @@ class RankedImages:
     """The images of a unit, from the most to the least likely positive.
 
     Attributes:
-        positive: Places of the positive images, (P,); none where the unit has one class alone.
-        groups: The groups of all images, each once, (A,).
-        group: Which of them each positive image is of, (P,).
-        called: How many images of each group come in until the last of a positive image's score, since images of one
-            score come in together, float64 (P, A).
-        right: Likewise of positive images.
+        places: Of the positive images among all, (P,); none where the unit has one class alone.
+        groups: The group of each positive image, (P,).
+        right: How many positive images of each group come in until the last of a positive image's score, since images
+            of one score come in together; with the groups: float64 (P, A1), (A1,).
+        wrong: Likewise of the others.
         size: How many images there are.
     """
 
-    positive: NDArray[np.int64]
+    places: NDArray[np.int64]
     groups: NDArray[np.int64]
-    group: NDArray[np.int64]
-    called: Array
-    right: Array
+    right: tuple[Array, NDArray[np.int64]]
+    wrong: tuple[Array, NDArray[np.int64]]
     size: int
 
     @staticmethod
     def of(scores: Array, labels: Array, groups: NDArray[np.int64]) -> RankedImages:
         """Rank images by their scores, (N,) each."""
         order = np.argsort(-scores, kind="stable")
-        scores, labels = scores[order], labels[order] * (np.ptp(labels) > 0)
-        present, group = np.unique(groups[order], return_inverse=True)
-        positive = np.flatnonzero(labels)
-        last = (np.searchsorted(-scores, -scores, side="right") - 1)[positive]
-        one_hot = np.eye(len(present))[group]
-        called, right = (images.cumsum(0)[last] for images in (one_hot, one_hot * labels[:, None]))
-        return RankedImages(positive, present, group[positive], called, right, len(scores))
+        scores, labels, groups = scores[order], labels[order], groups[order]
+        positive = (labels > 0) & (np.ptp(labels) > 0)
+        places = np.flatnonzero(positive)
+        last = (np.searchsorted(-scores, -scores, side="right") - 1)[places]
+        right, wrong = (_came_in(groups, chosen, last) for chosen in (positive, ~positive))
+        return RankedImages(places, groups[places], right, wrong, len(scores))
 
     def precisions(self, drawn: Array) -> tuple[Array, Array]:
         """Sum of the positive images' precisions, and their weight, in each column of weights (G, D): (D,) each."""
+        right, wrong = (counts @ drawn[groups] for counts, groups in (self.right, self.wrong))
+        called = np.maximum(wrong + right, 1)  # nobody called, nobody right
         weights = drawn[self.groups]
-        called, right = self.called @ weights, self.right @ weights
-        precision = np.divide(right, called, out=np.zeros_like(right), where=called > 0)
-        of_positive = weights[self.group]
-        amounts = np.zeros((self.size, drawn.shape[1]))  # in every image's own place: the order decides the last bit
-        amounts[self.positive] = of_positive * precision
-        return amounts.sum(0), of_positive.sum(0)
+        return self._sum(right / called * weights), weights.sum(0)
+
+    def _sum(self, amounts: Array) -> Array:
+        if amounts.shape[1] > 1:
+            total: Array = amounts.sum(0)
+            return total
+        # a single column is summed in pairs of places, which decide its last bit
+        whole = np.zeros((self.size, 1))
+        whole[self.places] = amounts
+        return np.asarray(whole.sum(0))
+
+
+def _came_in(
+    groups: NDArray[np.int64], chosen: NDArray[np.bool_], last: NDArray[np.int64]
+) -> tuple[Array, NDArray[np.int64]]:
+    """Return how many chosen images of each group stand at each of some places or before, and the groups."""
+    present, group = np.unique(groups[chosen], return_inverse=True)
+    counts = np.zeros((len(groups), len(present)))
+    counts[np.flatnonzero(chosen), group] = 1
+    return counts.cumsum(0)[last], present
 
 
 def average_precision(units: list[RankedImages]) -> Estimator:

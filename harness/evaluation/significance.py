@@ -7,8 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from scipy.stats import binomtest
-from scipy.stats import t as student
+from scipy.special import stdtr
 
 from harness.evaluation.metrics import class_columns, is_binary
 
@@ -49,7 +48,7 @@ def corrected_t_test(differences: Sequence[float], test_per_train: float) -> Pai
         return None if values[0] else PairedTest(0.0, folds - 1, 1.0)
     error = np.sqrt((1 / folds + test_per_train) * values.var(ddof=1))
     statistic = float(values.mean() / error)
-    return PairedTest(statistic, folds - 1, float(2 * student.sf(abs(statistic), folds - 1)))
+    return PairedTest(statistic, folds - 1, float(2 * stdtr(folds - 1, -abs(statistic))))
 
 
 def patient_decisions(predictions: pd.DataFrame) -> pd.Series[bool]:
@@ -83,6 +82,8 @@ def mcnemar_test(one: pd.Series[bool], other: pd.Series[bool]) -> PairedTest:
         one: Who the first model judges rightly, by group.
         other: The same of the second model.
     """
+    from scipy.stats import binomtest  # noqa: PLC0415 - takes a second, which a run without anything to compute spares
+
     both = pd.concat([one, other], axis=1, keys=["one", "other"]).dropna().astype(bool)
     for_one, for_other = (both["one"] & ~both["other"]).sum(), (~both["one"] & both["other"]).sum()
     discordant = int(for_one + for_other)

@@ -7,6 +7,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 DEFAULT_THRESHOLD = 0.5
+_CELL = ["model", "stratum", "fold", "seed"]
 
 
 def choose_threshold(predictions: pd.DataFrame) -> float:
@@ -32,24 +33,27 @@ def choose_threshold(predictions: pd.DataFrame) -> float:
     return float(best[np.argmin(np.abs(best - DEFAULT_THRESHOLD))])
 
 
-def with_chosen_thresholds(predictions: pd.DataFrame, validation: str, test: str) -> pd.DataFrame:
-    """Decide every test image anew, at the threshold chosen on its own cell's validation images.
+def chosen_thresholds(validation: pd.DataFrame) -> pd.Series[float]:
+    """Choose the threshold of every cell on its own validation images.
 
     Args:
-        predictions: Of any number of cells: ``side model stratum fold seed label p_1``.
-        validation: The name of the validation side.
-        test: The name of the test side.
+        validation: Of any number of cells: ``model stratum fold seed label p_1``.
 
     Returns:
-        The test rows, with ``threshold`` and ``predicted`` at that threshold.
+        By model, stratum, fold and seed.
     """
-    cell = ["model", "stratum", "fold", "seed"]
-    sides = dict(list(predictions.groupby("side", observed=True)))
-    chosen = (
-        sides[validation].groupby(cell, observed=True)[["label", "p_1"]].apply(choose_threshold).rename("threshold")
-    )
-    tested = sides[test].join(chosen, on=cell)
-    return tested.assign(predicted=(tested["p_1"] >= tested["threshold"]).astype(int))
+    return validation.groupby(_CELL, observed=True)[["label", "p_1"]].apply(choose_threshold).rename("threshold")
+
+
+def decided_at(tested: pd.DataFrame, thresholds: pd.Series[float]) -> pd.DataFrame:
+    """Decide test images anew, with ``threshold`` and ``predicted`` at the threshold of each one's cell.
+
+    Args:
+        tested: ``model stratum fold seed p_1``.
+        thresholds: From :func:`chosen_thresholds`.
+    """
+    found = tested.join(thresholds, on=_CELL)
+    return found.assign(predicted=(found["p_1"] >= found["threshold"]).astype(int))
 
 
 def _between(scores: NDArray[np.float64]) -> NDArray[np.float64]:

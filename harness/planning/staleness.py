@@ -29,16 +29,26 @@ def pending_cells(keys: Mapping[Cell, Mapping[str, str]], stored: Mapping[str, C
 
 
 class PluginFiles:
-    """The files of plugins as they are now; each package is read once."""
+    """The files of plugins and their distributions as they are now; each is read once, however many cells have it."""
 
     def __init__(self) -> None:
         self._sources: dict[str, str | None] = {}
+        self._installed: dict[str, str] = {}
 
     def are_as_recorded(self, record: DoneRecord) -> bool:
         """Whether what a cell's plugin was imported from is what it was."""
         plugin = record.plugin
-        now = plugin_part(self._source(plugin), _installed_version(plugin.distribution), plugin.model)
+        now = plugin_part(self._source(plugin), self._installed_version(plugin.distribution), plugin.model)
         return record.key_parts["plugin"] == now
+
+    def is_installed(self, distribution: str) -> bool:
+        """Whether the distribution of a plugin is there; a plugin file is wherever the run was told it is."""
+        return distribution != "file" and " " in self._installed_version(distribution)
+
+    def _installed_version(self, distribution: str) -> str:
+        if distribution not in self._installed:
+            self._installed[distribution] = _installed_version(distribution)
+        return self._installed[distribution]
 
     def _source(self, plugin: PluginRecord) -> str | None:
         package = next(iter(plugin.files), "").partition(".")[0]
@@ -64,11 +74,6 @@ def changes_since(config: RunConfig, record: DoneRecord, plugins: PluginFiles) -
         "training version": record.key_parts["training version"] == str(TRAINING_VERSION),
     }
     return [name for name, unchanged in parts.items() if not unchanged]
-
-
-def is_installed(distribution: str) -> bool:
-    """Whether the distribution of a plugin is there; a plugin file is wherever the run was told it is."""
-    return distribution != "file" and " " in _installed_version(distribution)
 
 
 def _are_options_the_same(given: GivenRecord, record: DoneRecord) -> bool:

@@ -12,7 +12,7 @@ from typing import Any
 import psutil
 
 from harness.planning.cell_keys import plan_cells
-from harness.planning.staleness import PluginFiles, changes_since, is_installed
+from harness.planning.staleness import PluginFiles, changes_since
 from harness.plugin_api.schedule import FINAL_STAGE
 from harness.store.active import ActiveRecord
 from harness.store.cells import Cell
@@ -73,6 +73,7 @@ def read_status(store: RunFolder, *, thorough: bool = True) -> RunStatus:
             cell,
             stored.get(cell.name),
             active.get(cell.name),
+            plugins,
             lambda record: changes_since(config, record, plugins) if thorough else [],
         )
         for cell in cells
@@ -84,6 +85,7 @@ def _status(
     cell: Cell,
     record: CellRecord | None,
     active: ActiveRecord | None,
+    plugins: PluginFiles,
     changes: Callable[[DoneRecord], list[str]],
 ) -> CellStatus:
     if active is not None and _lives(active):
@@ -92,7 +94,7 @@ def _status(
         return CellStatus(cell.name, "failed", record.error.reason)
     if not isinstance(record, DoneRecord):
         return CellStatus(cell.name, "missing", "")
-    if words := _cannot_be_stale(record):
+    if words := _cannot_be_stale(record, plugins):
         return CellStatus(cell.name, "done", words)
     changed = changes(record)
     if changed:
@@ -100,11 +102,11 @@ def _status(
     return CellStatus(cell.name, "done", "")
 
 
-def _cannot_be_stale(record: DoneRecord) -> str:
+def _cannot_be_stale(record: DoneRecord, plugins: PluginFiles) -> str:
     """Say why a finished cell is held against nothing; empty where it has a plugin to be held against."""
     if record.scored is not None:
         return f"predictions from {record.scored.file}"
-    return "" if is_installed(record.plugin.distribution) else "its plugin is not installed now"
+    return "" if plugins.is_installed(record.plugin.distribution) else "its plugin is not installed now"
 
 
 def _lives(active: ActiveRecord) -> bool:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import pandas as pd
+
 from harness.data.description import plural
 from harness.evaluation.metrics import cases
 from harness.reporting import paper
@@ -74,19 +76,20 @@ def _rows(analysis: Analysis, metric: str, label: str) -> list[list[str]]:
 
 def _explanations(analysis: Analysis) -> list[str]:
     results = analysis.results
+    once = results.tested.drop_duplicates("image")
+    tested = [_tested(results, stratum, once[once["stratum"] == stratum]) for stratum in results.strata]
     pooled = "Pooled over folds, seeds averaged" if results.cross_validated else "Means over folds and seeds"
     marked = f" {BEST}: the best of its column, and told from every other model there." if analysis.best else ""
     return [
         f"In %; below a value its 95 % interval: expanded percentile bootstrap, {results.groups} resampled "
         f"{resampled_within(results)}. {pooled}.{marked}",
         _patients(results),
-        f"Tested: {'; '.join(_tested(results, stratum) for stratum in results.strata)}.",
+        f"Tested: {'; '.join(tested)}.",
     ]
 
 
-def _tested(results: Results, stratum: str) -> str:
-    """Say how many images and groups were tested."""
-    images = results.tested[results.tested["stratum"] == stratum].drop_duplicates("image")
+def _tested(results: Results, stratum: str, images: pd.DataFrame) -> str:
+    """Say how many images and groups were tested at a stratum."""
     data_set = results.data_set
     slides = [f"{cases(images).nunique()} {plural(data_set.subgroup)}"] if data_set.has_subgroups else []
     counted = ", ".join([f"{len(images)} images", *slides, f"{images['group'].nunique()} {results.groups}"])

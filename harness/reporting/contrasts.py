@@ -163,13 +163,13 @@ def _contrasts(model: Tested, reference: Tested, results: Results, metrics: tupl
 
 def paired(model: Tested, other: Tested) -> tuple[Resampled, Resampled] | None:
     """Return the metrics of two models on the images and cells that both tested; None where there are none."""
-    one, two = common_images(model.at_half, other.at_half)
+    one, two = common_images(model.rows, other.rows)
     return None if one.empty else (_resampled(model, one), _resampled(other, two))
 
 
 def _resampled(model: Tested, common: pd.DataFrame) -> Resampled:
     """Return a model's metrics on the images that another has as well: usually all, which are resampled already."""
-    if len(common) == len(model.at_half):
+    if len(common) == len(model.rows):
         return model.resampled
     patients = model.patients.only(common["group"].unique())
     return Resampled(common, patients, cross_validated=model.cross_validated)

@@ -157,12 +157,8 @@ def _mcnemar_note(results: Results) -> str:
         if results.data_set.is_binary
         else f"a {group} is called what has the highest mean probability"
     )
-    mixed = results.tested.groupby("group", observed=True)["label"].nunique()
-    left_out = (
-        f" {(mixed > 1).sum()} {groups} of several classes have no one right answer, and are left out."
-        if (mixed > 1).any()
-        else ""
-    )
+    mixed = results.mixed_groups
+    left_out = f" {mixed} {groups} of several classes have no one right answer, and are left out." if mixed else ""
     return f"McNemar: p on {groups}, {judged}; adjusted likewise.{left_out}"
 
 
@@ -171,10 +167,10 @@ def _threshold_row(analysis: Analysis, label: str) -> tuple[list[str], list[dict
     cells, records = [], []
     for stratum in analysis.results.strata:
         model = analysis.tested[stratum].get(label)
-        if model is None or model.at_chosen is None:
+        if model is None or model.thresholds is None:
             cells.append(DASH)
             continue
-        found = model.at_chosen.groupby(["seed", "fold"])["threshold"].first()
+        found = model.thresholds.sort_index(level=["seed", "fold"])
         mean, low, high = fmean(found), float(found.min()), float(found.max())
         cells.append(f"{mean:.2f} ({low:.2f} to {high:.2f})")
         records.append(

@@ -31,7 +31,7 @@ def _table(analysis: Analysis, general: str, word: str, patient_of: Callable[[pd
     """Make a table that is called by the data set's word, or in general where that is no name for a file."""
     results, classes = analysis.results, analysis.results.classes
     name = plural(word) if _NAME.fullmatch(plural(word)) and plural(word) not in _TAKEN else general
-    test = results.tested.assign(patient=patient_of(results.tested).astype("str"))
+    test = results.tested.assign(patient=patient_of(results.tested))
     test = test.assign(right=test["predicted"] == test["label"])
     by = ["patient", "label", "stratum"]
     images = test.groupby(by, observed=True)["image"].nunique()

@@ -97,7 +97,7 @@ class Results:
         """True where predictions are pooled over folds."""
         return self.run.protocol.cross_validates
 
-    @cached_property
+    @property
     def tested(self) -> pd.DataFrame:
         """Predictions of test images, texts as categories."""
         return self.predictions[self.predictions["side"] == TEST]
@@ -106,6 +106,12 @@ class Results:
     def test(self) -> pd.DataFrame:
         """Predictions of test images, in plain types."""
         return decoded(self.tested)
+
+    @cached_property
+    def mixed_groups(self) -> int:
+        """How many groups have test images of several classes."""
+        classes = self.tested.groupby("group", observed=True)["label"].nunique()
+        return int((classes > 1).sum())
 
     def test_of(self, label: str) -> pd.DataFrame:
         """Predictions of test images by one model, in plain types."""
@@ -299,8 +305,7 @@ def results_of(store: RunStore, run: RunRecord, records: Mapping[str, CellRecord
 
 def resampled_within(results: Results) -> str:
     """Say within what groups are resampled."""
-    mixed = results.tested.groupby("group", observed=True)["label"].nunique().max() > 1
-    return "as wholes, since some have images of several classes" if mixed else "within their class"
+    return "as wholes, since some have images of several classes" if results.mixed_groups else "within their class"
 
 
 def _read_predictions(store: RunStore, run: RunRecord, cells: Iterable[str]) -> pd.DataFrame:

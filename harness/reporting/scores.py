@@ -14,7 +14,7 @@ from harness.evaluation.bootstrap import Interval, Patients, draw_patients
 from harness.evaluation.metric_intervals import Resampled
 from harness.evaluation.metric_names import METRIC_NAMES
 from harness.evaluation.significance import patient_decisions
-from harness.evaluation.threshold import DEFAULT_THRESHOLD, with_chosen_thresholds
+from harness.evaluation.threshold import DEFAULT_THRESHOLD, chosen_thresholds, decided_at
 from harness.protocol.names import TEST, VALIDATION
 from harness.reporting.results import Results
 
@@ -36,17 +36,27 @@ class Tested:
         label: The model.
         stratum: The column of a table, such as ``200x``.
         patients: Who was tested, and their draws: the same for all models of the stratum.
-        at_half: Its predictions, decided at 0.5, with ``threshold``.
-        at_chosen: The same, decided at the thresholds chosen on validation; None where there is no validation.
+        rows: Its predictions, decided at 0.5.
+        thresholds: Chosen on validation, by cell; None where there is no validation.
         cross_validated: Predictions are pooled over folds.
     """
 
     label: str
     stratum: str
     patients: Patients
-    at_half: pd.DataFrame
-    at_chosen: pd.DataFrame | None
+    rows: pd.DataFrame
+    thresholds: pd.Series[float] | None
     cross_validated: bool
+
+    @property
+    def at_half(self) -> pd.DataFrame:
+        """Its predictions, decided at 0.5, with ``threshold``."""
+        return self.rows.assign(threshold=DEFAULT_THRESHOLD)
+
+    @property
+    def at_chosen(self) -> pd.DataFrame | None:
+        """The same, decided at the chosen thresholds; made when asked for, since all models' take much memory."""
+        return None if self.thresholds is None else decided_at(self.rows, self.thresholds)
 
     @cached_property
     def resampled(self) -> Resampled:
@@ -61,16 +71,16 @@ class Tested:
     @cached_property
     def decisions_at_chosen(self) -> pd.Series[bool] | None:
         """The same at the chosen thresholds; None where there are none."""
-        return None if self.at_chosen is None else patient_decisions(self.at_chosen)
+        return None if (chosen := self.at_chosen) is None else patient_decisions(chosen)
 
     def intervals(self) -> Iterator[tuple[str, Interval]]:
         """Yield every metric with its interval."""
         yield from (
             (metric, self.resampled.interval(metric)) for metric in METRIC_NAMES if metric in self.resampled.metrics
         )
-        if self.at_chosen is None:
+        if (chosen := self.at_chosen) is None:
             return
-        at_chosen = Resampled(self.at_chosen, self.patients, cross_validated=self.cross_validated)
+        at_chosen = Resampled(chosen, self.patients, cross_validated=self.cross_validated)
         yield from ((f"{metric}{CHOSEN}", at_chosen.interval(metric)) for metric in AT_CHOSEN)
 
 
@@ -112,16 +122,18 @@ def tested_models(results: Results) -> dict[str, dict[str, Tested]]:
     scored = {record.model for record in results.cells.values() if record.scored}
     for stratum in results.strata:
         here = results.predictions[results.predictions["stratum"] == stratum]
-        at_half, trained = here[here["side"] == TEST], here[~here["model"].isin(scored)]
-        is_chosen = results.data_set.is_binary and len(trained)
-        chosen = with_chosen_thresholds(trained, VALIDATION, TEST) if is_chosen else trained.iloc[:0]
-        patients, by_model = draw_patients(at_half), dict(iter(chosen.groupby("model", observed=True)))
+        at_half, validation = here[here["side"] == TEST], here[here["side"] == VALIDATION]
+        validation = validation[~validation["model"].isin(scored)]
+        is_chosen = results.data_set.is_binary and len(validation)
+        chosen = chosen_thresholds(validation) if is_chosen else None
+        by_model = {} if chosen is None else dict(iter(chosen.groupby(level="model", observed=True)))
+        patients = draw_patients(at_half)
         found[stratum] = {
             str(label): Tested(
                 str(label),
                 stratum,
                 patients.only(own["group"].unique()),  # fewer than the stratum's where folds are missing
-                own.assign(threshold=DEFAULT_THRESHOLD),
+                own,
                 by_model.get(label),
                 results.cross_validated,
             )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Sequence
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -105,13 +106,15 @@ def read_table(path: Path, schema: pa.Schema) -> pa.Table:
     return parse_table(_content(path), schema, path)
 
 
-def read_tables(paths: Sequence[Path], schema: pa.Schema) -> pa.Table:
-    """Read some tables one below the other; see :func:`read_table`."""
+def read_tables(paths: Sequence[Path], schema: pa.Schema) -> list[pa.Table]:
+    """Read some tables, checked together, which is quicker; see :func:`read_table`."""
     tables = [_parsed(_content(path), schema, path) for path in paths]
-    if all(table.schema.equals(tables[0].schema) for table in tables):
+    if tables and all(table.schema.equals(tables[0].schema) for table in tables):
         with contextlib.suppress(DataError):  # checked one by one, to find which
-            return conform(pa.concat_tables(tables), schema, paths[0])
-    return pa.concat_tables([conform(table, schema, path) for table, path in zip(tables, paths, strict=True)])
+            whole = conform(pa.concat_tables(tables), schema, paths[0])
+            ends = list(accumulate(map(len, tables)))
+            return [whole.slice(end - len(table), len(table)) for end, table in zip(ends, tables, strict=True)]
+    return [conform(table, schema, path) for table, path in zip(tables, paths, strict=True)]
 
 
 def _content(path: Path) -> bytes:

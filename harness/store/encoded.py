@@ -32,10 +32,11 @@ def read_rows(files: Sequence[Path], schema: pa.Schema) -> pd.DataFrame:
         DataError: One of them is not there, or not as the schema says.
     """
     columns = {field.name: _Column.of(field.type) for field in schema}
-    for batch in _batches(files):
-        table = read_tables(batch, schema)
+    for batch in batches(files):
+        table = pa.concat_tables(read_tables(batch, schema))
         for name, column in columns.items():
             column.add(table.column(name))
+    pa.default_memory_pool().release_unused()
     return pd.DataFrame({name: column.finish() for name, column in columns.items()}, copy=False)
 
 
@@ -49,7 +50,8 @@ def decoded(rows: pd.DataFrame) -> pd.DataFrame:
     return rows.astype(kinds)
 
 
-def _batches(files: Iterable[Path]) -> Iterator[list[Path]]:
+def batches(files: Iterable[Path]) -> Iterator[list[Path]]:
+    """Yield files some at a time: all of their tables at once would take much memory."""
     rest = iter(files)
     while batch := list(islice(rest, _BATCH)):
         yield batch

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 
@@ -24,10 +25,11 @@ from harness.store.columns import (
     as_table,
     predictions_schema,
     read_table,
+    read_tables,
     table_frame,
     write_table,
 )
-from harness.store.encoded import read_rows
+from harness.store.encoded import batches, read_rows
 from harness.store.json_files import read_json
 from harness.store.run_folder import RunFolder
 from harness.store.run_lock import OnWait, hold
@@ -117,13 +119,12 @@ class RunStore(RunFolder):
 
         A model without epochs has none.
         """
-        tables = [
-            (table := read_table(self._cells / cell / "history.parquet", HISTORY)).append_column(
-                "cell", pa.array([cell] * len(table), pa.string())
-            )
-            for cell in cells
+        frames = [
+            table_frame(pa.concat_tables(tables)).assign(cell=np.repeat(names, [len(table) for table in tables]))
+            for some in batches(self._cells / cell / "history.parquet" for cell in cells)
+            for names, tables in [([file.parent.name for file in some], read_tables(some, HISTORY))]
         ]
-        return table_frame(pa.concat_tables(tables))
+        return pd.concat(frames, ignore_index=True).astype({"cell": "str"})
 
     def working_folder(self, cell: str) -> Path:
         """Make a folder beside the cells in which one is put together."""

@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import balanced_accuracy_score
 
-from harness.evaluation.threshold import choose_threshold, with_chosen_thresholds
+from harness.evaluation.threshold import choose_threshold, chosen_thresholds, decided_at
 
 IMAGES = st.lists(st.tuples(st.integers(0, 1), st.integers(0, 20)), min_size=2, max_size=30)
 
@@ -33,6 +33,7 @@ def test_each_cell_uses_its_own_validation():
     rows += [("validation", 1, 0, 0.7), ("validation", 1, 1, 0.9), ("test", 1, 1, 0.85), ("test", 1, 0, 0.75)]
     table = pd.DataFrame(rows, columns=["side", "fold", "label", "p_1"])
     table = table.assign(model="m", stratum="40x", seed=0)
-    decided = with_chosen_thresholds(table, "validation", "test")
+    validation, tested = (table[table["side"] == side] for side in ("validation", "test"))
+    decided = decided_at(tested, chosen_thresholds(validation))
     assert list(decided["predicted"]) == list(decided["label"])
     assert len(decided) == 4
