@@ -93,10 +93,9 @@ class _Texts(_Column):
         self._codes: dict[str, int] = {}
 
     def add(self, column: pa.ChunkedArray) -> None:
-        chunks = column.dictionary_encode().chunks  # they share one dictionary
-        known = [self._codes.setdefault(text, len(self._codes)) for text in chunks[0].dictionary.to_pylist()]
-        places = _narrowed(np.array(known, np.int64))
-        self._parts += [places[chunk.indices.to_numpy()] for chunk in chunks]
+        found = column.combine_chunks().dictionary_encode()
+        known = [self._codes.setdefault(text, len(self._codes)) for text in found.dictionary.to_pylist()]
+        self._parts.append(_narrowed(np.array(known, np.int64))[found.indices.to_numpy()])
 
     def finish(self) -> pd.Categorical:
         texts = np.array([*self._codes], object)

@@ -70,3 +70,9 @@ def history(values):
 @pytest.mark.parametrize(("values", "single"), [([0.5] * 9, False), ([0.9] * 9, True), ([], False), ([np.nan], False)])
 def test_dead_networks_have_not_converged(values, single):
     assert find_convergence(history(values), single_class=single) is None
+
+
+def test_a_perfect_ranking_has_an_area_of_one():
+    """Eleven images, nine of them positive: the steps under their curve sum up to more than one by the last bit."""
+    predictions = table(n=11).assign(label=[1] * 9 + [0] * 2, p_1=np.linspace(1, 0, 11))
+    assert measure(predictions)["auprc"] == 1.0

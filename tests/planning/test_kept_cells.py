@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from importlib.metadata import version
 
 import pandas as pd
 import pytest
@@ -13,6 +14,7 @@ from harness.planning import kept_cells as module
 from harness.planning import staleness
 from harness.planning.kept_cells import kept_cells
 from harness.planning.observer import Observer
+from harness.planning.status import read_status
 from harness.store.run_store import RunStore
 
 
@@ -168,3 +170,10 @@ def test_weights_and_source_sets_are_looked_at(ask, run, tmp_path):
     for file in run.glob("cells/densenet-*/cell.json"):
         rewrite(file, lambda record: record.update(starts_from={"sources": {"natural": "other"}, "files": {}}))
     assert ask() is None
+
+
+def test_a_distribution_is_asked_for_its_version_once(run, monkeypatch):
+    asked = []
+    monkeypatch.setattr(staleness, "version", lambda name: asked.append(name) or version(name))
+    assert read_status(RunStore(run)).counts == {"done": 2}
+    assert len(asked) == 1

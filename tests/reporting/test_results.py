@@ -9,11 +9,14 @@ from types import SimpleNamespace
 
 import pytest
 
+from harness.cache import Cache
 from harness.evaluation.convergence import find_convergence
 from harness.plugin_api.model import Throughput
 from harness.plugin_api.schedule import Schedule
 from harness.reporting.cost import training_cost
+from harness.reporting.publish import publish
 from harness.reporting.results import read_results
+from harness.store import json_files, run_folder
 from harness.store.run_folder import parse_cell
 from harness.store.run_store import RunStore
 from harness.store.schema import ConvergenceRecord
@@ -190,3 +193,11 @@ def test_cells_of_version_1_are_stale_with_the_reason(harness, version_1):
     status = json.loads(out)
     assert status["counts"] == {"stale": 100}
     assert all("plugin" in cell["detail"] for cell in status["cells"])
+
+
+def test_tables_read_every_record_once(made, tmp_path, monkeypatch):
+    """A run of 10,000 cells has records of 50 MB, and reading each takes as long as a table of it."""
+    run, read = shutil.copytree(made, tmp_path / "run"), []
+    monkeypatch.setattr(run_folder, "read_json", lambda file: read.append(file.name) or json_files.read_json(file))
+    publish(RunStore(run), Cache(tmp_path / "cache", print))
+    assert read.count("cell.json") == len(list(run.glob("cells/*")))

@@ -9,6 +9,7 @@ import pytest
 
 from harness.errors import CellError, UsageError
 from harness.execution.cell_results import done_record
+from harness.store import json_files, run_folder
 from harness.store.run_store import RunStore
 
 CELL = "densenet-200x-fold0-seed0"
@@ -203,3 +204,13 @@ def test_an_active_file_that_is_none_is_one_line(run, harness, change):
     assert code == 3
     assert "'harness_pid'" in err
     assert len(err.splitlines()) == 1
+
+
+def test_every_record_is_read_once(run, monkeypatch):
+    read, store = [], RunStore(run)
+    monkeypatch.setattr(run_folder, "read_json", lambda file: read.append(file) or json_files.read_json(file))
+    records, damage = store.examine(thorough=True)
+    assert records == store.read_sound() == store.read_cells()
+    assert not damage
+    assert sorted(read[: len(records)]) == sorted(run.glob("cells/*/cell.json"))
+    assert len(read) == 3 * len(records)
