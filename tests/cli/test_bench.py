@@ -47,6 +47,7 @@ def test_models_without_steps_are_refused(harness, config):
     assert "'majority' is not trained in steps" in err
 
 
+@pytest.mark.long
 def test_what_cannot_be_compiled_says_so(harness, config, monkeypatch):
     def refuse(*_arguments, **_options):
         raise RuntimeError("no C++ compiler")

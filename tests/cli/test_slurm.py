@@ -23,6 +23,7 @@ def script(harness, tiny, phantom, tmp_path):
     return make
 
 
+@pytest.mark.long
 def test_the_array_computes_the_run_and_the_merge_puts_it_together(script, tmp_path):
     (tmp_path / "tiny.sh").write_text(script("--shards", 2, "--models", "majority", "-o", "seeds=[0,1]"))
     environment = environment_with_sbatch(tmp_path)

@@ -110,6 +110,7 @@ def test_predictions_are_those_of_cells_alone(run, place):
         assert trained >= cost * (40 - len(sides)) > 0  # what the set costs alone is in every cell's time
 
 
+@pytest.mark.long
 def test_a_spoilt_set_is_made_anew(run, place):
     shared, _ = run("shared")
     feature_file(place).write_bytes(b"spoilt")
