@@ -27,6 +27,7 @@ def names(result):
     return [one["name"] for one in result["placings"]]
 
 
+@pytest.mark.long
 def test_training_several_ways(harness, config, tmp_path):
     code, out, err = harness("bench", "train", config, *SHORT, "--size", 32, "--size", 40, "--out", tmp_path / "out")
     assert code == 0, err

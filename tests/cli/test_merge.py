@@ -227,6 +227,7 @@ def test_a_folder_at_work_is_not_written_to(merge, shards, tmp_path):
     assert (code, "is at work in" in err) == (2, True)
 
 
+@pytest.mark.long
 def test_a_merged_run_goes_on_where_cells_are_missing(merge, harness, tiny, phantom, whole, shards):
     *_, folder = merge(*shards[1:])
     code, _, err = harness("run", tiny, *OPTIONS, "--data", phantom, "--out", folder, "--jobs", "2")

@@ -131,6 +131,7 @@ def written_over(file, change):
     file.with_name(SEAL).write_text(before[1])
 
 
+@pytest.mark.long
 def test_cells_notice_features_that_are_not_their_layers(run, place):
     shared, _ = run("shared")
     with written_over(feature_file(place), np.zeros_like):

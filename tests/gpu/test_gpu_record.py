@@ -127,6 +127,7 @@ def entries(folder):
     return json.loads((folder / "out/record.json").read_text())["parts"]
 
 
+@pytest.mark.long
 def test_the_command_measures_a_part_once(tmp_path):
     done = make_gpu(tmp_path, ["prediction"])
     assert done.returncode == 0, done.stderr

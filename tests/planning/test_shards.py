@@ -130,6 +130,7 @@ def test_what_cannot_be_sharded_is_refused(shard):
     assert (code, "a study of several runs" in err) == (2, True)
 
 
+@pytest.mark.long
 def test_an_estimate_is_of_the_shard_and_settles_nothing(shard, begun):
     plan_of(begun).unlink()
     code, out, err = shard("--dry-run")

@@ -45,11 +45,11 @@ def cut(file):
     ("file", "damage"),
     [
         ("predictions.parquet", edit),
-        ("predictions.parquet", Path.unlink),
-        ("history.parquet", cut),
+        pytest.param("predictions.parquet", Path.unlink, marks=pytest.mark.long),
+        pytest.param("history.parquet", cut, marks=pytest.mark.long),
         ("cell.json", lower_accuracy),
         ("cell.json", cut),
-        ("cell.json", Path.unlink),
+        pytest.param("cell.json", Path.unlink, marks=pytest.mark.long),
         ("model.safetensors", cut),
     ],
 )
