@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property, partial
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
+from harness.api.run_plugins import RunPlugins
 from harness.cache import Cache
-from harness.config.run_config import ModelSettings, RunConfig, StudyKind, load_config, parse_config
-from harness.errors import ConfigError, UsageError, did_you_mean
+from harness.config.run_config import RunConfig, StudyKind, load_config, parse_config
+from harness.errors import UsageError
 from harness.execution.executor import ExecutorChoice, ExecutorName
 from harness.execution.outcome import Outcome
 from harness.locations import cache_folder, data_folder, results_folder
@@ -29,7 +30,6 @@ if TYPE_CHECKING:  # torch: a run in which every cell is kept does without
     from harness.execution.estimate import Estimate
     from harness.execution.observer_request import ChosenObserver
     from harness.planning.plan import Run
-    from harness.plugin_api.discovery import PluginHost
 
 
 class RunOptions(TypedDict, total=False):
@@ -133,61 +133,6 @@ def estimate(
 
 
 @dataclass(frozen=True)
-class _Plugins:
-    """The plugins of a request, imported when they are first needed.
-
-    Attributes:
-        files: Plugin files.
-        observer: Is told of plugins that cannot be loaded.
-    """
-
-    files: tuple[Path, ...]
-    observer: Observer
-
-    @cached_property
-    def host(self) -> PluginHost:
-        """All plugins."""
-        from harness.plugin_api.discovery import discover  # noqa: PLC0415 - torch
-
-        host = discover(self.files)
-        for trouble in host.troubles():
-            self.observer.note(trouble)
-        return host
-
-    def with_named(self, config: RunConfig, labels: Sequence[str]) -> RunConfig:
-        """Return a config in which models that it does not have stand as well, if there are such.
-
-        Raises:
-            ConfigError: There is no model of a label, neither in the config nor installed.
-        """
-        missing = [label for label in labels if label not in config.models]
-        for label in missing:
-            try:
-                self.host.find(RunConfig.plugin_of(label))
-            except UsageError as error:
-                near = did_you_mean(label, [*config.models, *self.host.models])
-                known = f"it has {', '.join(config.models)}; installed are {', '.join(self.host.models)}"
-                raise ConfigError(f"no model '{label}' in the config, and none is installed{near} ({known})") from error
-        return config.model_copy(update={"models": {**config.models, **{name: ModelSettings() for name in missing}}})
-
-    def chosen_observers(self, wanted: Sequence[str]) -> Sequence[ChosenObserver]:
-        """Find the observers that are asked for.
-
-        Raises:
-            HarnessError: One of them is not there, or cannot be used.
-        """
-        if not wanted:
-            return ()
-        from harness.execution.observer_request import choose_observers  # noqa: PLC0415 - torch
-
-        return choose_observers(wanted, self.host)
-
-    def rows(self) -> Mapping[str, Any]:
-        """Return the rows that the models of plugin files have, as a config holds them."""
-        return self.host.rows_of_files() if self.files else {}
-
-
-@dataclass(frozen=True)
 class RunRequest:
     """A run or a study that is asked for: what has been found out before anything is prepared."""
 
@@ -195,7 +140,7 @@ class RunRequest:
     kind: StudyKind | None
     folder: Path
     runs: dict[Path, RunConfig]
-    plugins: _Plugins
+    plugins: RunPlugins
     observer: Observer
     observers: Sequence[ChosenObserver]
     options: RunOptions
@@ -210,7 +155,7 @@ class RunRequest:
         folder = Path(options.get("out") or (whole if shard is None else shard.folder(whole))).absolute()
         given = options.get("data")
         data = Path(given).absolute() if given else None
-        plugins = _Plugins(tuple(options.get("plugins", ())), observer)
+        plugins = RunPlugins(tuple(options.get("plugins", ())), observer)
         observers = plugins.chosen_observers(options.get("observers", ()))
         settings = _with_options(settings, plugins.rows(), data, options)
         runs = settings.runs() or {".": settings}

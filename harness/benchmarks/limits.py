@@ -1,4 +1,4 @@
-"""What memory traffic lets a network's training reach."""
+"""Limit that the bandwidth of memory sets to training."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Hot loops of stain normalisation, each with the NumPy expression that it equals to the bit."""
+"""Kernels of stain normalisation, each beside the NumPy expression that it equals to the bit."""
 
 from __future__ import annotations
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from harness.execution.executor import Ended, EpochEnded, Event, Noticed
@@ -54,3 +55,14 @@ class CellAtWork:
         """Say that the cell has taken longer than it may."""
         limit = f"{self.limit:g} s, the config's cell_seconds"
         return Failure(f"ended after {limit}; it had reported {self._epochs} epochs")
+
+
+def seconds_to_next_check(cells: Iterable[CellAtWork | None]) -> float | None:
+    """Return how long an executor may wait for messages before a watchdog has to look; None for ever.
+
+    Args:
+        cells: At work; None for a place without one.
+    """
+    now = time.monotonic()
+    due = [cell.watchdog.seconds_to_next_check(now) for cell in cells if cell is not None]
+    return min((seconds for seconds in due if seconds is not None), default=None)

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from harness.execution.cell_at_work import CellAtWork
+from harness.execution.cell_at_work import CellAtWork, seconds_to_next_check
 from harness.execution.cell_queues import CellQueues
 from harness.execution.executor import Ended, Event, ExecutorSetup, Stalled, Started
 from harness.processes import uninterrupted
@@ -49,7 +49,7 @@ class LocalExecutor:
             busy = {slot.worker: (slot, slot.work) for slot in self._slots if slot.work}
             if not busy:
                 return
-            for worker in wait_for_any(busy, self._seconds_to_next_check()):
+            for worker in wait_for_any(busy, seconds_to_next_check(slot.work for slot in self._slots)):
                 yield self._on_message(*busy[worker], worker.receive())
             yield from self._check_watchdogs()
 
@@ -57,11 +57,6 @@ class LocalExecutor:
         """End every worker."""
         for slot in self._slots:
             slot.worker.kill()
-
-    def _seconds_to_next_check(self) -> float | None:
-        now = time.monotonic()
-        due = [slot.work.watchdog.seconds_to_next_check(now) for slot in self._slots if slot.work]
-        return min((seconds for seconds in due if seconds is not None), default=None)
 
     def _check_watchdogs(self) -> Iterator[Event]:
         now = time.monotonic()

@@ -13,7 +13,7 @@ import torch
 from ray.exceptions import OutOfMemoryError, RayError, RayTaskError
 
 from harness.errors import CellError, EnvironmentMissingError
-from harness.execution.cell_at_work import CellAtWork
+from harness.execution.cell_at_work import CellAtWork, seconds_to_next_check
 from harness.execution.cell_queues import CellQueues
 from harness.execution.executor import Ended, Event, ExecutorSetup, Noticed, Stalled, Started
 from harness.execution.ray_cluster import connect, explained, gpu_share, refuse_other_versions
@@ -171,7 +171,7 @@ class RayExecutor:
         waiting = {slot.pending: slot for slot in self._slots if slot.pending is not None}
         if not waiting:
             return []
-        ready, _ = ray.wait([*waiting], num_returns=1, timeout=self._seconds_to_next_check())
+        ready, _ = ray.wait([*waiting], num_returns=1, timeout=seconds_to_next_check(slot.work for slot in self._slots))
         if ready and len(waiting) > 1:
             ready, _ = ray.wait([*waiting], num_returns=len(waiting), timeout=0)
         return [waiting[answer] for answer in ready]
@@ -242,11 +242,6 @@ class RayExecutor:
         reason = f"lost with its node or worker slot {assignment.losses} times: {why}"
         failure = Failure(reason, cause="memory" if isinstance(error, OutOfMemoryError) else "plugin")
         yield (work or CellAtWork(assignment.cell, None)).event(failure, self._setup.jobs)
-
-    def _seconds_to_next_check(self) -> float | None:
-        now = time.monotonic()
-        due = [slot.work.watchdog.seconds_to_next_check(now) for slot in self._slots if slot.work]
-        return min((seconds for seconds in due if seconds is not None), default=None)
 
     def _check_watchdogs(self) -> Iterator[Event]:
         now = time.monotonic()

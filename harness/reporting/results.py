@@ -2,32 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, astuple, dataclass
 from functools import cached_property
 
-import numpy as np
 import pandas as pd
 
 from harness.config.data_settings import is_generated
 from harness.data.description import DataSetDescription, plural
-from harness.data.manifest import USED, used_images
+from harness.data.manifest import used_images
 from harness.errors import ComparisonError, DataError
 from harness.evaluation.convergence import find_convergence
 from harness.evaluation.metric_names import title_of
 from harness.plugin_api.schedule import FINAL_STAGE
-from harness.protocol.names import TEST, TRAIN, VALIDATION
+from harness.protocol.names import TEST, TRAIN
 from harness.reporting import paper
 from harness.reporting.paper import recipe_deviations
+from harness.reporting.result_checks import CELL, refuse_other_images, refuse_other_rows
 from harness.reporting.run_notes import mixture_notes, protocol_notes
 from harness.store.encoded import decoded
 from harness.store.run_store import RunStore
 from harness.store.schema import CellRecord, ConvergenceRecord, DoneRecord, RunRecord
-
-CELL = ("model", "stratum", "fold", "seed")
-_TESTED = (VALIDATION, TEST)
-_ROWS_AT_ONCE = 500_000
-_FACTS = ["image", "group", "subgroup", "subtype", "stratum", "label"]
 
 
 @dataclass(frozen=True)
@@ -297,9 +292,9 @@ def results_of(store: RunStore, run: RunRecord, records: Mapping[str, CellRecord
         name: upgraded(record, final[final["cell"] == name]) if record.schema_version == 1 else record
         for name, record in cells.items()
     }
-    _refuse_other_rows(store, cells, predictions, final["cell"].value_counts().to_dict())
+    refuse_other_rows(store, cells, predictions, final["cell"].value_counts().to_dict())
     manifest, splits = store.read_manifest(), store.read_splits()
-    _refuse_other_images(store, manifest, splits, predictions)
+    refuse_other_images(store, manifest, splits, predictions)
     return Results(run, manifest, splits, cells, predictions, history)
 
 
@@ -326,59 +321,6 @@ def upgraded(cell: DoneRecord, history: pd.DataFrame) -> DoneRecord:
         return cell
     point = find_convergence(history, single_class=cell.single_class)
     return cell.model_copy(update={"convergence": ConvergenceRecord(**asdict(point)) if point else None})
-
-
-def _refuse_other_rows(
-    store: RunStore, cells: dict[str, DoneRecord], predictions: pd.DataFrame, epochs: dict[str, int]
-) -> None:
-    """Refuse tables that do not belong to their cells: numbers would be made of what is not there."""
-    wanted = {
-        (*astuple(record.cell), side): name
-        for name, record in cells.items()
-        for side in ((TEST,) if record.scored else _TESTED)
-    }
-    places = [*CELL, "side"]
-    found = {place for part in _parts(predictions[places]) for place in part.itertuples(index=False, name=None)}
-    wrong = [name for place, name in wanted.items() if place not in found]
-    if wrong or len(found) > len(wanted) or _are_some_twice(predictions, [*places, "image"]):
-        named = f"{wrong[0]}/predictions.parquet" if wrong else "*/predictions.parquet"
-        raise DataError(f"{store.folder}/cells/{named} holds rows of another cell, or not its own - run it again")
-    for name, record in cells.items():
-        if epochs.get(name, 0) != record.epochs:
-            raise DataError(f"{store.folder}/cells/{name}/history.parquet has not its cell's epochs - run it again")
-
-
-def _refuse_other_images(
-    store: RunStore, manifest: pd.DataFrame, splits: pd.DataFrame, predictions: pd.DataFrame
-) -> None:
-    """Refuse predictions of images that the manifest does not know like that, and divisions without a side."""
-    images = manifest[manifest["state"] == USED].rename(columns={"name": "image"})
-    if images[_FACTS].isna().any(axis=None) or images["image"].duplicated().any():
-        raise DataError(f"{store.folder}/manifest.parquet does not say of every image what it is - get the folder anew")
-    named = decoded(pd.concat(_parts(predictions[_FACTS])).drop_duplicates())
-    if len(named.merge(images[_FACTS])) < len(named):
-        raise DataError(f"{store.folder}: predictions and manifest.parquet contradict each other - get the folder anew")
-    strata = splits["image"].map(images.set_index("image")["stratum"])
-    for stratum in named["stratum"].unique():
-        if not {TRAIN, TEST} <= set(splits.loc[strata == stratum, "side"]):
-            raise DataError(f"{store.folder}/splits.parquet has no training or no test images at {stratum}")
-
-
-def _parts(rows: pd.DataFrame) -> Iterator[pd.DataFrame]:
-    """Yield rows without those that stand twice, some at a time: of all at once that takes a gigabyte."""
-    for start in range(0, len(rows), _ROWS_AT_ONCE):
-        yield rows.iloc[start : start + _ROWS_AT_ONCE].drop_duplicates()
-
-
-def _are_some_twice(rows: pd.DataFrame, columns: list[str]) -> bool:
-    """Whether two rows agree in all these columns."""
-    place = np.zeros(len(rows), np.int64)
-    for name in columns:
-        codes, found = pd.factorize(rows[name])
-        place *= len(found)
-        place += codes
-    place.sort()
-    return bool((place[1:] == place[:-1]).any())
 
 
 def _differs(results: Results, shown: list[str]) -> str:

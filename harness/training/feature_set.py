@@ -37,7 +37,7 @@ class FeatureSet:
 
     Attributes:
         features: (M, V, ...), maps with their channels last; on the CPU, whatever the network's device.
-        seconds_per_image: What making those of one image took, all views together.
+        seconds_per_image: What those of one image cost a model that makes them alone, all views together.
         place_by_digest: Where an image stands, by sha256 of its pixels.
     """
 

@@ -28,10 +28,9 @@ from harness.training.predict import Predictor, evaluation_batch
 from harness.training.prefix import train_mode
 from harness.training.recipe import Recipe
 from harness.training.step import PredictionStep, TrainingStep, autocast
+from harness.training.timing import median_seconds
 from harness.training.weights import State
 
-_THROUGHPUT_STEPS = 12
-_THROUGHPUT_SECONDS = 2.0
 _INSPECTED = 32
 
 
@@ -157,7 +156,7 @@ class Trainer:
         Args:
             least_seconds: How long to go on where steps are fast: the median of a few milliseconds is mostly noise.
         """
-        return self._batches.size / self._median_seconds(self.prepare().run, least_seconds)
+        return self._batches.size / self._seconds_of(self.prepare().run, least_seconds)
 
     def timed_step(self) -> Callable[[], float]:
         """Return what trains one step after the other, and says how many seconds it took."""
@@ -174,29 +173,21 @@ class Trainer:
         """Train and classify a few batches, and turn a few into features where features are kept."""
         feed, batch = self._train_feed(), torch.arange(self._batches.size, device=self._device) % len(self._train)
         pixels = self._pixels(self._train.images)
-        steps = self._median_seconds(self.prepare(feed).run, least_seconds)
+        steps = self._seconds_of(self.prepare(feed).run, least_seconds)
         features, feature_bytes = None, None
         with torch.no_grad(), autocast(self._device, self.precision):
             shown = pixels.pixels(batch, torch.zeros_like(batch))
             if isinstance(feed, FeatureFeed):
-                features = self._median_seconds(lambda: feed.prefix.features(shown), least_seconds)
+                features = self._seconds_of(lambda: feed.prefix.features(shown), least_seconds)
                 feature_bytes = feed.features[0, 0].numel() * feed.features.element_size()
             self.network.eval()
-            predictions = self._median_seconds(lambda: self.network(shown), least_seconds)
+            predictions = self._seconds_of(lambda: self.network(shown), least_seconds)
         size = self._batches.size
         made = None if features is None else size / features
         return Throughput(size / steps, size / predictions, made, feature_bytes)
 
-    def _median_seconds(self, work: Callable[[], object], least_seconds: float) -> float:
-        """Time some work again and again, but for the first time."""
-        seconds: list[float] = []
-        while (len(seconds) < _THROUGHPUT_STEPS or sum(seconds) < least_seconds) and (
-            len(seconds) < 2 or sum(seconds) < _THROUGHPUT_SECONDS
-        ):
-            started = clock(self._device)
-            work()
-            seconds.append(clock(self._device) - started)
-        return float(np.median(seconds[1:]))
+    def _seconds_of(self, work: Callable[[], object], least_seconds: float) -> float:
+        return median_seconds(work, self._device, least_seconds)
 
     def inspected(self, inspect: Callable[[nn.Module, torch.Tensor], Mapping[str, float]]) -> dict[str, float]:
         """Return what an inspection of the network finds on some training images."""
