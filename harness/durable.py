@@ -74,7 +74,12 @@ def write_json(path: Path, value: dict[str, Any]) -> None:
     Raises:
         EnvironmentMissingError: There is no room for it, or it may not be written.
     """
-    write_text(path, json.dumps(value, indent=1, default=str) + "\n")
+    write_text(path, json_text(value))
+
+
+def json_text(value: dict[str, Any]) -> str:
+    """Return a JSON object as it is written to a file."""
+    return json.dumps(value, indent=1, default=str) + "\n"
 
 
 def flush(path: Path) -> None:

@@ -107,5 +107,6 @@ def _correct(predictions: pd.DataFrame) -> pd.Series[bool]:
 
 
 def _recall(predictions: pd.DataFrame, label: int) -> float | None:
-    of_class = predictions[predictions["label"] == label]
-    return float(_correct(of_class).mean()) if len(of_class) else None
+    labels, predicted = predictions["label"].to_numpy(), predictions["predicted"].to_numpy()
+    of_class = labels == label
+    return float((predicted[of_class] == label).mean()) if of_class.any() else None

@@ -28,7 +28,7 @@ from harness.workers.messages import Fitted
 
 _TOLERANCE = 1e-3
 HISTORY_COLUMNS = tuple(EpochReport.__dataclass_fields__)
-_IDENTITY = ["side", "name", "group", "subgroup", "subtype", "stratum", "model", "fold", "seed", "label"]
+_OF_IMAGE = ("group", "subgroup", "subtype", "stratum")
 
 
 def prediction_table(
@@ -50,9 +50,8 @@ def prediction_table(
     Raises:
         CellError: The worker's numbers are no probabilities of these images.
     """
-    sides = ((VALIDATION, validation, fitted.validation), (TEST, test, fitted.test))
-    table = pd.concat([prediction_side(cell, *side, classes) for side in sides])
-    return table.sort_values(["side", "image"], ignore_index=True)
+    sides = sorted([(VALIDATION, validation, fitted.validation), (TEST, test, fitted.test)], key=lambda side: side[0])
+    return pd.concat([prediction_side(cell, *side, classes) for side in sides], ignore_index=True)
 
 
 def prediction_side(
@@ -70,9 +69,21 @@ def prediction_side(
     Raises:
         CellError: They are no probabilities of these images.
     """
-    table = _side(side, images, probabilities, classes).assign(model=cell.label, fold=cell.fold, seed=cell.seed)
-    table = table[[*_IDENTITY, "predicted", *probability_columns(classes)]].rename(columns={"name": "image"})
-    return table.sort_values("image", ignore_index=True)
+    probabilities = checked_probabilities(probabilities, len(images), len(classes))
+    order = images["name"].to_numpy(str).argsort()
+    of_image = {name: images[name].array.take(order) for name in _OF_IMAGE}
+    table = {  # made in one go, which takes a third of the time
+        "side": side,
+        "image": images["name"].array.take(order),
+        **of_image,
+        "model": cell.label,
+        "fold": cell.fold,
+        "seed": cell.seed,
+        "label": images["label"].array.take(order),
+        "predicted": called(probabilities)[order],
+        **dict(zip(probability_columns(classes), probabilities[order].T, strict=True)),
+    }
+    return pd.DataFrame(table, index=range(len(order)))
 
 
 def history_table(epochs: list[EpochReport]) -> pd.DataFrame:
@@ -102,7 +113,7 @@ def findings(
     predictions = scored_columns(predictions, classes)
     test, validation = (predictions[predictions["side"] == side] for side in (TEST, VALIDATION))
     single_class = bool((validation["predicted"] == validation["predicted"].iloc[0]).all())
-    stages = history[history["stage"] != FINAL_STAGE].groupby("stage", sort=False).last().reset_index()
+    stages = history[history["stage"] != FINAL_STAGE].drop_duplicates("stage", keep="last")
     final = history[history["stage"] == FINAL_STAGE]
     convergence = find_convergence(final, single_class=single_class, chance=1 / len(classes))
     return {
@@ -136,13 +147,6 @@ def done_record(values: dict[str, Any]) -> DoneRecord:
 
 def _plain(value: Any) -> Any:
     return value.to_json() if isinstance(value, Record) else str(value)
-
-
-def _side(side: str, images: pd.DataFrame, probabilities: NDArray[np.float64], classes: Sequence[str]) -> pd.DataFrame:
-    probabilities = checked_probabilities(probabilities, len(images), len(classes))
-    columns = dict(zip(probability_columns(classes), probabilities.T, strict=True))
-    predicted = called(probabilities)
-    return images.assign(side=side, predicted=predicted, **columns)
 
 
 def called(probabilities: NDArray[np.float64]) -> NDArray[np.int64]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Container, Mapping
+from functools import cached_property
 from typing import Any
 
 from harness.errors import CellError
@@ -24,7 +25,7 @@ from harness.planning.observer import Observer
 from harness.planning.plan import Run
 from harness.planning.staleness import given_settings
 from harness.plugin_api.model import EpochReport
-from harness.store.active import ActiveRecord
+from harness.store.active import ActiveRecord, EpochRecord
 from harness.store.cells import Cell
 from harness.store.keys import hash_of
 from harness.store.run_store import RunStore
@@ -62,6 +63,7 @@ class Collector:
         self._held_back: dict[Cell, HeldBack] = {}
         self._started: dict[Cell, Started] = {}
         self._epochs: dict[Cell, list[EpochReport]] = {}
+        self._shown: dict[Cell, list[EpochRecord]] = {}
         self._described: set[tuple[str, str]] = set()
 
     def task(self, cell: Cell, device: str) -> FitTask:
@@ -77,11 +79,12 @@ class Collector:
         """
         match event:
             case Started(cell):
-                self._started[cell], self._epochs[cell] = event, []
+                self._started[cell], self._epochs[cell], self._shown[cell] = event, [], []
                 self._write_active(cell)
                 self._observer.started(cell)
             case EpochEnded(cell, report):
                 self._epochs[cell].append(report)
+                self._shown[cell] = [*self._shown[cell], epoch_record(report)][-_SHOWN_EPOCHS:]
                 self._write_active(cell)
                 self._observer.epoch(cell, report)
             case Noticed(cell, text):
@@ -94,7 +97,7 @@ class Collector:
             case Ended(cell):
                 self._complete(event)
                 self._store.clear_active(cell.name)
-                for kept in (self._started, self._epochs):
+                for kept in (self._started, self._epochs, self._shown):
                     kept.pop(cell, None)  # it may have been lost before it was begun
 
     def give_up(self, cells: list[Cell], failure: Failure, concurrency: int, keep: Container[str]) -> None:
@@ -117,13 +120,13 @@ class Collector:
         )
 
     def _write_active(self, cell: Cell) -> None:
-        by, epochs = self._started[cell], self._epochs[cell]
+        by, shown = self._started[cell], self._shown[cell]
         note = ActiveRecord(
             pid=by.pid,
             host=by.host,
-            epoch=epochs[-1].epoch if epochs else 0,
+            epoch=shown[-1].epoch if shown else 0,
             harness_pid=os.getpid(),
-            history=[epoch_record(epoch) for epoch in epochs[-_SHOWN_EPOCHS:]],
+            history=shown,
         )
         self._store.set_active(cell.name, note)
 
@@ -192,6 +195,15 @@ class Collector:
         begun = self._started.get(cell)
         return socket.gethostname() if begun is None else begun.host
 
+    @cached_property
+    def _of_run(self) -> dict[str, Any]:
+        """What the records of all cells say alike: to ask for it takes as long as much of the rest."""
+        return {"comparison_key": hash_of(self._run.comparison.to_json()), "versions": versions()}
+
+    @cached_property
+    def _own_device(self) -> dict[str, Any]:
+        return describe_device(self._run.device)
+
     def _identity(self, cell: Cell, concurrency: int) -> dict[str, Any]:
         entry, started = self._run.entry(cell.label), self._started.get(cell)
         return {
@@ -209,11 +221,10 @@ class Collector:
             "seed": cell.seed,
             "key": hash_of(self._run.keys[cell]),
             "key_parts": self._run.keys[cell],
-            "comparison_key": hash_of(self._run.comparison.to_json()),
             "device": {
-                **((started and started.device) or describe_device(self._run.device)),
+                **((started and started.device) or self._own_device),
                 "host": self._host_of(cell),
             },
             "concurrency": concurrency,
-            "versions": versions(),
+            **self._of_run,
         }

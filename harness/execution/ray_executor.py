@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 
 import ray
 import torch
+from ray.actor import ActorHandle
 from ray.exceptions import OutOfMemoryError, RayError, RayTaskError
 
 from harness.errors import CellError, EnvironmentMissingError
@@ -94,20 +95,19 @@ class RayExecutor:
         """Ask for so many slots as there is work for; Ray starts them where and when there is room."""
         cells = len(self._queues) + sum(slot.assignment is not None for slot in self._slots)
         while len(self._slots) < min(self._setup.jobs, cells):
-            actor = (
-                ray.remote(WorkerSlot)
-                .options(
-                    num_cpus=self._setup.threads,
-                    num_gpus=self._gpus,
-                    max_restarts=-1,
-                    max_task_retries=0,
-                    scheduling_strategy="SPREAD",
-                )
-                .remote(self._device, os.environ.get("OMP_NUM_THREADS"))
-            )
-            slot = Slot(actor)
+            slot = Slot(self._start_actor())
             self._slots.append(slot)
             self._introduce(slot)
+
+    def _start_actor(self) -> ActorHandle:
+        options = ray.remote(WorkerSlot).options(
+            num_cpus=self._setup.threads,
+            num_gpus=self._gpus,
+            max_restarts=-1,
+            max_task_retries=0,
+            scheduling_strategy="SPREAD",
+        )
+        return options.remote(self._device, os.environ.get("OMP_NUM_THREADS"))
 
     def _introduce(self, slot: Slot) -> None:
         """Have a slot say where it is as soon as it has started; that is asked again if it starts anew meanwhile."""

@@ -160,7 +160,7 @@ class WorkerSlot:
             with contextlib.suppress(FileNotFoundError):
                 yield Printed(log.read_bytes())
                 log.unlink()
-        yield from map(Notice, self._notes)
+        yield from (Notice(note) for note in self._notes)  # no 'map': Ray sends into generators, and those within
         self._notes.clear()
 
 

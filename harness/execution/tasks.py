@@ -19,6 +19,8 @@ from harness.store.keys import hash_of
 from harness.store.run_store import RunStore
 from harness.workers.messages import FitTask
 
+_COLUMNS = ["name", "group", "subgroup", "subtype", "stratum", "label", "sha256", "side"]
+
 
 @dataclass(frozen=True)
 class HeldBack:
@@ -62,7 +64,7 @@ class Tasks:
             cell: The cell.
             device: As torch names it.
         """
-        rows = self._images.rows(cell)
+        rows = self._images.rows(cell)[_COLUMNS]
         train, validation, test = (rows[rows["side"] == side] for side in (TRAIN, VALIDATION, TEST))
         # Sorted by name, test images would come class by class and patient by patient
         test = test.iloc[test["name"].map(lambda name: hash_rank(cell.seed, name)).argsort()]
@@ -88,4 +90,4 @@ class Tasks:
     def _cache_of(self, cell: Cell, pixels: str) -> Path:
         """Return the folder that cells of the same code share if they have the same images on the same sides."""
         code = self._run.entry(cell.label).registered.source
-        return self._cache.folder / "plugins" / code[:16] / hash_of([pixels, self._images.contents(cell)])[:32]
+        return self._cache.folder / "plugins" / code[:16] / hash_of([pixels, self._images.digest(cell)])[:32]

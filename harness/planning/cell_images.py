@@ -33,10 +33,6 @@ class CellImages:
         """Return the images of a cell: the manifest's columns and ``side``, sorted by name."""
         return self._rows(cell.stratum, cell.seed, cell.fold)
 
-    def contents(self, cell: Cell) -> list[str]:
-        """Return ``sha256 side label`` of every image of a cell, sorted."""
-        return _contents(self.rows(cell))
-
     def digest(self, cell: Cell) -> str:
         """Return a hash of contents, sides and labels: the part "images and sides" of the cell's key."""
         return self._digest(cell.stratum, cell.seed, cell.fold)

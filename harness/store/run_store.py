@@ -12,8 +12,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.parquet as pq
 
-from harness.durable import cannot_write, flush, write_json, write_text
+from harness.durable import cannot_write, flush, json_text, replace_text, write_json
 from harness.errors import CellError, DataError
 from harness.store.active import ActiveRecord
 from harness.store.artifacts import SavingFolder, collect, copy_plain_files
@@ -173,20 +174,29 @@ class RunStore(RunFolder):
         """
         working = saved.path.parent
         collect(saved, working)
+        classes = [name.removeprefix("p_") for name in predictions.columns if name.startswith("p_")]
+        schemas = (predictions_schema(classes), HISTORY)
         try:
-            classes = [name.removeprefix("p_") for name in predictions.columns if name.startswith("p_")]
-            schemas = (predictions_schema(classes), HISTORY)
-            for name, table, schema in zip(TABLES, (predictions, history), schemas, strict=True):
-                write_table(working / name, table, schema)
+            tables = {
+                name: as_table(frame, schema, Path(name))
+                for name, frame, schema in zip(TABLES, (predictions, history), schemas, strict=True)
+            }
         except DataError as error:
-            reason = str(error).replace(f"{working}/", "")
-            raise CellError(f"what the model has reported cannot be stored: {reason}") from error
+            raise CellError(f"what the model has reported cannot be stored: {error}") from error
+        try:
+            for name, table in tables.items():
+                pq.write_table(table, working / name)
+        except OSError as error:
+            raise cannot_write(working, error) from error
         self._put_in_place(cell, working, record)
 
     def fail_cell(self, cell: str, record: FailedRecord) -> None:
         """Record a failed cell, the traceback in a file of its own as well."""
         working = self.working_folder(cell)
-        write_text(working / TRACEBACK, record.error.traceback)
+        try:
+            working.joinpath(TRACEBACK).write_text(record.error.traceback, encoding="utf-8")
+        except OSError as error:
+            raise cannot_write(working, error) from error
         self._put_in_place(cell, working, record)
 
     def copy_cell(self, cell: str, source: Path) -> None:
@@ -238,7 +248,7 @@ class RunStore(RunFolder):
 
     def set_active(self, cell: str, note: ActiveRecord) -> None:
         """Say that a cell is at work, and how far it is."""
-        write_json(self._active / f"{cell}.json", note.to_json())
+        replace_text(self._active / f"{cell}.json", note.model_dump_json() + "\n")
 
     def clear_active(self, cell: str) -> None:
         """Say that a cell is no longer at work."""
@@ -263,9 +273,10 @@ class RunStore(RunFolder):
     def _put_in_place(self, cell: str, working: Path, record: CellRecord) -> None:
         target = self._cells / cell
         try:
-            for path in working.rglob("*"):
+            sealed = json_text(with_checksums(record.to_json(), working))
+            working.joinpath(RECORD).write_text(sealed, encoding="utf-8")
+            for path in (*working.rglob("*"), working):  # each once, and all before anybody can find the cell
                 flush(path)
-            write_json(working / RECORD, with_checksums(record.to_json(), working))
             self._move_in_place(working, target)
         except OSError as error:
             raise cannot_write(target, error) from error
