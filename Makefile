@@ -3,7 +3,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: demo test test-whole lint regression regression-power reference reports real benchmark bench-results bench-compiled bench-student gpu faults fuzz docs test-ray
+.PHONY: demo test test-whole lint regression regression-power reference reports real benchmark bench-results bench-compiled bench-student gpu faults fuzz docs test-ray test-ray-short bench-host
 .DELETE_ON_ERROR:
 
 demo: $(INSTALLED)  ## the whole comparison on generated images, on the CPU
@@ -16,6 +16,10 @@ test-whole: $(INSTALLED)  ## all tests, those on real images and all faults incl
 	$(BIN)/pytest --whole --faults=all
 
 test-ray: $(INSTALLED)  ## the tests of the executor on Ray, with two nodes on this machine; brings the extra ray
+	$(BIN)/python -m pip install --quiet --editable '.[test,ray]'
+	$(BIN)/pytest tests/execution/test_ray_executor.py -n 0 --whole
+
+test-ray-short: $(INSTALLED)  ## of these the ones that take little: two nodes predict what one machine does
 	$(BIN)/python -m pip install --quiet --editable '.[test,ray]'
 	$(BIN)/pytest tests/execution/test_ray_executor.py -n 0
 
@@ -80,6 +84,10 @@ bench-compiled: $(INSTALLED)  ## torch.compile on the CPU beside the rest; nine 
 
 bench-student: $(INSTALLED)  ## a run beside a good student's script, on real images: DATA is BreakHis; nine minutes
 	$(BIN)/python tests/benchmarks/compare_student.py --data "$(DATA)" --out results/benchmarks
+
+bench-host: $(INSTALLED)  ## what a cell costs the host under each executor; needs the extra ray; on a quiet machine
+	$(BIN)/python tests/benchmarks/host.py --cells 100 --cells 1000 --cells 10000 --slots 2 --slots 16 --slots 100 \
+		--executor local --executor ray --executor shard --out results/benchmarks
 
 # Goes on where it was stopped. A machine without a network cannot make a .venv: there PYTHON is one that has torch and the
 # project (pip install --no-build-isolation --no-deps -e .). DEVICE=cpu does all of it in a tiny size, which says nothing of speed.

@@ -12,6 +12,7 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -55,8 +56,12 @@ class PixelStore:
 
     def rows_of(self, digests: pd.Series[str]) -> NDArray[np.int64]:
         """Return the array's rows of the files with these sha256 digests."""
-        rows: NDArray[np.int64] = pd.Index(self.index["sha256"]).get_indexer(pd.Index(digests)).astype(np.int64)
+        rows: NDArray[np.int64] = self._digests.get_indexer(pd.Index(digests)).astype(np.int64)
         return rows
+
+    @cached_property
+    def _digests(self) -> pd.Index[str]:
+        return pd.Index(self.index["sha256"])
 
 
 def open_array(file: Path) -> NDArray[np.uint8]:

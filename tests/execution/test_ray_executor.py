@@ -24,6 +24,8 @@ from harness.errors import CellError, EnvironmentMissingError
 from harness.execution.ray_cluster import gpu_share, refuse_other_versions
 from harness.execution.ray_files import keep_part
 from harness.execution.ray_messages import Introduction, SavedPart
+from harness.execution.ray_slot import WorkerSlot
+from harness.workers.messages import Notice
 
 pytestmark = [pytest.mark.ray, pytest.mark.enable_socket, pytest.mark.filterwarnings("ignore")]
 
@@ -42,6 +44,13 @@ models:
   majority: {}
   densenet: {options: {growth_rate: 4, block_config: [1, 1]}}
 """
+
+# the shipped demo, cut in size
+DEMO = ("demo", "-o", "protocol=holdout", "-o", "strata=[200x]", "-o", "pixels.size=32", "-o", "schedule.epochs=2")
+DEMO += ("-o", "data.phantom={accessions: 18, images: 2, size: 32}")
+DEMO += tuple(
+    part for source in ("natural", "lung") for part in ("-o", f"models.deep-transfer.options.{source}.epochs=1")
+)
 
 PLUGIN = """
 import os, time
@@ -86,7 +95,11 @@ class Runs:
         (folder / "config.yaml").write_text(CONFIG)
 
     def start(self, out: str, *arguments: object, **environment: str) -> subprocess.Popen[str]:
-        given = ["run", self.folder / "config.yaml", "--data", self.images, "--out", self.folder / out, *arguments]
+        own_config = (self.folder / "config.yaml", "--data", self.images)
+        return self.start_config(out, *own_config, *arguments, **environment)
+
+    def start_config(self, out: str, *arguments: object, **environment: str) -> subprocess.Popen[str]:
+        given = ["run", *arguments, "--out", self.folder / out]
         own = {"HARNESS_CACHE": str(self.folder / "cache"), "COLUMNS": "200", _MARK: self.mark}
         return subprocess.Popen(
             [sys.executable, "-m", "harness", *map(str, given)],
@@ -98,9 +111,7 @@ class Runs:
         )
 
     def run(self, out: str, *arguments: object) -> tuple[int, str]:
-        process = self.start(out, *arguments)
-        _, told = process.communicate(timeout=_LIMIT_SECONDS)
-        return process.returncode, told
+        return ended(self.start(out, *arguments))
 
     def on_ray(self, address: str | None = None) -> tuple[object, ...]:
         return "--executor", "ray", "--ray-address", address or self.address, "--jobs", 2
@@ -115,6 +126,11 @@ class Runs:
     def wait_for_active(self, out: str, cells: int) -> None:
         """Wait until so many cells are at work."""
         wait_until(lambda: len(list(self.folder.glob(f"{out}/active/*.json"))) >= cells)
+
+
+def ended(process: subprocess.Popen[str]) -> tuple[int, str]:
+    _, told = process.communicate(timeout=_LIMIT_SECONDS)
+    return process.returncode, told
 
 
 def wait_until(true: Callable[[], object], seconds: float = _LIMIT_SECONDS) -> None:
@@ -165,6 +181,29 @@ def test_two_nodes_predict_what_one_machine_does(runs: Runs) -> None:
     assert len(list(runs.folder.glob("ray/cells/densenet-*/model.safetensors"))) == 4
 
 
+@pytest.mark.long
+def test_the_demos_models_predict_what_they_do_on_one_machine(runs: Runs, tmp_path: Path) -> None:
+    on_ray = runs.start_config("demo-ray", *DEMO, *runs.on_ray())
+    code, told = ended(on_ray)
+    assert code == 0, told
+    # with a cache of its own, so that no stage comes from the nodes
+    code, told = ended(runs.start_config("demo-local", *DEMO, "--jobs", 2, HARNESS_CACHE=str(tmp_path)))
+    assert code == 0, told
+    models = {"majority", "white-point", "lbp-svm", "densenet", "densenet-se", "deep-transfer"}
+    assert {cell.removesuffix("-200x-fold0-seed0") for cell in runs.predictions("demo-ray")} == models
+    assert runs.predictions("demo-ray") == runs.predictions("demo-local")
+
+
+def test_what_the_cache_tells_comes_with_a_cell(tmp_path: Path) -> None:
+    slot = object.__new__(WorkerSlot)  # its process would be ended with the one that has started it
+    slot._log, slot._notes = tmp_path / "printed", ["made anew"]
+    said = slot._said()
+    assert next(said) == Notice("made anew")
+    with pytest.raises(StopIteration):
+        said.send("what Ray sends")
+
+
+@pytest.mark.long
 def test_a_node_that_goes_costs_nothing(runs: Runs, cluster: Cluster, tmp_path: Path) -> None:
     gate = tmp_path / "open"
     plugin = write_plugin(tmp_path, "patient", f"while not Path({str(gate)!r}).exists() and REAL: time.sleep(0.02)")
@@ -183,6 +222,7 @@ def test_a_node_that_goes_costs_nothing(runs: Runs, cluster: Cluster, tmp_path: 
     wait_until(lambda: not _left_of(runs, own_cluster=False), 30)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("fit", "reason"),
     [
@@ -201,6 +241,7 @@ def test_a_plugin_that_crashes_costs_its_cells_only(runs: Runs, tmp_path: Path, 
     assert "at work" in (runs.folder / out / "logs" / "bad.log").read_text()
 
 
+@pytest.mark.long
 def test_what_a_model_saves_in_folders_comes_back(runs: Runs, tmp_path: Path) -> None:
     plugin = write_plugin(tmp_path, "saver", "pass")
     code, told = runs.run("saved", *runs.on_ray(), "--plugin", plugin, "--models", "saver")
@@ -210,6 +251,7 @@ def test_what_a_model_saves_in_folders_comes_back(runs: Runs, tmp_path: Path) ->
     assert {file.read_bytes() for file in saved} == {b"saved" * 5_000_000}
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("own_cluster", [True, False])
 def test_an_interruption_leaves_no_process(runs: Runs, tmp_path: Path, *, own_cluster: bool) -> None:
     plugin = write_plugin(tmp_path, "slow", "time.sleep(600 if REAL else 0)")
@@ -230,6 +272,7 @@ def _left_of(runs: Runs, *, own_cluster: bool) -> list[str]:
     return [name for name in named if "WorkerSlot" in name or "forkserver" in name]
 
 
+@pytest.mark.long
 def test_a_cell_that_takes_too_long_is_ended(runs: Runs, tmp_path: Path) -> None:
     plugin = write_plugin(tmp_path, "endless", "time.sleep(600 if REAL else 0)")
     limit = ("-o", "cell_seconds=15", "-o", "seeds=[0]", "-o", "strata=[100x]")
@@ -274,6 +317,7 @@ def cluster_nodes(address: str) -> list[str]:
     return [line for line in listed.splitlines() if " node_" in line]
 
 
+@pytest.mark.long
 def test_a_node_without_the_hosts_folders_gets_all_by_content(
     runs: Runs, strange_node: tuple[str, Path], tmp_path: Path
 ) -> None:
