@@ -71,7 +71,7 @@ def test_memory_is_tried_again_if_something_ran_beside(ran_concurrently):
 
 def test_nothing_is_kept_of_a_cell_that_has_ended():
     collector = ended(Calls(), "plugin")
-    assert (collector._started, collector._epochs, collector._held_back) == ({}, {}, {})
+    assert (collector._started, collector._epochs, collector._shown, collector._held_back) == ({}, {}, {}, {})
 
 
 def test_the_note_of_a_cell_at_work_holds_its_epochs():

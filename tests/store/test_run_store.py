@@ -9,7 +9,8 @@ import pytest
 
 from harness.errors import CellError, UsageError
 from harness.execution.cell_results import done_record
-from harness.store import json_files, run_folder
+from harness.store import json_files, run_folder, run_store
+from harness.store.active import ActiveRecord
 from harness.store.run_store import RunStore
 
 CELL = "densenet-200x-fold0-seed0"
@@ -153,6 +154,30 @@ def test_what_could_not_be_read_again_is_not_kept(run, change, reason):
         store.finish_cell(CELL, saved, done_record(record), predictions, history)
     assert store.find_damage(thorough=True) == {}
     assert store.read_cells()[CELL].state == "done"
+
+
+def test_a_cell_is_on_the_disk_before_it_is_there_and_each_file_is_waited_for_once(run, monkeypatch):
+    record, predictions, history = cell_of(run)
+    place = run / "cells" / CELL
+    shutil.rmtree(place)
+    flushed = []
+    monkeypatch.setattr(run_store, "flush", lambda path: flushed.append((path.name, place.exists())))
+    store = RunStore(run)
+    saved = store.saving_folder(working := store.working_folder(CELL))
+    (saved.path / "model.bin").write_bytes(b"x")
+    store.finish_cell(CELL, saved, done_record(record), predictions, history)
+    *before, last = flushed
+    assert last == ("cells", True)
+    files = ["cell.json", "history.parquet", "model.bin", "predictions.parquet", working.name]
+    assert sorted(before) == sorted((name, False) for name in files)
+
+
+def test_the_note_of_a_cell_at_work_does_not_wait_for_the_disk(tmp_path, monkeypatch):
+    store, note = RunStore(tmp_path), ActiveRecord(pid=1, host="here", epoch=3, harness_pid=2)
+    with store.open_for_writing():
+        monkeypatch.setattr("os.fsync", lambda _: pytest.fail("waits for the disk"))
+        store.set_active(CELL, note)
+        assert store.read_active() == {CELL: note}
 
 
 def without(field):
