@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
@@ -237,7 +236,7 @@ def host_report(costs: Sequence[HostCost], real_cell: dict[str, float], setting:
     rows = [
         [
             *(one.executor, one.slots, one.cells, one.busy_ms, one.total_ms("processor")),
-            1e3 * one.merge_seconds / one.cells if one.merge_seconds else "-",
+            f"{1e3 * one.merge_seconds / one.cells:.1f}" if one.merge_seconds else "-",
             *(int(1e3 * (seconds + start) / one.busy_ms) for seconds in _CELL_SECONDS),
         ]
         for one in costs
@@ -268,9 +267,15 @@ def _parts(one: HostCost) -> str:
     "--executor", "executors", type=click.Choice(["local", "ray", "shard"]), multiple=True, default=("local",)
 )
 @click.option("--model-bytes", type=click.IntRange(0), default=100_000, show_default=True, help="What a model saves.")
-@click.option("--out", type=click.Path(path_type=Path), help="Folder for host.md and host.json.")
+@click.option("--out", type=click.Path(path_type=Path), help="Folder for the page, as .md and .json.")
+@click.option("--name", default="host", show_default=True, help="Of the page.")
 def main(
-    counts: tuple[int, ...], slots: tuple[int, ...], executors: tuple[Executor, ...], model_bytes: int, out: Path | None
+    counts: tuple[int, ...],
+    slots: tuple[int, ...],
+    executors: tuple[Executor, ...],
+    model_bytes: int,
+    out: Path | None,
+    name: str,
 ) -> None:
     """Run cells that are done at once, and say what each costs the host."""
     os.environ[MODEL_BYTES] = str(model_bytes)
@@ -283,15 +288,17 @@ def main(
         for executor in executors:
             with two_nodes() if executor == "ray" else nullcontext() as address:
                 costs += [bench.run(executor, cells, many, address) for cells in counts for many in slots]
+    options = {"executor": executors, "cells": counts, "slots": slots}
+    given = [f"--{option} {value}" for option, values in options.items() for value in values]
     setting = {
-        "command": f"python tests/benchmarks/host.py {' '.join(sys.argv[1:])}",
+        "command": " ".join(["python tests/benchmarks/host.py", *given, f"--model-bytes {model_bytes}"]),
         "machine": f"{describe_device(resolve_device('cpu'))['name']}, {usable_cores()} cores",
         "a cell": f"about 395 test and 395 validation images, 12 epochs, a model of {model_bytes:,} bytes",
         "Ray": f"two nodes on this machine, {_ACTORS} actors at most answer for all slots",
     }
     report = host_report(costs, real_cell, setting)
     if out is not None:
-        report.write(out, "host")
+        report.write(out, name)
     click.echo(report.to_markdown(), nl=False)
 
 
