@@ -27,7 +27,16 @@ from harness.errors import DataError
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
-_preload = ["torch", "torchvision.io", "pandas", "pyarrow.parquet", "timm", "sklearn.svm", "skimage.feature", "numba"]
+_preload = [
+    "torch",
+    "torchvision.io",
+    "pandas",
+    "pyarrow.parquet",
+    "timm",
+    "sklearn.svm",
+    "skimage.feature",
+    "harness.compiler",
+]
 _CHUNK = 16
 _CHILDREN_OF_OTHERS = frozenset(child.pid for child in psutil.Process().children(recursive=True))
 """What was there before: a shell that becomes this process leaves it its children."""
@@ -51,6 +60,11 @@ def forkserver() -> ForkServerContext:
     return context
 
 
+def usable_cores() -> int:
+    """Return the number of cores that this process may use, such as those that a cluster's scheduler has given it."""
+    return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
+
+
 def map_in_order(
     work: Callable[[Item], Result], items: Sequence[Item], pool_from: int, chunksize: int = 1
 ) -> Iterator[Result]:
@@ -59,13 +73,13 @@ def map_in_order(
     Args:
         work: A function that can be pickled.
         items: What to work on.
-        pool_from: So many items are worth starting processes for, one a core, with one thread of torch each.
+        pool_from: So many items are worth starting processes for, one a usable core, with one thread of torch each.
         chunksize: Items handed to a process at a time.
     """
     if len(items) < pool_from:
         yield from map(work, items)
         return
-    with _helpers(os.cpu_count() or 1) as pool:
+    with _helpers(usable_cores()) as pool:
         yield from pool.map(work, items, chunksize=chunksize)
 
 
@@ -85,7 +99,7 @@ def map_strange(work: Callable[[Item], Result], items: Sequence[Item], name: Cal
     """
     done = 0
     try:
-        with _helpers(min(os.cpu_count() or 1, -(-len(items) // _CHUNK))) as pool:
+        with _helpers(min(usable_cores(), -(-len(items) // _CHUNK))) as pool:
             for result in pool.map(work, items, chunksize=_CHUNK):
                 yield result
                 done += 1

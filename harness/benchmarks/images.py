@@ -15,7 +15,6 @@ from threadpoolctl import threadpool_limits
 
 from harness.benchmarks.augmentation import augmentation_contestants
 from harness.benchmarks.contest import Contestant, Placing, hold
-from harness.benchmarks.cores import usable_cores
 from harness.benchmarks.decoding import (
     Pixels,
     PlainWay,
@@ -30,6 +29,7 @@ from harness.data.decode import PixelRecipe
 from harness.data.manifest import image_files
 from harness.data.stain import PublishedMacenko
 from harness.plugin_api.data_set import GeneratedSlide
+from harness.processes import usable_cores
 from harness.synthetic.slides import write_slides
 from harness.training.execution_modes import set_up_process
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 
 import psutil
@@ -11,6 +10,7 @@ import torch
 from harness.errors import CellError
 from harness.planning.observer import Observer
 from harness.planning.plan import Run
+from harness.processes import usable_cores
 from harness.training.auto import resolve_execution_mode
 from harness.training.concurrent import ConcurrentTraining, TrainingSpec
 from harness.training.devices import list_devices
@@ -60,7 +60,7 @@ def _most(run: Run, speeds: Mapping[str, Measured]) -> int:
     peak = max(max((found.peak_memory_bytes for found in speeds.values()), default=0), 1)
     if run.device.type == "cuda":
         return max(1, int(_MEMORY_SHARE * torch.cuda.mem_get_info(run.device)[0] / peak))
-    cores = (os.cpu_count() or 1) // run.config.threads
+    cores = usable_cores() // run.config.threads
     return max(1, min(cores, int(_MEMORY_SHARE * psutil.virtual_memory().available / peak)))
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
@@ -21,7 +20,7 @@ from harness.execution.feature_room import FeatureRoom
 from harness.planning.observer import Observer
 from harness.planning.plan import Run, job_of
 from harness.plugin_api.model import Throughput
-from harness.processes import uninterrupted
+from harness.processes import uninterrupted, usable_cores
 from harness.store.cells import Cell, slug
 from harness.store.keys import hash_of
 from harness.store.run_store import RunStore
@@ -183,7 +182,7 @@ class SharedFeatures:
                 on_images(message.count)
 
         workers = [partial(self._worker, label) for label in labels]
-        at_once = min(self.jobs, os.cpu_count() or 1)  # here, whatever other machines a run has
+        at_once = min(self.jobs, usable_cores())  # here, whatever other machines a run has
         silence = self.run.config.cell_seconds or _SILENT_SECONDS
         return ask_all(list(zip(workers, tasks, strict=True)), at_once, on_message, silence)
 
