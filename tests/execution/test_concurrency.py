@@ -6,6 +6,7 @@ from types import SimpleNamespace
 import pytest
 
 from harness.execution import concurrency as jobs
+from harness.execution.measurements import StudyMeasurements
 from harness.plugin_api.model import Throughput
 from harness.training.torch_model import TorchModel
 
@@ -45,10 +46,10 @@ class Speed:
 def test_doubling_stops_where_it_does_not_pay(monkeypatch, gains, most, cells, chosen):
     monkeypatch.setattr(jobs, "_most", lambda _run, _speeds: most)
     monkeypatch.setattr(jobs, "list_devices", lambda _device: ["cpu"])
-    monkeypatch.setattr(jobs, "_together", lambda _run, label, n: {"slow": 10}[label] * gains[n])
+    monkeypatch.setattr(jobs, "_together", lambda _run, label, n, _study: {"slow": 10}[label] * gains[n])
     run, watcher = FakeRun(), Watcher()
     speeds = {"slow": Speed(10), "fast": Speed(50), "none": Speed(None)}
-    assert jobs.choose_jobs(run, cells, speeds, watcher) == chosen
+    assert jobs.choose_jobs(run, cells, speeds, watcher, StudyMeasurements()) == chosen
     assert watcher.notes
 
 
@@ -56,7 +57,7 @@ def test_models_without_steps_take_what_there_is(monkeypatch):
     monkeypatch.setattr(jobs, "_most", lambda _run, _speeds: 4)
     monkeypatch.setattr(jobs, "list_devices", lambda _device: ["cuda:0", "cuda:1"])
     run = FakeRun()
-    assert jobs.choose_jobs(run, 100, {"none": Speed(None)}, Watcher()) == 8
+    assert jobs.choose_jobs(run, 100, {"none": Speed(None)}, Watcher(), StudyMeasurements()) == 8
 
 
 @pytest.mark.long
