@@ -38,7 +38,7 @@ def test_neither_sides_nor_colours_nor_seeds_are_part_of_it(prepared):
         "threads=2",
         "schedule.batch_size=4",
         "schedule.precision=bf16",
-        "schedule.execution_mode=eager",
+        "schedule.execution_mode=compiled",
         "models.densenet.options.growth_rate=5",
         "models.densenet.plugin=densenet-se",
     ],
