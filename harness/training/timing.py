@@ -13,9 +13,7 @@ _TIMES = 12
 _MOST_SECONDS = 2.0
 
 
-def median_seconds(
-    work: Callable[[], object], device: torch.device, least_seconds: float, warm_ups: int = 1
-) -> float:
+def median_seconds(work: Callable[[], object], device: torch.device, least_seconds: float, warm_ups: int = 1) -> float:
     """Time some work again and again, and return the median.
 
     Args:
