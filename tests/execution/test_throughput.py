@@ -36,7 +36,7 @@ def measured(monkeypatch):
 
         monkeypatch.setattr(throughput, "measure_model", answer)
         monkeypatch.setattr(
-            throughput, "model_keys", lambda _run, labels, _cache: {one: f"key of {one}" for one in labels}
+            throughput, "model_keys", lambda _run, labels, _cache: dict(zip(labels, labels, strict=True))
         )
         todo = [Cell(label, "200x", fold, 0) for label in answers for fold in range(cells)]
         store = SimpleNamespace(log_file=lambda name: name, folder=Path(folder))
