@@ -61,7 +61,7 @@ def test_helpers_are_as_many_as_the_cores_that_may_be_used() -> None:
         os.sched_setaffinity(0, allowed)
 
 
-def process_of(number: int) -> int:
+def process_of(_: int) -> int:
     time.sleep(0.01)
     return os.getpid()
 
