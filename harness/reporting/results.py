@@ -222,7 +222,11 @@ class Results:
     def notes(self) -> list[str]:
         """Sentences that every table of this run must carry."""
         notes = [*protocol_notes(self.run), *self.data_set.notes]
-        return [*notes, *self.scored_notes(), *mixture_notes(self.cells)]
+        return [*notes, *self.scored_notes(), *self._mixtures]
+
+    @cached_property
+    def _mixtures(self) -> list[str]:
+        return mixture_notes(self.cells)
 
     def is_scored(self, label: str) -> bool:
         """True for a row of predictions that were made elsewhere."""

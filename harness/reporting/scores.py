@@ -17,6 +17,7 @@ from harness.evaluation.significance import patient_decisions
 from harness.evaluation.threshold import DEFAULT_THRESHOLD, chosen_thresholds, decided_at
 from harness.protocol.names import TEST, VALIDATION
 from harness.reporting.results import Results
+from harness.threads import map_in_threads
 
 CHOSEN = "_chosen"
 """Marks the metrics at the threshold that was chosen on validation."""
@@ -144,11 +145,12 @@ def tested_models(results: Results) -> dict[str, dict[str, Tested]]:
 
 def scores(tested: dict[str, dict[str, Tested]]) -> dict[tuple[str, str, str], Score]:
     """Compute every metric with its interval, by (metric, model, stratum)."""
+    models = [model for of_stratum in tested.values() for model in of_stratum.values()]
+    found = map_in_threads(lambda model: list(model.intervals()), models)
     return {
-        (metric, label, stratum): _score(metric, interval, model)
-        for stratum, models in tested.items()
-        for label, model in models.items()
-        for metric, interval in model.intervals()
+        (metric, model.label, model.stratum): _score(metric, interval, model)
+        for model, intervals in zip(models, found, strict=True)
+        for metric, interval in intervals
     }
 
 
