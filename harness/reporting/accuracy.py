@@ -76,7 +76,7 @@ def _rows(analysis: Analysis, metric: str, label: str) -> list[list[str]]:
 
 def _explanations(analysis: Analysis) -> list[str]:
     results = analysis.results
-    once = results.tested.drop_duplicates("image")
+    once = results.tested_columns("image", "stratum", "subtype", "subgroup", "group", "label").drop_duplicates("image")
     tested = [_tested(results, stratum, once[once["stratum"] == stratum]) for stratum in results.strata]
     pooled = "Pooled over folds, seeds averaged" if results.cross_validated else "Means over folds and seeds"
     marked = f" {BEST}: the best of its column, and told from every other model there." if analysis.best else ""

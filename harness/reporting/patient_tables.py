@@ -15,6 +15,8 @@ from harness.reporting.table import DASH, Table
 _NAME = re.compile(r"[a-z][a-z0-9-]{0,60}")
 _TAKEN = frozenset({"differences", "metrics", "thresholds", "shortcuts", "groups", "subgroups", "figures"})
 
+_COLUMNS = ("image", "group", "subgroup", "subtype", "stratum", "label", "predicted", "model")
+
 
 def groups_table(analysis: Analysis) -> Table:
     """The share of every group's images that each model has right."""
@@ -31,8 +33,8 @@ def _table(analysis: Analysis, general: str, word: str, patient_of: Callable[[pd
     """Make a table that is called by the data set's word, or in general where that is no name for a file."""
     results, classes = analysis.results, analysis.results.classes
     name = plural(word) if _NAME.fullmatch(plural(word)) and plural(word) not in _TAKEN else general
-    test = results.tested.assign(patient=patient_of(results.tested))
-    test = test.assign(right=test["predicted"] == test["label"])
+    test = results.tested_columns(*_COLUMNS)
+    test = test.assign(patient=patient_of(test), right=test["predicted"] == test["label"])
     by = ["patient", "label", "stratum"]
     images = test.groupby(by, observed=True)["image"].nunique()
     shares = (
