@@ -97,9 +97,10 @@ class Results:
         """Predictions of test images, texts as categories."""
         return self.predictions[self.predictions["side"] == TEST]
 
-    def tested_columns(self, *names: str) -> pd.DataFrame:
-        """Some columns of :attr:`tested`; all of them of a large run take much memory."""
-        return self.predictions.loc[self.predictions["side"] == TEST, list(names)]
+    def tested_at(self, stratum: str, *names: str) -> pd.DataFrame:
+        """Some columns of :attr:`tested` at a stratum; all of a large run take much memory."""
+        here = (self.predictions["side"] == TEST) & (self.predictions["stratum"] == stratum)
+        return self.predictions.loc[here, list(names)]
 
     @cached_property
     def test(self) -> pd.DataFrame:
@@ -109,7 +110,8 @@ class Results:
     @cached_property
     def mixed_groups(self) -> int:
         """How many groups have test images of several classes."""
-        classes = self.tested_columns("group", "label").groupby("group", observed=True)["label"].nunique()
+        found = [self.tested_at(stratum, "group", "label").drop_duplicates() for stratum in self.strata]
+        classes = pd.concat(found).groupby("group", observed=True)["label"].nunique()
         return int((classes > 1).sum())
 
     def test_of(self, label: str) -> pd.DataFrame:
