@@ -118,6 +118,7 @@ class _Sums:
         if (self._column < 0).any():
             raise ValueError("a group of the predictions is not among the groups")
         self._shape = (int(self._unit.max()) + 1, len(groups))
+        self._rankings: dict[int, Ranking] = {}
 
     def of(self, amounts: Array) -> Array:
         """Sum of an amount an image: (U, A)."""
@@ -154,5 +155,7 @@ class _Sums:
         return binned_gap(gaps, self.of(np.ones_like(scores)))
 
     def _ranked(self, predictions: pd.DataFrame, label: int, column: str) -> Ranking:
-        scores, positive = predictions[column].to_numpy(float), predictions["label"].to_numpy() == label
-        return Ranking.of(scores, positive, self._column, self._unit)
+        if label not in self._rankings:
+            scores, positive = predictions[column].to_numpy(float), predictions["label"].to_numpy() == label
+            self._rankings[label] = Ranking.of(scores, positive, self._column, self._unit)
+        return self._rankings[label]
