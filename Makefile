@@ -3,7 +3,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: demo test test-whole lint regression regression-power reference reports real benchmark bench-results bench-compiled bench-student gpu faults fuzz docs test-ray
+.PHONY: demo test test-whole lint regression regression-power reference reports real benchmark bench-results bench-compiled bench-student bench-scale gpu faults fuzz docs test-ray
 .DELETE_ON_ERROR:
 
 demo: $(INSTALLED)  ## the whole comparison on generated images, on the CPU
@@ -80,6 +80,10 @@ bench-compiled: $(INSTALLED)  ## torch.compile on the CPU beside the rest; nine 
 
 bench-student: $(INSTALLED)  ## a run beside a good student's script, on real images: DATA is BreakHis; nine minutes
 	$(BIN)/python tests/benchmarks/compare_student.py --data "$(DATA)" --out results/benchmarks
+
+CELLS ?= 1000
+bench-scale: $(INSTALLED)  ## commands that only look at a run, on one of CELLS cells; 1,000 take a few minutes
+	$(BIN)/python tests/benchmarks/scale.py --cells $(CELLS) --out results/benchmarks
 
 # Goes on where it was stopped. A machine without a network cannot make a .venv: there PYTHON is one that has torch and the
 # project (pip install --no-build-isolation --no-deps -e .). DEVICE=cpu does all of it in a tiny size, which says nothing of speed.

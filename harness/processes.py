@@ -23,6 +23,7 @@ from typing import TypeVar
 import psutil
 
 from harness.errors import DataError
+from harness.threads import usable_cores
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -58,11 +59,6 @@ def forkserver() -> ForkServerContext:
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(_preload)
     return context
-
-
-def usable_cores() -> int:
-    """Return the number of cores that this process may use, such as those that a cluster's scheduler has given it."""
-    return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
 
 
 def map_in_order(

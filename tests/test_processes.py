@@ -16,7 +16,8 @@ import pytest
 
 from harness.errors import DataError, EnvironmentMissingError
 from harness.file_lock import locked
-from harness.processes import map_strange, usable_cores
+from harness.processes import map_strange
+from harness.threads import usable_cores
 
 
 def halve(number: int) -> float:

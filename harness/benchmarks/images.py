@@ -29,8 +29,8 @@ from harness.data.decode import PixelRecipe
 from harness.data.manifest import image_files
 from harness.data.stain import PublishedMacenko
 from harness.plugin_api.data_set import GeneratedSlide
-from harness.processes import usable_cores
 from harness.synthetic.slides import write_slides
+from harness.threads import usable_cores
 from harness.training.execution_modes import set_up_process
 
 _HEIGHT = 460  # of BreakHis' files

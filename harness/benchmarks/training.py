@@ -16,7 +16,7 @@ from harness.benchmarks.limits import bytes_per_second, megabytes_per_image
 from harness.benchmarks.loops import ImageFiles, NextBatch, PlainLoop, loaded_batches, plain_step, ready_batches
 from harness.benchmarks.losses import LossCurve, compare_losses
 from harness.plugin_api.schedule import Precision, Schedule
-from harness.processes import usable_cores
+from harness.threads import usable_cores
 from harness.training.auto import CAPTURED, COMPILED, EAGER, resolve_precision
 from harness.training.batches import Batches, views_shown
 from harness.training.concurrent import ConcurrentTraining, TrainingSpec, shared_step, train_for

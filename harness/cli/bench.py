@@ -19,7 +19,7 @@ from harness.errors import UsageError
 from harness.planning.models import ModelEntry, model_entries
 from harness.plugin_api.discovery import discover
 from harness.plugin_api.schedule import ExecutionMode
-from harness.processes import usable_cores
+from harness.threads import usable_cores
 from harness.training.auto import COMPILED, EAGER, resolve_execution_mode, resolve_precision
 from harness.training.concurrent import TrainingSpec
 from harness.training.devices import resolve_device

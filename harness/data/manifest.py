@@ -15,7 +15,7 @@ import pandas as pd
 
 from harness.data.description import DataSetDescription
 from harness.errors import DataError, NoImagesError
-from harness.processes import usable_cores
+from harness.threads import usable_cores
 
 IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg"})
 UNREAD_SUFFIXES = frozenset(

@@ -18,7 +18,7 @@ from typing import Any, Literal
 from harness.diagnostics.requirements import LibraryState, library_states
 from harness.errors import HarnessError
 from harness.plugin_api.installed import VARIABLE, installed_plugins
-from harness.processes import usable_cores
+from harness.threads import usable_cores
 
 State = Literal["ok", "missing", "absent", "left out"]
 _MARKS: dict[State, str] = {"ok": "ok", "missing": "MISSING", "absent": "-", "left out": "left out"}

@@ -11,8 +11,8 @@ from harness.errors import CellError
 from harness.execution.measurements import StudyMeasurements
 from harness.planning.observer import Observer
 from harness.planning.plan import Run
-from harness.processes import usable_cores
 from harness.store.keys import hash_of
+from harness.threads import usable_cores
 from harness.training.auto import resolve_execution_mode
 from harness.training.concurrent import ConcurrentTraining, TrainingSpec
 from harness.training.devices import list_devices

@@ -21,10 +21,11 @@ from harness.execution.measurements import StudyMeasurements, model_key
 from harness.planning.observer import Observer
 from harness.planning.plan import Run, job_of
 from harness.plugin_api.model import Throughput
-from harness.processes import uninterrupted, usable_cores
+from harness.processes import uninterrupted
 from harness.store.cells import Cell, slug
 from harness.store.keys import hash_of
 from harness.store.run_store import RunStore
+from harness.threads import usable_cores
 from harness.training.devices import list_devices
 from harness.training.feature_set import finish_set, image_digests, new_set
 from harness.training.prefix import TRIED

@@ -20,7 +20,7 @@ from harness.data.decode import resize_square
 from harness.data.stain import PublishedMacenko, WhiteBalance
 from harness.plugin_api.discovery import discover
 from harness.plugin_api.schedule import Schedule
-from harness.processes import usable_cores
+from harness.threads import usable_cores
 from harness.training.concurrent import TrainingSpec
 
 BUSY = "import time\nwhile time.process_time() < 0.5: pass"
