@@ -31,8 +31,8 @@ from harness.cache import Cache
 from harness.config.run_config import load_config
 from harness.execution.collect import Collector
 from harness.execution.executor import Ended, EpochEnded, Event, Started
+from harness.execution.measurements import Speed
 from harness.execution.tasks import Tasks
-from harness.execution.throughput import Speed
 from harness.locations import cache_folder
 from harness.planning.observer import Observer
 from harness.planning.plan import Run, prepare_run
