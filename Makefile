@@ -3,7 +3,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: demo test test-whole lint regression regression-power reference reports real benchmark bench-results bench-compiled bench-student gpu faults fuzz docs test-ray test-ray-short bench-host
+.PHONY: demo test test-whole lint regression regression-power reference reports real benchmark bench-results bench-compiled bench-student bench-scale gpu bench-host faults fuzz docs test-ray test-ray-short
 .DELETE_ON_ERROR:
 
 demo: $(INSTALLED)  ## the whole comparison on generated images, on the CPU
@@ -85,8 +85,12 @@ bench-compiled: $(INSTALLED)  ## torch.compile on the CPU beside the rest; nine 
 bench-student: $(INSTALLED)  ## a run beside a good student's script, on real images: DATA is BreakHis; nine minutes
 	$(BIN)/python tests/benchmarks/compare_student.py --data "$(DATA)" --out results/benchmarks
 
-bench-host: $(INSTALLED)  ## what a cell costs the host under each executor; needs the extra ray; on a quiet machine
-	$(BIN)/python tests/benchmarks/host.py --cells 100 --cells 1000 --cells 10000 --slots 2 --slots 16 --slots 100 \
+CELLS ?= 1000
+bench-scale: $(INSTALLED)  ## commands that only look at a run, on one of CELLS cells; 1,000 take a few minutes
+	$(BIN)/python tests/benchmarks/scale.py --cells $(CELLS) --out results/benchmarks
+
+bench-host: $(INSTALLED)  ## what each of CELLS cells costs the host under each executor; needs the extra ray
+	$(BIN)/python tests/benchmarks/host.py --cells $(CELLS) --slots 16 \
 		--executor local --executor ray --executor shard --out results/benchmarks
 
 # Goes on where it was stopped. A machine without a network cannot make a .venv: there PYTHON is one that has torch and the

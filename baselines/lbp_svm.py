@@ -56,11 +56,9 @@ class LbpSvm(ArrayModel):
 
     name = "lbp-svm"
     Options = LbpSvmOptions
-    _threads: int | None = None
 
     def fit(self, train: LabeledImages, validation: LabeledImages, context: FitContext) -> None:
         """Compute features, search the grid on validation, calibrate on validation."""
-        self._threads = context.threads
         x, y = self._features(train.images), train.labels.cpu().numpy()
         held_y = validation.labels.cpu().numpy()
         mean, scale = x.mean(0), x.std(0) + 1e-12
@@ -117,7 +115,7 @@ class LbpSvm(ArrayModel):
 
     def _features(self, images: torch.Tensor) -> Array:
         recipe = TextureRecipe(self.options.radii, self.options.channel)
-        return texture_features(images.cpu().numpy(), recipe, self._threads)
+        return texture_features(images.cpu().numpy(), recipe, torch.get_num_threads())
 
 
 @hookimpl

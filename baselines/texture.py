@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -38,19 +37,19 @@ class TextureRecipe:
     channel: Channel
 
 
-def texture_features(images: NDArray[np.uint8], recipe: TextureRecipe, threads: int | None = None) -> Features:
+def texture_features(images: NDArray[np.uint8], recipe: TextureRecipe, threads: int) -> Features:
     """Describe images by histograms of their patterns.
 
     Args:
         images: uint8 (N, 3, H, W), RGB.
         recipe: Which patterns.
-        threads: How many; one a core by default.
+        threads: How many work at it.
 
     Returns:
         (N, sum of 8 r + 2 over radii), three times as wide for ``colour``; each radius' histogram sums to 1.
     """
     # threads serve: skimage lets go of the interpreter's lock
-    with ThreadPoolExecutor(threads or os.cpu_count()) as pool:
+    with ThreadPoolExecutor(threads) as pool:
         return np.stack(list(pool.map(lambda image: _features(image, recipe), images)))
 
 

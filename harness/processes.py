@@ -23,11 +23,21 @@ from typing import TypeVar
 import psutil
 
 from harness.errors import DataError
+from harness.threads import usable_cores
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
-_preload = ["torch", "torchvision.io", "pandas", "pyarrow.parquet", "timm", "sklearn.svm", "skimage.feature", "numba"]
+_preload = [
+    "torch",
+    "torchvision.io",
+    "pandas",
+    "pyarrow.parquet",
+    "timm",
+    "sklearn.svm",
+    "skimage.feature",
+    "harness.compiler",
+]
 _CHUNK = 16
 _CHILDREN_OF_OTHERS = frozenset(child.pid for child in psutil.Process().children(recursive=True))
 """What was there before: a shell that becomes this process leaves it its children."""
@@ -59,13 +69,13 @@ def map_in_order(
     Args:
         work: A function that can be pickled.
         items: What to work on.
-        pool_from: So many items are worth starting processes for, one a core, with one thread of torch each.
+        pool_from: So many items are worth starting processes for, one a usable core, with one thread of torch each.
         chunksize: Items handed to a process at a time.
     """
     if len(items) < pool_from:
         yield from map(work, items)
         return
-    with _helpers(os.cpu_count() or 1) as pool:
+    with _helpers(usable_cores()) as pool:
         yield from pool.map(work, items, chunksize=chunksize)
 
 
@@ -85,7 +95,7 @@ def map_strange(work: Callable[[Item], Result], items: Sequence[Item], name: Cal
     """
     done = 0
     try:
-        with _helpers(min(os.cpu_count() or 1, -(-len(items) // _CHUNK))) as pool:
+        with _helpers(min(usable_cores(), -(-len(items) // _CHUNK))) as pool:
             for result in pool.map(work, items, chunksize=_CHUNK):
                 yield result
                 done += 1

@@ -17,6 +17,7 @@ import pytest
 from harness.errors import DataError, EnvironmentMissingError
 from harness.file_lock import locked
 from harness.processes import map_strange
+from harness.threads import usable_cores
 
 
 def halve(number: int) -> float:
@@ -40,6 +41,30 @@ def test_what_ends_its_helper_is_named(strange: int) -> None:
 def test_a_helper_that_is_killed_by_chance_costs_nothing(tmp_path: Path) -> None:
     numbers = [(tmp_path / "once", number) for number in range(40)]
     assert list(map_strange(die_once, numbers, str)) == list(range(40))
+
+
+def test_helpers_find_the_compiler_of_kernels_set_up() -> None:
+    assert list(map_strange(name_if_loaded, ["harness.compiler"], str)) == ["harness.compiler"]
+
+
+def name_if_loaded(module: str) -> str | None:
+    return module if module in sys.modules else None
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="a process is bound to cores on Linux alone")
+def test_helpers_are_as_many_as_the_cores_that_may_be_used() -> None:
+    allowed = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, sorted(allowed)[:1])
+    try:
+        assert usable_cores() == 1
+        assert len(set(map_strange(process_of, list(range(64)), str))) == 1
+    finally:
+        os.sched_setaffinity(0, allowed)
+
+
+def process_of(_: int) -> int:
+    time.sleep(0.01)
+    return os.getpid()
 
 
 def die_once(item: tuple[Path, int]) -> int:

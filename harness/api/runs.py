@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
@@ -28,6 +28,7 @@ from harness.store.study import Study, begin_study
 
 if TYPE_CHECKING:  # torch: a run in which every cell is kept does without
     from harness.execution.estimate import Estimate
+    from harness.execution.measurements import StudyMeasurements
     from harness.execution.observer_request import ChosenObserver
     from harness.planning.plan import Run
 
@@ -170,6 +171,13 @@ class RunRequest:
         """The cache, which tells the observer of what it makes anew."""
         return Cache(cache_folder(), self.observer.note)
 
+    @cached_property
+    def measurements(self) -> StudyMeasurements:
+        """What a run measures of models, for the runs after it."""
+        from harness.execution.measurements import StudyMeasurements  # noqa: PLC0415 - torch, for cells that must run
+
+        return StudyMeasurements()
+
     def begin_study(self) -> Study | None:
         """Write down that there is a study, if there is one; a refusal must not come after hours of another run."""
         if self.kind is None:
@@ -195,8 +203,7 @@ class RunRequest:
             with ObservedRun(self.observer, self.observers, store) as observed:
                 plan = self._prepared_part(store, config)
                 executor = _executor(self.options)
-                jobs = self.options.get("jobs", 1)
-                return observed.ended(execute(plan, store, self.cache, jobs, observed, executor))
+                return observed.ended(execute(plan, store, self.cache, observed, executor, self.measurements))
 
     def estimate(self, folder: Path, config: RunConfig) -> Estimate:
         """Estimate what a run lacks."""
@@ -208,7 +215,7 @@ class RunRequest:
             from harness.planning.shards import part_of  # noqa: PLC0415 - torch, for an estimate
 
             plan = part_of(plan, self.shard)
-        return estimate_run(plan, store, self.cache, self.options.get("jobs", 1) or 1)
+        return estimate_run(plan, store, self.cache, self.options.get("jobs", 1) or 1, self.measurements)
 
     def settle_shards(self, whole: Path) -> tuple[Run, Estimate]:
         """Settle what the shards of a run hold to, and estimate the whole run.
@@ -229,7 +236,7 @@ class RunRequest:
             raise UsageError(f"{self.name} has {len(plan.keys)} cells, too few for {shards} shards")
         # each shard knows its own cells: at worst none of them share features
         apart = replace(plan, config=plan.config.model_copy(update={"features_gb": 0.0}))
-        estimate = estimate_run(apart, store, self.cache, self.options.get("jobs", 1) or 1)
+        estimate = estimate_run(apart, store, self.cache, self.options.get("jobs", 1) or 1, self.measurements)
         settle_shards(plan, shards, file)
         return plan, estimate
 
@@ -287,7 +294,7 @@ def _executor(options: RunOptions) -> ExecutorChoice:
     name, address = options.get("executor", "local"), options.get("ray_address")
     if address is not None and name != "ray":
         raise UsageError(f"an address of a Ray cluster is given, and the executor is '{name}' - say --executor ray too")
-    return ExecutorChoice(name, address or "auto")
+    return ExecutorChoice(name, address or "auto", options.get("jobs", 1))
 
 
 def _with_options(config: RunConfig, rows: Mapping[str, Any], data: Path | None, options: RunOptions) -> RunConfig:

@@ -28,11 +28,6 @@ def on_cores(count: int) -> Iterator[None]:
         _pin(allowed)
 
 
-def usable_cores() -> int:
-    """Return the number of cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
-
-
 def processor_seconds() -> float:
     """Return the processor time that this process and its descendants have spent so far.
 

@@ -15,7 +15,6 @@ from threadpoolctl import threadpool_limits
 
 from harness.benchmarks.augmentation import augmentation_contestants
 from harness.benchmarks.contest import Contestant, Placing, hold
-from harness.benchmarks.cores import usable_cores
 from harness.benchmarks.decoding import (
     Pixels,
     PlainWay,
@@ -31,6 +30,7 @@ from harness.data.manifest import image_files
 from harness.data.stain import PublishedMacenko
 from harness.plugin_api.data_set import GeneratedSlide
 from harness.synthetic.slides import write_slides
+from harness.threads import usable_cores
 from harness.training.execution_modes import set_up_process
 
 _HEIGHT = 460  # of BreakHis' files

@@ -12,11 +12,11 @@ import torch
 from tabulate import tabulate
 
 from harness.benchmarks.contest import Placing, Spread
-from harness.benchmarks.cores import usable_cores
 from harness.benchmarks.images import ImagesResult
 from harness.benchmarks.losses import LossCurve
 from harness.benchmarks.training import TrainingResult
 from harness.text import markdown
+from harness.threads import usable_cores
 from harness.training.devices import describe_device, versions
 
 _SCHEMA_VERSION = 2

@@ -16,6 +16,7 @@ from harness.benchmarks.limits import bytes_per_second, megabytes_per_image
 from harness.benchmarks.loops import ImageFiles, NextBatch, PlainLoop, loaded_batches, plain_step, ready_batches
 from harness.benchmarks.losses import LossCurve, compare_losses
 from harness.plugin_api.schedule import Precision, Schedule
+from harness.threads import usable_cores
 from harness.training.auto import CAPTURED, COMPILED, EAGER, resolve_precision
 from harness.training.batches import Batches, views_shown
 from harness.training.concurrent import ConcurrentTraining, TrainingSpec, shared_step, train_for
@@ -132,7 +133,7 @@ def _plain_loops(order: TrainingSpec, contest: Contest) -> Iterator[Contestant]:
     loop, batch, device = PlainLoop.of(order), order.schedule.batch_size, torch.device(order.device)
     ready = ready_batches(order.sample(), order.make().normalisation, order.schedule)
     yield Contestant("plain loop, data ready", _steps(loop.step(ready), order), f"{loop.precision}, {_READY}")
-    workers = min(8, os.cpu_count() or 1) if device.type == "cuda" else 0  # on one core they would only take turns
+    workers = min(8, usable_cores()) if device.type == "cuda" else 0  # on one core they would only take turns
     files = ImageFiles(contest.folder / str(order.size), _FILES * batch, order.size)
     loaded = loaded_batches(files, batch, workers, device)
     where = f"{workers} processes" if workers else "the same process"

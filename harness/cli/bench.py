@@ -11,7 +11,6 @@ from typing import Any
 import click
 import torch
 
-from harness.benchmarks.cores import usable_cores
 from harness.benchmarks.images import measure_images
 from harness.benchmarks.report import Report, images_report, training_report, turns
 from harness.benchmarks.training import Contest, measure_training
@@ -20,6 +19,7 @@ from harness.errors import UsageError
 from harness.planning.models import ModelEntry, model_entries
 from harness.plugin_api.discovery import discover
 from harness.plugin_api.schedule import ExecutionMode
+from harness.threads import usable_cores
 from harness.training.auto import COMPILED, EAGER, resolve_execution_mode, resolve_precision
 from harness.training.concurrent import TrainingSpec
 from harness.training.devices import resolve_device

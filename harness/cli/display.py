@@ -17,6 +17,7 @@ from rich.text import Text
 
 from harness.planning.observer import Observer
 from harness.plugin_api.schedule import FINAL_STAGE
+from harness.store.active import last_epochs_speed
 from harness.store.cells import Cell
 from harness.text import duration, printable
 
@@ -44,6 +45,7 @@ class Display(Observer):
         self._cells, self._epochs = _CellCount(0, time.monotonic()), 1
         self._models: dict[str, _ModelCount] = {}
         self._rows: dict[object, _Row] = {}
+        self._latest: dict[Cell, EpochReport] = {}
         self._live = Live(self.__rich__(), console=self._console, transient=True)
         self._last_plain = time.monotonic()
 
@@ -84,15 +86,18 @@ class Display(Observer):
     def started(self, cell: Cell) -> None:
         """Show a cell at work."""
         self._cells = self._cells.with_start()
+        self._latest.pop(cell, None)  # of a cell that is begun again
         self._show(cell, _Row(cell.label, self._epochs, where=_where(cell), accuracy="at work"))
 
     def epoch(self, cell: Cell, report: EpochReport) -> None:
-        """Show an epoch: accuracy and images per second."""
-        self._rows[cell] = _epoch_row(cell, report, self._epochs)
+        """Show an epoch: accuracy, and images per second if they can be told."""
+        speed = _speed(last_epochs_speed([*filter(None, [self._latest.get(cell)]), report]))
+        self._latest[cell] = report
+        self._rows[cell] = _epoch_row(cell, report, self._epochs, speed)
         self._count(self._cells.done)
         if not self._on_terminal and time.monotonic() - self._last_plain > _PLAIN_SECONDS:
             self._last_plain = time.monotonic()
-            self._line(f"{_name(cell)}: {_epoch_text(report, self._epochs)}; {self._cells.summary}")
+            self._line(f"{_name(cell)}: {_epoch_text(report, self._epochs, speed)}; {self._cells.summary}")
 
     def finished(self, cell: Cell, balanced_accuracy: float | None, seconds: float) -> None:
         """Count a cell that is done; say so where it is the last of its model."""
@@ -110,6 +115,7 @@ class Display(Observer):
 
     def _ended(self, cell: Cell) -> None:
         self._rows.pop(cell, None)
+        self._latest.pop(cell, None)
         self._count(self._cells.done + 1)
         model = self._models[cell.label]
         if model.is_complete:
@@ -291,8 +297,8 @@ def _table(lines: Sequence[tuple[int, int, Mapping[str, Text]]], widths: Mapping
     return table
 
 
-def _epoch_row(cell: Cell, report: EpochReport, epochs: int) -> _Row:
-    row = _Row(cell.label, epochs, where=_where(cell), accuracy=f"val {_accuracy(report)}", speed=_speed(report))
+def _epoch_row(cell: Cell, report: EpochReport, epochs: int, speed: str) -> _Row:
+    row = _Row(cell.label, epochs, where=_where(cell), accuracy=f"val {_accuracy(report)}", speed=speed)
     if report.stage == FINAL_STAGE:
         return replace(row, done=report.epoch)
     stage = Text(printable(report.stage))
@@ -300,18 +306,18 @@ def _epoch_row(cell: Cell, report: EpochReport, epochs: int) -> _Row:
     return replace(row, stage=f"{stage} {report.epoch}")
 
 
-def _epoch_text(report: EpochReport, epochs: int) -> str:
+def _epoch_text(report: EpochReport, epochs: int, speed: str) -> str:
     final = report.stage == FINAL_STAGE
     epoch = f"epoch {report.epoch}/{epochs}" if final else f"{report.stage}, epoch {report.epoch}"
-    return f"{epoch}, validation {_accuracy(report)}, {_speed(report)}"
+    return ", ".join(filter(None, (epoch, f"validation {_accuracy(report)}", speed)))
 
 
 def _accuracy(report: EpochReport) -> str:
     return f"{100 * report.validation_balanced_accuracy:.1f} %"
 
 
-def _speed(report: EpochReport) -> str:
-    return f"{report.images_seen / max(report.train_seconds, 1e-9):,.0f} images/s"
+def _speed(images_per_second: float | None) -> str:
+    return "" if images_per_second is None else f"{images_per_second:,.0f} images/s"
 
 
 def _name(cell: Cell) -> str:

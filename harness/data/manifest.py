@@ -15,6 +15,7 @@ import pandas as pd
 
 from harness.data.description import DataSetDescription
 from harness.errors import DataError, NoImagesError
+from harness.threads import usable_cores
 
 IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg"})
 UNREAD_SUFFIXES = frozenset(
@@ -230,7 +231,7 @@ def _refuse_link_out(path: Path, inside: Path) -> None:
 
 def sha256_of_files(paths: list[Path]) -> list[str]:
     """Hash files in parallel; hashing releases the interpreter's lock, so threads serve."""
-    with ThreadPoolExecutor(max_workers=min(8, os.cpu_count() or 1)) as pool:
+    with ThreadPoolExecutor(max_workers=min(8, usable_cores())) as pool:
         return list(pool.map(sha256_of_file, paths))
 
 

@@ -18,6 +18,7 @@ from typing import Any, Literal
 from harness.diagnostics.requirements import LibraryState, library_states
 from harness.errors import HarnessError
 from harness.plugin_api.installed import VARIABLE, installed_plugins
+from harness.threads import usable_cores
 
 State = Literal["ok", "missing", "absent", "left out"]
 _MARKS: dict[State, str] = {"ok": "ok", "missing": "MISSING", "absent": "-", "left out": "left out"}
@@ -93,7 +94,7 @@ def _guarded(section: str, look: Callable[[str], Iterator[Finding]]) -> Iterator
 def _machine(section: str) -> Iterator[Finding]:
     yield _python(section)
     yield _compiler(section)
-    yield Finding(section, "CPU cores", "ok", str(_cores()))
+    yield Finding(section, "CPU cores", "ok", str(usable_cores()))
     import psutil  # noqa: PLC0415 - may be missing
 
     memory = psutil.virtual_memory()
@@ -200,11 +201,6 @@ def _plugins(section: str) -> Iterator[Finding]:
             yield Finding(section, plugin.name, "ok", source)
         else:
             yield Finding(section, plugin.name, "left out", f"{source}, by {VARIABLE}={os.environ[VARIABLE]}")
-
-
-def _cores() -> int:
-    """Count the cores that this process may use, not those that the machine has."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _gigabytes(size: int) -> str:

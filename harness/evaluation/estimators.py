@@ -13,13 +13,10 @@ from functools import cached_property
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from harness.evaluation.metrics import ECE_BINS, cases, class_columns, is_binary
-from harness.evaluation.rank_estimators import PairCounts, RankedImages, average_precision, pair_ranking, rank_area
+from harness.evaluation.rank_estimators import Ranking, average_precision, pair_ranking
 from harness.evaluation.weighted import Array, Estimator, mean_of_units
-
-_MANY_GROUPS = 300  # pairs of groups take more than images in order, in time and in memory
 
 
 def mean_of_ratios(*ratios: tuple[Array, Array]) -> Estimator:
@@ -121,6 +118,7 @@ class _Sums:
         if (self._column < 0).any():
             raise ValueError("a group of the predictions is not among the groups")
         self._shape = (int(self._unit.max()) + 1, len(groups))
+        self._rankings: dict[int, Ranking] = {}
 
     def of(self, amounts: Array) -> Array:
         """Sum of an amount an image: (U, A)."""
@@ -140,18 +138,14 @@ class _Sums:
         return mean_of_ratios((parts, wholes))
 
     def ranking(self, predictions: pd.DataFrame) -> Estimator:
-        """Pairs in order, by group: of the positive class of two, otherwise of each class against the others."""
-        columns, labels = class_columns(predictions), predictions["label"].to_numpy()
+        """Pairs in order: of the positive class of two, otherwise of each class against the others."""
+        columns = class_columns(predictions)
         of = [(1, "p_1")] if is_binary(predictions) else list(enumerate(columns))
-        asked = [(predictions[column].to_numpy(float), (labels == label).astype(int)) for label, column in of]
-        if self._shape[1] > _MANY_GROUPS:
-            return rank_area(*(self._ranks(*one) for one in asked))
-        return pair_ranking(*(self._ranking(*one) for one in asked))
+        return pair_ranking(*(self._ranked(predictions, label, column) for label, column in of))
 
     def precision(self, predictions: pd.DataFrame) -> Estimator:
-        """Images in the order of their scores, by unit; units without one of the classes have no curve."""
-        scores, labels = predictions["p_1"].to_numpy(float), predictions["label"].to_numpy(float)
-        return average_precision([RankedImages.of(scores[at], labels[at], self._column[at]) for at in self._members])
+        """Images in the order of their scores."""
+        return average_precision(self._ranked(predictions, 1, "p_1"))
 
     def calibration(self, predictions: pd.DataFrame) -> Estimator:
         """Gaps by bin."""
@@ -160,37 +154,8 @@ class _Sums:
         gaps = np.stack([self.of((scores - labels) * (bins == place)) for place in range(ECE_BINS)], axis=1)
         return binned_gap(gaps, self.of(np.ones_like(scores)))
 
-    @cached_property
-    def _members(self) -> list[NDArray[np.int64]]:
-        """The rows of each unit, in order."""
-        rows = np.argsort(self._unit, kind="stable")
-        return np.split(rows, np.cumsum(np.bincount(self._unit, minlength=self._shape[0]))[:-1])
-
-    def _ranks(
-        self, scores: Array, positive: NDArray[np.int64]
-    ) -> list[tuple[Array, NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]]:
-        """Return the images of each unit in the order of their scores; see :func:`rank_area`."""
-        units = []
-        for members in self._members:
-            here = members[np.argsort(scores[members], kind="stable")]
-            ranked = scores[here]
-            first, last = (np.searchsorted(ranked, ranked, side=side) for side in ("left", "right"))
-            units.append((positive[here].astype(float), first, last - 1, self._column[here]))
-        return units
-
-    def _ranking(self, scores: Array, positive: NDArray[np.int64]) -> list[PairCounts]:
-        return [self._pairs(scores, positive, members) for members in self._members]
-
-    def _pairs(self, scores: Array, positive: NDArray[np.int64], members: NDArray[np.int64]) -> PairCounts:
-        """Count a unit's pairs by group: images of one group stand side by side, so that sums run along them."""
-        by_group = members[np.argsort(self._column[members], kind="stable")]
-        one, other = (by_group[positive[by_group] == label] for label in (1, 0))
-        (rows, from_row, n_rows), (columns, from_column, n_columns) = (
-            np.unique(self._column[images], return_index=True, return_counts=True) for images in (one, other)
-        )
-        pairs = np.outer(n_rows, n_columns).astype(float)
-        if not pairs.size:
-            return PairCounts(rows, columns, pairs, pairs)
-        order = (np.sign(scores[one][:, None] - scores[other][None, :]) + 1) / 2
-        ordered = np.add.reduceat(np.add.reduceat(order, from_row, axis=0), from_column, axis=1)
-        return PairCounts(rows, columns, ordered, pairs)
+    def _ranked(self, predictions: pd.DataFrame, label: int, column: str) -> Ranking:
+        if label not in self._rankings:
+            scores, positive = predictions[column].to_numpy(float), predictions["label"].to_numpy() == label
+            self._rankings[label] = Ranking.of(scores, positive, self._column, self._unit)
+        return self._rankings[label]

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import cache
-from typing import Any
 
 import numpy as np
 import pandas as pd
-import threadpoolctl
 
 from harness.evaluation.bootstrap import Interval, Patients, interval_of
 from harness.evaluation.estimators import estimators
 from harness.evaluation.weighted import Array, Estimator
+from harness.threads import one_thread_each
 
 
 class Resampled:
@@ -62,13 +60,8 @@ class Resampled:
         """Return the metric of all patients, and under each draw (D,)."""
         if metric not in self._known:
             estimator, weights = self._estimators[metric], self.patients.weights
-            with _thread_pools().limit(limits=1):  # the products are small: threads would wait for each other
+            with one_thread_each():
                 self._known[metric] = float(estimator(np.ones((1, weights.shape[1])))[0]), estimator(weights)
             if len(self._known) == len(self.metrics):
                 self._estimators = {}  # they hold every image, and there is nothing left to compute
         return self._known[metric]
-
-
-@cache
-def _thread_pools() -> Any:
-    return threadpoolctl.ThreadpoolController()

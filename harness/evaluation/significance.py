@@ -62,17 +62,17 @@ def patient_decisions(predictions: pd.DataFrame) -> pd.Series[bool]:
     Returns:
         By group, sorted.
     """
-    by_group = predictions.groupby(predictions["group"].astype("str"))
+    by_group = predictions.groupby("group", observed=True)
     labels = by_group["label"].agg(["min", "max"])
     columns = class_columns(predictions)
     if is_binary(predictions):
-        distance = (predictions["p_1"] - predictions["threshold"]).groupby(predictions["group"].astype("str")).mean()
+        distance = (predictions["p_1"] - predictions["threshold"]).groupby(predictions["group"], observed=True).mean()
         judged = (distance >= 0).astype(int)
     else:
         means = by_group[columns].mean()
         judged = pd.Series(means.to_numpy().argmax(1), means.index)
     right: pd.Series[bool] = (judged == labels["max"])[labels["min"] == labels["max"]]
-    return right
+    return right.set_axis(right.index.astype("str"))  # of categories, texts: another model's may be others
 
 
 def mcnemar_test(one: pd.Series[bool], other: pd.Series[bool]) -> PairedTest:

@@ -20,8 +20,10 @@ def choose_threshold(predictions: pd.DataFrame) -> float:
         A value between two neighbouring scores, 0 to 1; of equally good ones the nearest to 0.5. An image is called
         positive where its probability is at least this. 0.5 where a class is missing.
     """
-    scores = predictions["p_1"].to_numpy(float)
-    positive = predictions["label"].to_numpy() == 1
+    return _best_threshold(predictions["p_1"].to_numpy(float), predictions["label"].to_numpy() == 1)
+
+
+def _best_threshold(scores: NDArray[np.float64], positive: NDArray[np.bool_]) -> float:
     if positive.all() or not positive.any():
         return DEFAULT_THRESHOLD
     candidates = _between(np.unique(scores))
@@ -42,7 +44,12 @@ def chosen_thresholds(validation: pd.DataFrame) -> pd.Series[float]:
     Returns:
         By model, stratum, fold and seed.
     """
-    return validation.groupby(_CELL, observed=True)[["label", "p_1"]].apply(choose_threshold).rename("threshold")
+    by_cell = validation.groupby(_CELL, observed=True)
+    cells, images = by_cell.ngroup().to_numpy(), by_cell.size()
+    order, ends = np.argsort(cells, kind="stable"), np.cumsum(images)[:-1]
+    scores, labels = (np.split(validation[name].to_numpy()[order], ends) for name in ("p_1", "label"))
+    chosen = [_best_threshold(own, label == 1) for own, label in zip(scores, labels, strict=True)]
+    return pd.Series(chosen, images.index, name="threshold")
 
 
 def decided_at(tested: pd.DataFrame, thresholds: pd.Series[float]) -> pd.DataFrame:

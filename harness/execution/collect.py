@@ -18,9 +18,9 @@ from harness.execution.cell_results import (
     reported_speed,
 )
 from harness.execution.executor import Ended, EpochEnded, Event, Noticed, Stalled, Started
+from harness.execution.measurements import Speed
 from harness.execution.outcome import Outcome
 from harness.execution.tasks import HeldBack, Tasks
-from harness.execution.throughput import Speed
 from harness.planning.observer import Observer
 from harness.planning.plan import Run
 from harness.planning.staleness import given_settings
@@ -183,6 +183,7 @@ class Collector:
             "calibrated_readings": speed.readings,
             "calibration_seconds": measured.calibration_seconds,
             "calibration_version": CALIBRATION_VERSION,
+            "measured_in": speed.measured_in,
         }
 
     def _record_failure(self, cell: Cell, failure: Failure, concurrency: int) -> None:

@@ -11,6 +11,7 @@ from tabulate import tabulate
 from harness.cache import Cache
 from harness.errors import CellError
 from harness.execution.feature_plan import PlannedSet, plan_features
+from harness.execution.measurements import StudyMeasurements, model_key
 from harness.execution.throughput import measure_model
 from harness.planning.cell_images import CellImages
 from harness.planning.plan import Run
@@ -82,8 +83,15 @@ class Estimate:
         return cells + sum(stages.values())
 
 
-def estimate_run(run: Run, store: RunStore, cache: Cache, jobs: int) -> Estimate:
+def estimate_run(run: Run, store: RunStore, cache: Cache, jobs: int, study: StudyMeasurements) -> Estimate:
     """Time each model's training steps and extrapolate; nothing is trained or written.
+
+    Args:
+        run: The prepared run.
+        store: Its folder.
+        cache: The cache.
+        jobs: Cells at once.
+        study: Gives what was measured for an earlier run, and takes what is measured now.
 
     Raises:
         CellError: A model cannot be made or timed.
@@ -92,7 +100,7 @@ def estimate_run(run: Run, store: RunStore, cache: Cache, jobs: int) -> Estimate
     images = CellImages(run.division)
     sizes = {cell: _sizes(images, cell) for cell in todo}
     pixels = 3 * run.config.pixels.size**2
-    measured = {label: _measured(run, label, cache) for label in dict.fromkeys(cell.label for cell in todo)}
+    measured = {label: _measured(run, label, cache, study) for label in dict.fromkeys(cell.label for cell in todo)}
     planned = plan_features(run, todo, {label: one.throughput for label, one in measured.items()})
     shared = _that_fit(planned, run.config.features_gb * 1e9)
     models = [
@@ -161,7 +169,14 @@ def _that_fit(planned: list[PlannedSet], limit: float) -> list[PlannedSet]:
     return fitting
 
 
-def _measured(run: Run, label: str, cache: Cache) -> Measured:
+def _measured(run: Run, label: str, cache: Cache, study: StudyMeasurements) -> Measured:
+    key = model_key(run, label, cache)
+    if key not in study.estimates:
+        study.estimates[key] = _measured_now(run, label, cache)
+    return study.estimates[key]
+
+
+def _measured_now(run: Run, label: str, cache: Cache) -> Measured:
     log = cache.folder / "logs" / "dry-run.log"
     measured = measure_model(run, label, cache, log, with_pretraining=True)
     if not isinstance(measured, Measured):

@@ -121,10 +121,12 @@ class ExecutorChoice:
     Attributes:
         name: Of the executor.
         address: Of the cluster, for an executor that has one.
+        jobs: Cells at once; None for as many as pay.
     """
 
     name: ExecutorName = "local"
     address: str = "auto"
+    jobs: int | None = 1
 
 
 class Executor(Protocol):

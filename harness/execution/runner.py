@@ -13,10 +13,11 @@ from harness.execution.collect import Collector
 from harness.execution.concurrency import choose_jobs
 from harness.execution.executor import Executor, ExecutorChoice, ExecutorName, ExecutorSetup
 from harness.execution.local_executor import LocalExecutor
+from harness.execution.measurements import Speed, StudyMeasurements
 from harness.execution.outcome import Outcome
 from harness.execution.shared_features import SharedFeatures
 from harness.execution.tasks import Tasks
-from harness.execution.throughput import Speed, measure_throughputs
+from harness.execution.throughput import measure_throughputs
 from harness.execution.trial import try_models, untried_models
 from harness.planning.observer import Observer
 from harness.planning.plan import Run
@@ -55,12 +56,7 @@ EXECUTORS: Mapping[ExecutorName, Callable[[str], OpenExecutor]] = {"local": _loc
 
 
 def execute(
-    run: Run,
-    store: RunStore,
-    cache: Cache,
-    jobs: int | None,
-    observer: Observer,
-    executor: ExecutorChoice | None = None,
+    run: Run, store: RunStore, cache: Cache, observer: Observer, chosen: ExecutorChoice, study: StudyMeasurements
 ) -> Outcome:
     """Compute the cells that are not done and valid, and keep each as it comes.
 
@@ -68,9 +64,9 @@ def execute(
         run: The prepared run.
         store: Its folder, open for writing.
         cache: The cache.
-        jobs: Cells at once; None for as many as pay.
         observer: Is told of every step.
-        executor: What runs the cells; worker processes of this machine by default.
+        chosen: What runs the cells, and how many at once.
+        study: Gives what earlier runs of a study have measured of models, and takes what is measured now.
 
     Returns:
         How it ended. Failed cells are recorded and named; they raise nothing.
@@ -79,7 +75,6 @@ def execute(
         UsageError: There is no such executor.
         EnvironmentMissingError: What it needs is not there.
     """
-    chosen = executor or ExecutorChoice()
     open_executor = _find_executor(chosen)
     adopt_orphans()  # so that what a plugin has started ends with the run, even if the process between is killed
     stored = _open_folder(run, store, observer)
@@ -89,19 +84,19 @@ def execute(
     observer.planned(todo, kept, run.config.schedule.epochs)
     if not todo:
         return Outcome(kept=kept)
-    speeds, hopeless = measure_throughputs(run, todo, store, cache, observer)
+    speeds, hopeless = measure_throughputs(run, todo, store, cache, observer, study)
     untried = untried_models(run.keys, stored) & speeds.keys()
-    hopeless |= try_models(run, untried, store, cache, observer)
-    if jobs is None:
-        jobs = choose_jobs(run, len(todo), {label: speed.measured for label, speed in speeds.items()}, observer)
+    hopeless |= try_models(run, untried, store, cache, observer, study)
+    measured = {label: speed.measured for label, speed in speeds.items()}
+    jobs = choose_jobs(run, len(todo), measured, observer, study) if chosen.jobs is None else chosen.jobs
     finished = {name for name, record in stored.items() if isinstance(record, DoneRecord)}
-    features = SharedFeatures(run, store, cache, jobs, observer)
+    features = SharedFeatures(run, store, cache, jobs, observer, study)
     collector = Collector(run, store, Tasks(run, store, cache, features.folders), speeds, observer)
     for label, failure in hopeless.items():
         collector.give_up([cell for cell in todo if cell.label == label], failure, jobs, keep=finished)
     setup = _setup(run, store, collector, speeds, chosen)
     work = partial(_compute, collector, open_executor, setup)
-    throughputs = {label: speed.measured.throughput for label, speed in speeds.items()}
+    throughputs = {label: one.throughput for label, one in measured.items()}
     for cells in features.rounds([cell for cell in todo if cell.label not in hopeless], throughputs):
         work(cells, jobs)
     if collector.again:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
@@ -18,6 +17,7 @@ from harness.data.pixels import open_array
 from harness.errors import CellError, DataError
 from harness.execution.feature_plan import PlannedSet, plan_features
 from harness.execution.feature_room import FeatureRoom
+from harness.execution.measurements import StudyMeasurements, model_key
 from harness.planning.observer import Observer
 from harness.planning.plan import Run, job_of
 from harness.plugin_api.model import Throughput
@@ -25,6 +25,7 @@ from harness.processes import uninterrupted
 from harness.store.cells import Cell, slug
 from harness.store.keys import hash_of
 from harness.store.run_store import RunStore
+from harness.threads import usable_cores
 from harness.training.devices import list_devices
 from harness.training.feature_set import finish_set, image_digests, new_set
 from harness.training.prefix import TRIED
@@ -56,6 +57,7 @@ class SharedFeatures:
         cache: The cache.
         jobs: Processes at once.
         observer: Is told how far they are, and why there are none.
+        study: Gives what earlier runs have found of frozen first layers, and takes what is found now.
         folders: Where each cell finds its features; filled as they are made.
     """
 
@@ -64,6 +66,7 @@ class SharedFeatures:
     cache: Cache
     jobs: int
     observer: Observer
+    study: StudyMeasurements
     folders: dict[Cell, Path] = field(default_factory=dict)
 
     def rounds(self, todo: list[Cell], speeds: Mapping[str, Throughput | None]) -> Iterator[list[Cell]]:
@@ -107,9 +110,23 @@ class SharedFeatures:
 
     def _find_prefixes(self, planned: list[PlannedSet]) -> dict[str, Answer]:
         """Ask every model once for the layers that its cells share, by label."""
-        by_label = {one.cells[0].label: one for one in planned}
-        tasks = [self._prefix_task(one, place) for place, one in enumerate(by_label.values())]
-        return dict(zip(by_label, self._answers(list(by_label), tasks, lambda _: None), strict=True))
+        tasks = {
+            one.cells[0].label: self._prefix_task(one, place)
+            for place, one in enumerate({one.cells[0].label: one for one in planned}.values())
+        }
+        keys = {label: self._prefix_key(label, task) for label, task in tasks.items()}
+        known = {label: self.study.prefixes[key] for label, key in keys.items() if key in self.study.prefixes}
+        asked = [label for label in tasks if label not in known]
+        answers = self._answers(asked, [tasks[label] for label in asked], lambda _: None)
+        found = dict(zip(asked, answers, strict=True))
+        for label, answer in found.items():
+            if isinstance(answer, PrefixFound) and not answer.lacks_stages:
+                self.study.prefixes[keys[label]] = answer
+        return {**known, **found}
+
+    def _prefix_key(self, label: str, task: PrefixTask) -> str:
+        images = str(task.images.array_file), task.images.rows.tolist()
+        return hash_of([model_key(self.run, label, self.cache, task.setting.pixels), task.seed, images])
 
     def _prefix_task(self, one: PlannedSet, place: int) -> PrefixTask:
         cell = one.cells[0]
@@ -183,7 +200,7 @@ class SharedFeatures:
                 on_images(message.count)
 
         workers = [partial(self._worker, label) for label in labels]
-        at_once = min(self.jobs, os.cpu_count() or 1)  # here, whatever other machines a run has
+        at_once = min(self.jobs, usable_cores())  # here, whatever other machines a run has
         silence = self.run.config.cell_seconds or _SILENT_SECONDS
         return ask_all(list(zip(workers, tasks, strict=True)), at_once, on_message, silence)
 

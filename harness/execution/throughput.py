@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 
 from harness.cache import Cache
+from harness.execution.measurements import Speed, StudyMeasurements, model_keys
 from harness.planning.observer import Observer
 from harness.planning.plan import Run, job_of
 from harness.processes import uninterrupted
@@ -19,31 +20,48 @@ _ROUNDS, _WORTH_ROUNDS = 3, 20
 """Readings of every speed, and the cells to compute that they are worth the time for."""
 
 
-@dataclass(frozen=True)
-class Speed:
-    """The speed of a model alone on the device.
-
-    Attributes:
-        measured: The reading whose calibrated speed is the median of all.
-        readings: Training images a second times the seconds of the calibration workload, of every reading.
-    """
-
-    measured: Measured
-    readings: tuple[float, ...] = ()
-
-
 def measure_throughputs(
-    run: Run, todo: Collection[Cell], store: RunStore, cache: Cache, observer: Observer
+    run: Run, todo: Collection[Cell], store: RunStore, cache: Cache, observer: Observer, study: StudyMeasurements
 ) -> tuple[dict[str, Speed], dict[str, Failure]]:
-    """Time the models of cells, one after the other, each beside the calibration workload.
+    """Time the models of cells, but for those that an earlier run of the study has timed as often.
 
-    A run of many cells has every speed read several times, in rounds over the models: what disturbs a machine for
-    seconds disturbs one reading of each.
+    Args:
+        run: The prepared run.
+        todo: Its cells to compute.
+        store: Its folder.
+        cache: The cache.
+        observer: Is told how far it is, and what was not measured.
+        study: Gives what was measured before, and takes what is measured now.
 
     Returns:
         What was measured, and the models of which every cell would fail for the same reason.
     """
-    labels = sorted({cell.label for cell in todo})
+    rounds = _ROUNDS if len(todo) >= _WORTH_ROUNDS else 1
+    keys = model_keys(run, sorted({cell.label for cell in todo}), cache)
+    known = {
+        label: speed
+        for label, key in keys.items()
+        if (speed := study.speeds.get(key)) is not None and speed.rounds >= rounds
+    }
+    for name in sorted({speed.measured_in or "" for speed in known.values()}):
+        labels = [label for label, speed in known.items() if speed.measured_in == name]
+        observer.note(f"speeds were measured in {name}, an earlier run of this study: {', '.join(labels)}")
+    unknown = [label for label in keys if label not in known]
+    found, hopeless = _measure_in_rounds(run, unknown, rounds, store, cache, observer)
+    for label, speed in found.items():
+        if speed.measured.calibration_seconds is not None:  # a failure may not come again
+            study.speeds[keys[label]] = replace(speed, measured_in=store.folder.name)
+    return known | found, hopeless
+
+
+def _measure_in_rounds(
+    run: Run, labels: list[str], rounds: int, store: RunStore, cache: Cache, observer: Observer
+) -> tuple[dict[str, Speed], dict[str, Failure]]:
+    """Time models, one after the other, each beside the calibration workload.
+
+    Several readings are taken in rounds over the models: what disturbs a machine for seconds disturbs one reading of
+    each.
+    """
     found: dict[str, list[Measured]] = {}
     hopeless: dict[str, Failure] = {}
     for place, label in enumerate(labels, 1):
@@ -53,11 +71,11 @@ def measure_throughputs(
         else:
             found[label] = [_measured(label, answer, observer)]
         observer.progress("timing models alone", place, len(labels))
-    for _ in range(_ROUNDS - 1 if len(todo) >= _WORTH_ROUNDS else 0):
+    for _ in range(rounds - 1):
         for label in (label for label, readings in found.items() if readings[0].throughput is not None):
             answer = measure_model(run, label, cache, store.log_file(slug(label)))
             found[label] += [answer] if isinstance(answer, Measured) and answer.throughput is not None else []
-    return {label: _combined(readings) for label, readings in found.items()}, hopeless
+    return {label: replace(_combined(readings), rounds=rounds) for label, readings in found.items()}, hopeless
 
 
 def _combined(readings: list[Measured]) -> Speed:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from harness.cache import Cache
+from harness.execution.measurements import StudyMeasurements, model_keys
 from harness.planning.observer import Observer
 from harness.planning.plan import Run, job_of
 from harness.processes import uninterrupted
@@ -33,20 +34,31 @@ def untried_models(keys: Mapping[Cell, Mapping[str, str]], stored: Mapping[str, 
 
 
 def try_models(
-    run: Run, labels: Iterable[str], store: RunStore, cache: Cache, observer: Observer
+    run: Run, labels: Iterable[str], store: RunStore, cache: Cache, observer: Observer, study: StudyMeasurements
 ) -> dict[str, Failure]:
     """Have models fitted on a few images, saved and loaded, each in a process of its own.
+
+    Args:
+        run: The prepared run.
+        labels: Of the models.
+        store: The run's folder.
+        cache: The cache.
+        observer: Is told how far it is, and what could not be tried.
+        study: Names the models that have passed in an earlier run, which are not tried again, and takes those of now.
 
     Returns:
         The models of which every cell would fail, or leave something that cannot be loaded.
     """
     unfit: dict[str, Failure] = {}
-    wanted = sorted(labels)
+    keys = model_keys(run, sorted(labels), cache)
+    wanted = [label for label, key in keys.items() if key not in study.tried]
     for place, label in enumerate(wanted, 1):
         answer = _try_model(run, label, store, cache)
         if isinstance(answer, Failure) and answer.cause == "certain":
             unfit[label] = answer
-        elif not isinstance(answer, Tried):
+        elif isinstance(answer, Tried):
+            study.tried.add(keys[label])
+        else:
             reason = answer.reason if isinstance(answer, Failure) else "it gave no answer"
             observer.note(f"{label} could not be tried on a few images ({reason}); its cells begin all the same")
         observer.progress("trying models", place, len(wanted))

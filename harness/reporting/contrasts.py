@@ -169,7 +169,7 @@ def paired(model: Tested, other: Tested) -> tuple[Resampled, Resampled] | None:
 
 def _resampled(model: Tested, common: pd.DataFrame) -> Resampled:
     """Return a model's metrics on the images that another has as well: usually all, which are resampled already."""
-    if len(common) == len(model.rows):
+    if len(common) == len(model.places):
         return model.resampled
     patients = model.patients.only(common["group"].unique())
     return Resampled(common, patients, cross_validated=model.cross_validated)

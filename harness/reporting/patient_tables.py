@@ -3,17 +3,31 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
 
 import pandas as pd
 
 from harness.data.description import plural
 from harness.evaluation.metrics import cases
 from harness.reporting.analysis import Analysis
+from harness.reporting.results import Results
 from harness.reporting.table import DASH, Table
 
 _NAME = re.compile(r"[a-z][a-z0-9-]{0,60}")
 _TAKEN = frozenset({"differences", "metrics", "thresholds", "shortcuts", "groups", "subgroups", "figures"})
+
+_COLUMNS = ("image", "group", "subgroup", "subtype", "label", "predicted", "model")
+
+
+class _Share(NamedTuple):
+    """Which share of a patient's images at a stratum each model has right: NaN where it tested none of them."""
+
+    patient: str
+    label: int
+    stratum: str
+    images: int
+    right: dict[str, float]
 
 
 def groups_table(analysis: Analysis) -> Table:
@@ -31,36 +45,29 @@ def _table(analysis: Analysis, general: str, word: str, patient_of: Callable[[pd
     """Make a table that is called by the data set's word, or in general where that is no name for a file."""
     results, classes = analysis.results, analysis.results.classes
     name = plural(word) if _NAME.fullmatch(plural(word)) and plural(word) not in _TAKEN else general
-    test = results.tested.assign(patient=patient_of(results.tested))
-    test = test.assign(right=test["predicted"] == test["label"])
-    by = ["patient", "label", "stratum"]
-    images = test.groupby(by, observed=True)["image"].nunique()
-    shares = (
-        test.groupby([*by, "model"], observed=True)["right"].mean().unstack("model").reindex(columns=results.labels)
-    )
     order = {stratum: place for place, stratum in enumerate(results.strata)}
-    places = sorted(images.index, key=lambda place: (place[1], place[0], order[place[2]]))
+    found = sorted(_shares(results, patient_of), key=lambda one: (one.label, one.patient, order[one.stratum]))
     rows = [
         [
-            patient,
-            classes[label],
-            stratum,
-            str(images[patient, label, stratum]),
-            *(DASH if pd.isna(share) else f"{100 * share:.0f}" for share in shares.loc[(patient, label, stratum)]),
+            one.patient,
+            classes[one.label],
+            one.stratum,
+            str(one.images),
+            *(DASH if pd.isna(share) else f"{100 * share:.0f}" for share in one.right.values()),
         ]
-        for patient, label, stratum in places
+        for one in found
     ]
     records = [
         {
-            "patient": patient,
-            "class": classes[label],
-            "stratum": stratum,
-            "images": int(images[patient, label, stratum]),
+            "patient": one.patient,
+            "class": classes[one.label],
+            "stratum": one.stratum,
+            "images": one.images,
             "model": model,
             "right": None if pd.isna(share) else float(share),
         }
-        for patient, label, stratum in places
-        for model, share in shares.loc[(patient, label, stratum)].items()
+        for one in found
+        for model, share in one.right.items()
     ]
     return Table(
         name=name,
@@ -71,3 +78,15 @@ def _table(analysis: Analysis, general: str, word: str, patient_of: Callable[[pd
         records=records,
         grouped=True,
     )
+
+
+def _shares(results: Results, patient_of: Callable[[pd.DataFrame], pd.Series[str]]) -> Iterator[_Share]:
+    """Yield what every model has right, stratum by stratum: grouping all rows at once takes much memory."""
+    for stratum in results.strata:
+        test = results.tested_at(stratum, *_COLUMNS)
+        test = test.assign(patient=patient_of(test), right=test["predicted"] == test["label"])
+        images = test.groupby(["patient", "label"], observed=True)["image"].nunique()
+        means = test.groupby(["patient", "label", "model"], observed=True)["right"].mean()
+        shares = means.unstack("model").reindex(columns=results.labels).to_dict("index")
+        for (patient, label), number in images.items():
+            yield _Share(patient, label, stratum, int(number), shares[patient, label])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, astuple, dataclass
+from dataclasses import asdict, dataclass
 from functools import cached_property
 
 import pandas as pd
@@ -18,7 +18,7 @@ from harness.plugin_api.schedule import FINAL_STAGE
 from harness.protocol.names import TEST, TRAIN
 from harness.reporting import paper
 from harness.reporting.paper import recipe_deviations
-from harness.reporting.result_checks import CELL, refuse_other_images, refuse_other_rows
+from harness.reporting.result_checks import CELL, PLACE, refuse_other_images, refuse_other_rows
 from harness.reporting.run_notes import mixture_notes, protocol_notes
 from harness.store.encoded import decoded
 from harness.store.run_store import RunStore
@@ -97,6 +97,11 @@ class Results:
         """Predictions of test images, texts as categories."""
         return self.predictions[self.predictions["side"] == TEST]
 
+    def tested_at(self, stratum: str, *names: str) -> pd.DataFrame:
+        """Some columns of :attr:`tested` at a stratum; all of a large run take much memory."""
+        here = (self.predictions["side"] == TEST) & (self.predictions["stratum"] == stratum)
+        return self.predictions.loc[here, list(names)]
+
     @cached_property
     def test(self) -> pd.DataFrame:
         """Predictions of test images, in plain types."""
@@ -105,7 +110,8 @@ class Results:
     @cached_property
     def mixed_groups(self) -> int:
         """How many groups have test images of several classes."""
-        classes = self.tested.groupby("group", observed=True)["label"].nunique()
+        found = [self.tested_at(stratum, "group", "label").drop_duplicates() for stratum in self.strata]
+        classes = pd.concat(found).groupby("group", observed=True)["label"].nunique()
         return int((classes > 1).sum())
 
     def test_of(self, label: str) -> pd.DataFrame:
@@ -222,7 +228,11 @@ class Results:
     def notes(self) -> list[str]:
         """Sentences that every table of this run must carry."""
         notes = [*protocol_notes(self.run), *self.data_set.notes]
-        return [*notes, *self.scored_notes(), *mixture_notes(self.cells)]
+        return [*notes, *self.scored_notes(), *self._mixtures]
+
+    @cached_property
+    def _mixtures(self) -> list[str]:
+        return mixture_notes(self.cells)
 
     def is_scored(self, label: str) -> bool:
         """True for a row of predictions that were made elsewhere."""
@@ -285,7 +295,7 @@ def results_of(store: RunStore, run: RunRecord, records: Mapping[str, CellRecord
         if record.comparison_key not in {run.comparison_key, *run.former_comparison_keys}:
             raise ComparisonError(f"cell {name} belongs to another comparison than its run - remove it and run again")
     history, predictions = store.read_histories(cells), _read_predictions(store, run, cells)
-    places = {name: astuple(record.cell) for name, record in cells.items()}
+    places = {name: PLACE(record) for name, record in cells.items()}
     history = history.join(pd.DataFrame.from_dict(places, orient="index", columns=list(CELL)), on="cell")
     final = history[history["stage"] == FINAL_STAGE]
     cells = {

@@ -28,15 +28,17 @@ def protocol_notes(run: RunRecord) -> list[str]:
 def mixture_notes(cells: Mapping[str, DoneRecord]) -> list[str]:
     """Say in what the cells of a run differ that should have been made alike."""
     libraries: dict[str, set[str]] = {}
+    parts: dict[tuple[str, str], set[str]] = {}
     for record in cells.values():
         for name, version in record.versions.items():
             libraries.setdefault(name, set()).add(version)
+        for name in SHARED_PARTS:
+            parts.setdefault((record.model, name), set()).add(record.key_parts[name])
     mixed = [f"{name} {' and '.join(sorted(found))}" for name, found in libraries.items() if len(found) > 1]
     execution_modes = sorted({record.execution_mode for record in cells.values()} - {"none"})
     notes = [f"Mixed library versions: {', '.join(mixed)}."] if mixed else []
     for label in sorted({record.model for record in cells.values()}):
-        parts = [record.key_parts for record in cells.values() if record.model == label]
-        mixed = [name for name in SHARED_PARTS if len({part[name] for part in parts}) > 1]
+        mixed = [name for name in SHARED_PARTS if len(parts[label, name]) > 1]
         if mixed:
             notes.append(f"STALE: cells of {label} differ in {', '.join(mixed)}; run again.")
     machines = by_machine([record for record in cells.values() if record.scored is None])

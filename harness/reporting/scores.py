@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from harness.evaluation.bootstrap import Interval, Patients, draw_patients
 from harness.evaluation.metric_intervals import Resampled
@@ -17,6 +19,7 @@ from harness.evaluation.significance import patient_decisions
 from harness.evaluation.threshold import DEFAULT_THRESHOLD, chosen_thresholds, decided_at
 from harness.protocol.names import TEST, VALIDATION
 from harness.reporting.results import Results
+from harness.threads import map_in_threads
 
 CHOSEN = "_chosen"
 """Marks the metrics at the threshold that was chosen on validation."""
@@ -36,7 +39,8 @@ class Tested:
         label: The model.
         stratum: The column of a table, such as ``200x``.
         patients: Who was tested, and their draws: the same for all models of the stratum.
-        rows: Its predictions, decided at 0.5.
+        predictions: Of the whole run.
+        places: Its rows in them.
         thresholds: Chosen on validation, by cell; None where there is no validation.
         cross_validated: Predictions are pooled over folds.
     """
@@ -44,9 +48,15 @@ class Tested:
     label: str
     stratum: str
     patients: Patients
-    rows: pd.DataFrame
+    predictions: pd.DataFrame
+    places: NDArray[np.integer]
     thresholds: pd.Series[float] | None
     cross_validated: bool
+
+    @property
+    def rows(self) -> pd.DataFrame:
+        """Its predictions, decided at 0.5; made when asked for, since all models' take much memory."""
+        return self.predictions.iloc[self.places]
 
     @property
     def at_half(self) -> pd.DataFrame:
@@ -55,7 +65,7 @@ class Tested:
 
     @property
     def at_chosen(self) -> pd.DataFrame | None:
-        """The same, decided at the chosen thresholds; made when asked for, since all models' take much memory."""
+        """The same, decided at the chosen thresholds."""
         return None if self.thresholds is None else decided_at(self.rows, self.thresholds)
 
     @cached_property
@@ -119,36 +129,49 @@ class Score:
 def tested_models(results: Results) -> dict[str, dict[str, Tested]]:
     """Gather what was tested, by stratum and model."""
     found: dict[str, dict[str, Tested]] = {}
-    scored = {record.model for record in results.cells.values() if record.scored}
+    predictions = results.predictions
     for stratum in results.strata:
-        here = results.predictions[results.predictions["stratum"] == stratum]
-        at_half, validation = here[here["side"] == TEST], here[here["side"] == VALIDATION]
-        validation = validation[~validation["model"].isin(scored)]
-        is_chosen = results.data_set.is_binary and len(validation)
-        chosen = chosen_thresholds(validation) if is_chosen else None
-        by_model = {} if chosen is None else dict(iter(chosen.groupby(level="model", observed=True)))
-        patients = draw_patients(at_half)
+        places = np.flatnonzero((predictions["stratum"] == stratum) & (predictions["side"] == TEST)).astype(np.int32)
+        models = predictions["model"].iloc[places]
+        by_model = models.groupby(models, observed=True).indices
+        thresholds = _thresholds(results, stratum)
+        patients = draw_patients(predictions[["group", "label"]].iloc[places])
         found[stratum] = {
-            str(label): Tested(
-                str(label),
+            label: Tested(
+                label,
                 stratum,
-                patients.only(own["group"].unique()),  # fewer than the stratum's where folds are missing
-                own,
-                by_model.get(label),
+                # fewer than the stratum's where folds are missing
+                patients.only(predictions["group"].iloc[places[by_model[label]]].unique()),
+                predictions,
+                places[by_model[label]],
+                thresholds.get(label),
                 results.cross_validated,
             )
-            for label, own in at_half.groupby("model", observed=True)
+            for label in sorted(by_model)
         }
     return found
 
 
+def _thresholds(results: Results, stratum: str) -> dict[str, pd.Series[float]]:
+    """Choose the thresholds of a stratum's cells, by model."""
+    predictions = results.predictions
+    here = (predictions["stratum"] == stratum) & (predictions["side"] == VALIDATION)
+    scored = {record.model for record in results.cells.values() if record.scored}
+    validation = predictions.loc[here & ~predictions["model"].isin(scored)]
+    if not (results.data_set.is_binary and len(validation)):
+        return {}
+    chosen = chosen_thresholds(validation)
+    return {str(label): own for label, own in chosen.groupby(level="model", observed=True)}
+
+
 def scores(tested: dict[str, dict[str, Tested]]) -> dict[tuple[str, str, str], Score]:
     """Compute every metric with its interval, by (metric, model, stratum)."""
+    models = [model for of_stratum in tested.values() for model in of_stratum.values()]
+    found = map_in_threads(lambda model: list(model.intervals()), models)
     return {
-        (metric, label, stratum): _score(metric, interval, model)
-        for stratum, models in tested.items()
-        for label, model in models.items()
-        for metric, interval in model.intervals()
+        (metric, model.label, model.stratum): _score(metric, interval, model)
+        for model, intervals in zip(models, found, strict=True)
+        for metric, interval in intervals
     }
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Sequence
+from typing import Annotated, Protocol
 
 from pydantic import Field
 
@@ -37,3 +38,32 @@ class ActiveRecord(Record):
     epoch: Count
     harness_pid: Annotated[int, Field(ge=1, lt=1 << 31)]
     history: list[EpochRecord] = Field(default_factory=list)
+
+
+class Epoch(Protocol):
+    """An epoch as it is reported or recorded; counts and seconds are since the start of its stage."""
+
+    @property
+    def stage(self) -> str:
+        """Of the training."""
+
+    @property
+    def images_seen(self) -> int:
+        """Images trained on."""
+
+    @property
+    def train_seconds(self) -> float | None:
+        """Seconds of training, with what features of frozen layers cost."""
+
+
+def last_epochs_speed(history: Sequence[Epoch]) -> float | None:
+    """Return the images a second of the last epoch; None for the first of a stage.
+
+    Before the first epoch come features of frozen layers, whose cost is in its seconds whoever has made them: that is
+    no speed of training.
+    """
+    before, last = (history[-2], history[-1]) if len(history) > 1 else (None, None)
+    if before is None or last is None or before.stage != last.stage:
+        return None
+    images, seconds = last.images_seen - before.images_seen, (last.train_seconds or 0.0) - (before.train_seconds or 0.0)
+    return images / seconds if images > 0 and seconds > 0 else None

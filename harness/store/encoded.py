@@ -13,6 +13,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from harness.store.columns import read_tables
+from harness.threads import map_in_threads
 
 _BATCH = 128
 """Tables that are held as they are at once."""
@@ -32,10 +33,14 @@ def read_rows(files: Sequence[Path], schema: pa.Schema) -> pd.DataFrame:
         DataError: One of them is not there, or not as the schema says.
     """
     columns = {field.name: _Column.of(field.type) for field in schema}
-    for batch in batches(files):
+
+    def encoded(batch: list[Path]) -> dict[str, Any]:
         table = pa.concat_tables(read_tables(batch, schema))
+        return {name: column.encoded(table.column(name)) for name, column in columns.items()}
+
+    for batch in map_in_threads(encoded, batches(files)):
         for name, column in columns.items():
-            column.add(table.column(name))
+            column.add(batch[name])
     pa.default_memory_pool().release_unused()
     return pd.DataFrame({name: column.finish() for name, column in columns.items()}, copy=False)
 
@@ -67,8 +72,12 @@ class _Column:
     def of(kind: pa.DataType) -> _Column:
         return {pa.string(): _Texts, pa.int64(): _Integers}.get(kind, _Column)()
 
-    def add(self, column: pa.ChunkedArray) -> None:
-        self._parts.append(column.to_numpy())
+    def encoded(self, column: pa.ChunkedArray) -> Any:
+        """Return what a batch is held as; of several batches at once, each in a thread."""
+        return column.to_numpy()
+
+    def add(self, encoded: Any) -> None:
+        self._parts.append(encoded)
 
     def finish(self) -> Any:
         return self._whole()
@@ -81,8 +90,8 @@ class _Column:
 class _Integers(_Column):
     """Integers."""
 
-    def add(self, column: pa.ChunkedArray) -> None:
-        self._parts.append(_narrowed(column.to_numpy()))
+    def encoded(self, column: pa.ChunkedArray) -> Any:
+        return _narrowed(column.to_numpy())
 
 
 class _Texts(_Column):
@@ -92,10 +101,14 @@ class _Texts(_Column):
         super().__init__()
         self._codes: dict[str, int] = {}
 
-    def add(self, column: pa.ChunkedArray) -> None:
+    def encoded(self, column: pa.ChunkedArray) -> Any:
         found = column.combine_chunks().dictionary_encode()
-        known = [self._codes.setdefault(text, len(self._codes)) for text in found.dictionary.to_pylist()]
-        self._parts.append(_narrowed(np.array(known, np.int64))[found.indices.to_numpy()])
+        return found.dictionary.to_pylist(), _narrowed(found.indices.to_numpy())
+
+    def add(self, encoded: Any) -> None:
+        texts, places = encoded
+        known = [self._codes.setdefault(text, len(self._codes)) for text in texts]
+        self._parts.append(_narrowed(np.array(known, np.int64))[places])
 
     def finish(self) -> pd.Categorical:
         texts = np.array([*self._codes], object)

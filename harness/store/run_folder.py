@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Container
 from pathlib import Path
@@ -14,6 +15,9 @@ from harness.store.json_files import read_json
 from harness.store.record import read_record
 from harness.store.schema import MAX_CELLS, CellRecord, DoneRecord, FailedRecord, RunRecord
 from harness.store.upgrades import upgrade_cell, upgrade_run
+
+_ALIKE = ("plugin", "given", "options", "starts_from", "device", "versions")
+"""What many cells have alike, and hold once in memory."""
 
 
 class RunFolder:
@@ -91,13 +95,18 @@ class RunFolder:
         Raises:
             DataError: A cell without damage holds no record.
         """
-        records, damage = {}, {}
+        records: dict[str, CellRecord] = {}
+        damage: dict[str, str] = {}
+        known: dict[str, dict[str, Any]] = {}
         for name in self._names():
             found = self._examined(name, thorough=thorough)
             if isinstance(found, str):
                 damage[name] = found
             else:
-                records[name] = parse_cell(found, self._cells / name / RECORD)
+                record = parse_cell(found, self._cells / name / RECORD)
+                alike = json.dumps([found.get(field) for field in _ALIKE])
+                shared = known.setdefault(alike, {field: getattr(record, field) for field in _ALIKE})
+                records[name] = record.model_copy(update=shared)
         return records, damage
 
     def read_sound(self) -> dict[str, CellRecord]:

@@ -36,6 +36,7 @@ from harness.store.run_folder import RunFolder
 from harness.store.run_lock import OnWait, hold
 from harness.store.schema import CellRecord, DoneRecord, FailedRecord, RunRecord
 from harness.store.shards import MERGED_FILE, SHARD_FILE
+from harness.threads import map_in_threads
 
 TRACEBACK = "traceback.txt"
 SAVED = "saved"
@@ -120,11 +121,13 @@ class RunStore(RunFolder):
 
         A model without epochs has none.
         """
-        frames = [
-            table_frame(pa.concat_tables(tables)).assign(cell=np.repeat(names, [len(table) for table in tables]))
-            for some in batches(self._cells / cell / "history.parquet" for cell in cells)
-            for names, tables in [([file.parent.name for file in some], read_tables(some, HISTORY))]
-        ]
+
+        def read(files: Sequence[Path]) -> pd.DataFrame:
+            tables = read_tables(files, HISTORY)
+            names = [file.parent.name for file in files]
+            return table_frame(pa.concat_tables(tables)).assign(cell=np.repeat(names, [len(table) for table in tables]))
+
+        frames = list(map_in_threads(read, batches(self._cells / cell / "history.parquet" for cell in cells)))
         return pd.concat(frames, ignore_index=True).astype({"cell": "str"})
 
     def working_folder(self, cell: str) -> Path:

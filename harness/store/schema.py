@@ -12,7 +12,7 @@ from harness.evaluation.metric_names import METRIC_NAMES
 from harness.store.cells import Cell
 from harness.store.record import Count, Fraction, Record, Seconds, Speed
 
-SCHEMA_VERSION = 5
+SCHEMA_VERSION = 6
 MAX_CELLS = 1_000_000
 SCORED = "scored"
 """What a config calls the plugin of a row of predictions that were made elsewhere."""
@@ -155,6 +155,8 @@ class TimingsRecord(Record):
             calibration workload beside it, sorted; none in records of earlier versions.
         calibration_seconds: Of the calibration workload, beside the speeds.
         calibration_version: Of the calibration workload.
+        measured_in: The earlier run of the same study, by the name of its folder, in which the speeds alone, their
+            readings and the calibration workload were measured; None where that was this run.
     """
 
     fit_seconds: Seconds
@@ -166,6 +168,7 @@ class TimingsRecord(Record):
     calibrated_readings: list[Speed] = Field(default_factory=list, max_length=100)
     calibration_seconds: Speed | None
     calibration_version: Count
+    measured_in: str | None = None
 
 
 class StageRecord(Record):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 
 import numpy as np
@@ -121,7 +121,7 @@ class Trainer:
         Raises:
             DivergedError: A loss is not finite; the message names the epoch.
         """
-        feed = self._train_feed()
+        feed = self._train_feed
         made = feed.seconds if isinstance(feed, FeatureFeed) else 0.0
         again = 0.0 if isinstance(feed, FeatureFeed) and feed.is_shared else made
         self._images_seen, self._train_seconds = 0, made
@@ -146,7 +146,7 @@ class Trainer:
         Args:
             feed: Instead of the training images'.
         """
-        step = self._ready(feed or self._train_feed())
+        step = self._ready(feed or self._train_feed)
         self._batches.shuffle()
         return step
 
@@ -171,23 +171,24 @@ class Trainer:
 
     def measure(self, least_seconds: float = 0.0) -> Throughput:
         """Train and classify a few batches, and turn a few into features where features are kept."""
-        feed, batch = self._train_feed(), torch.arange(self._batches.size, device=self._device) % len(self._train)
+        feed, batch = self._train_feed, torch.arange(self._batches.size, device=self._device) % len(self._train)
         pixels = self._pixels(self._train.images)
         steps = self._seconds_of(self.prepare(feed).run, least_seconds)
         features, feature_bytes = None, None
+        warm_ups = 0 if isinstance(feed, FeatureFeed) else 1  # what made the features has run the layers already
         with torch.no_grad(), autocast(self._device, self.precision):
             shown = pixels.pixels(batch, torch.zeros_like(batch))
             if isinstance(feed, FeatureFeed):
-                features = self._seconds_of(lambda: feed.prefix.features(shown), least_seconds)
+                features = self._seconds_of(lambda: feed.prefix.features(shown), least_seconds, warm_ups)
                 feature_bytes = feed.features[0, 0].numel() * feed.features.element_size()
             self.network.eval()
-            predictions = self._seconds_of(lambda: self.network(shown), least_seconds)
+            predictions = self._seconds_of(lambda: self.network(shown), least_seconds, warm_ups)
         size = self._batches.size
         made = None if features is None else size / features
         return Throughput(size / steps, size / predictions, made, feature_bytes)
 
-    def _seconds_of(self, work: Callable[[], object], least_seconds: float) -> float:
-        return median_seconds(work, self._device, least_seconds)
+    def _seconds_of(self, work: Callable[[], object], least_seconds: float, warm_ups: int = 1) -> float:
+        return median_seconds(work, self._device, least_seconds, warm_ups)
 
     def inspected(self, inspect: Callable[[nn.Module, torch.Tensor], Mapping[str, float]]) -> dict[str, float]:
         """Return what an inspection of the network finds on some training images."""
@@ -267,6 +268,7 @@ class Trainer:
     def _pixels(self, images: torch.Tensor) -> PixelFeed:
         return PixelFeed(self.network, images, self._plan.normalisation)
 
+    @cached_property
     def _train_feed(self) -> Feed:
         schedule, pixels = self._plan.schedule, self._pixels(self._train.images)
         if self._plan.recipe.changes_batches:

@@ -24,10 +24,11 @@ import pandas as pd
 import torch
 from tabulate import tabulate
 
-from harness.benchmarks.cores import on_cores, processor_seconds, usable_cores
+from harness.benchmarks.cores import on_cores, processor_seconds
 from harness.benchmarks.report import Report
 from harness.config.run_config import RunConfig, load_config
 from harness.processes import adopt_orphans
+from harness.threads import usable_cores
 from harness.training.auto import resolve_precision
 from harness.training.devices import describe_device, versions
 

@@ -13,13 +13,14 @@ import torch
 
 from harness.benchmarks import augmentation, staining
 from harness.benchmarks.contest import Contestant, hold, repeat
-from harness.benchmarks.cores import on_cores, processor_seconds, usable_cores
+from harness.benchmarks.cores import on_cores, processor_seconds
 from harness.benchmarks.losses import compare_losses
 from harness.data.augment import VIEWS
 from harness.data.decode import resize_square
 from harness.data.stain import PublishedMacenko, WhiteBalance
 from harness.plugin_api.discovery import discover
 from harness.plugin_api.schedule import Schedule
+from harness.threads import usable_cores
 from harness.training.concurrent import TrainingSpec
 
 BUSY = "import time\nwhile time.process_time() < 0.5: pass"

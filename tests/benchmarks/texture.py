@@ -22,10 +22,10 @@ from skimage.feature import local_binary_pattern
 from threadpoolctl import threadpool_limits
 
 from harness.benchmarks.contest import Contestant, hold, repeat
-from harness.benchmarks.cores import usable_cores
 from harness.benchmarks.images import ImagesResult, decode_all, write_images
 from harness.benchmarks.report import images_report, turns
 from harness.processes import forkserver
+from harness.threads import usable_cores
 from harness.training.execution_modes import set_up_process
 
 RADII = LbpSvmOptions().radii

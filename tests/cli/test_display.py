@@ -37,6 +37,7 @@ def long_run(clock):
             compute(display, cell, clock, HOUR)
         for cell in cells[10:13]:
             display.started(cell)
+        display.epoch(cells[10], epoch(186))
         display.epoch(cells[10], epoch(187))
         display.epoch(cells[11], epoch(3, "lung"))
         return frame(display, console)
@@ -60,7 +61,8 @@ def cells_of(label, folds):
 
 
 def epoch(number, stage="final"):
-    return EpochReport(stage, number, *[0.5] * 5, 0.873, images_seen=123_450, train_seconds=10.0)
+    seconds = 1000 + 10.0 * number  # a thousand for features, say
+    return EpochReport(stage, number, *[0.5] * 5, 0.873, images_seen=123_450 * number, train_seconds=seconds)
 
 
 def compute(display, cell, clock, seconds, balanced_accuracy=0.9):
@@ -79,6 +81,21 @@ def test_counts_and_the_time_left_survive_a_long_name(long_run, width):
     assert re.search(r"^a-net.*…  200x fold 11 seed 0  ━.*   lung 3  val 87.3 %", pretraining)
     assert re.search(r"^a-net.*…  200x fold 12 seed 0  ━.*    0/200     at work$", begun)
     assert ("12,345 images/s" in final) == (width == 80)
+
+
+def test_what_features_cost_is_no_speed_and_nothing_is_shown_for_it():
+    console = terminal(80)
+    display, (cell,) = Display(console), cells_of("probe", 1)
+    display.planned([cell], 0, 200)
+    display.started(cell)
+    for number, speed in ((1, False), (2, True)):
+        display.epoch(cell, epoch(number))
+        line = frame(display, console)[-1]
+        assert ("images/s" in line) is speed
+    assert "12,345 images/s" in line
+    display.started(cell)
+    display.epoch(cell, epoch(5))
+    assert "images/s" not in frame(display, console)[-1]
 
 
 def test_names_give_way_first_then_speeds_then_bars(long_run):
@@ -185,7 +202,7 @@ def test_a_log_hears_of_epochs_now_and_then(capsys, clock):
         display.started(cells[1])
         for number in range(1, 7):
             clock.seconds += 10
-            display.epoch(cells[1], epoch(number, "lung") if number < 5 else epoch(100))
+            display.epoch(cells[1], epoch(number, "lung") if number < 5 else epoch(94 + number))
     assert capsys.readouterr().err.splitlines()[1:] == [
         "densenet 200x fold 1 seed 0: lung, epoch 2, validation 87.3 %, 12,345 images/s; 1/3 cells, about 80 s left",
         "densenet 200x fold 1 seed 0: epoch 100/200, validation 87.3 %, 12,345 images/s; 1/3 cells, about 80 s left",

@@ -29,6 +29,20 @@ def test_every_protocol_is_a_run_and_the_table_compares_them(study, harness):
     assert found["densenet", "auc", "200x", "value", "accession-5fold"] == pytest.approx(alone["auc"])
 
 
+def test_models_are_timed_in_the_first_run_and_records_of_the_others_say_so(study):
+    def timings(name, label):
+        files = study.glob(f"{name}/cells/{label}-*/cell.json")
+        return [json.loads(file.read_text())["timings"] for file in files]
+
+    first = timings("paper-random", "densenet")[0]
+    assert first["measured_in"] is None
+    for name in PROTOCOL_NAMES[1:]:
+        for label in ("majority", "densenet"):
+            assert {one["measured_in"] for one in timings(name, label)} == {"paper-random"}
+        for measured in ("images_per_second_alone", "calibrated_readings", "calibration_seconds"):
+            assert all(one[measured] == first[measured] for one in timings(name, "densenet"))
+
+
 def test_the_table_is_a_pure_function_of_the_study(study, harness):
     before = {path.name: path.read_bytes() for path in (study / "tables").iterdir()}
     assert sorted(before) == [*(f"leak.{how}" for how in ("csv", "html", "json", "md", "tex")), "preamble.tex"]

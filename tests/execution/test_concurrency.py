@@ -4,9 +4,15 @@ import json
 from types import SimpleNamespace
 
 import pytest
+from small_runs import prepare_environment
 
+from harness.api.runs import RunRequest
+from harness.errors import CellError
 from harness.execution import concurrency as jobs
+from harness.execution.measurements import StudyMeasurements
+from harness.planning.observer import Observer
 from harness.plugin_api.model import Throughput
+from harness.store.run_store import RunStore
 from harness.training.torch_model import TorchModel
 
 
@@ -45,10 +51,10 @@ class Speed:
 def test_doubling_stops_where_it_does_not_pay(monkeypatch, gains, most, cells, chosen):
     monkeypatch.setattr(jobs, "_most", lambda _run, _speeds: most)
     monkeypatch.setattr(jobs, "list_devices", lambda _device: ["cpu"])
-    monkeypatch.setattr(jobs, "_together", lambda _run, label, n: {"slow": 10}[label] * gains[n])
+    monkeypatch.setattr(jobs, "_together", lambda _run, label, n, _study: {"slow": 10}[label] * gains[n])
     run, watcher = FakeRun(), Watcher()
     speeds = {"slow": Speed(10), "fast": Speed(50), "none": Speed(None)}
-    assert jobs.choose_jobs(run, cells, speeds, watcher) == chosen
+    assert jobs.choose_jobs(run, cells, speeds, watcher, StudyMeasurements()) == chosen
     assert watcher.notes
 
 
@@ -56,7 +62,39 @@ def test_models_without_steps_take_what_there_is(monkeypatch):
     monkeypatch.setattr(jobs, "_most", lambda _run, _speeds: 4)
     monkeypatch.setattr(jobs, "list_devices", lambda _device: ["cuda:0", "cuda:1"])
     run = FakeRun()
-    assert jobs.choose_jobs(run, 100, {"none": Speed(None)}, Watcher()) == 8
+    assert jobs.choose_jobs(run, 100, {"none": Speed(None)}, Watcher(), StudyMeasurements()) == 8
+
+
+def test_what_cells_at_once_reach_is_measured_once_for_a_study(monkeypatch, tiny, phantom, shared_cache, tmp_path):
+    prepare_environment(monkeypatch, shared_cache, tmp_path)
+    trained = []
+
+    class Training:
+        def __init__(self, order, jobs):
+            trained.append((order.size, jobs))
+
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *_):
+            pass
+
+        def images_per_second(self, _seconds):
+            if len(trained) == 1:
+                raise CellError("does not fit")
+            return 7.0
+
+    monkeypatch.setattr(jobs, "ConcurrentTraining", Training)
+    study = StudyMeasurements()
+
+    def together(count, *overrides):
+        request = RunRequest.of(tiny, Observer(), {"data": phantom, "out": tmp_path / "r", "overrides": overrides})
+        ((folder, config),) = request.runs.items()
+        return jobs._together(request._prepared(RunStore(folder), config), "densenet", count, study)
+
+    assert together(2) == 0  # a failure may not come again
+    assert [together(2), together(2, "protocol=slide-5fold"), together(4), together(2, "pixels.size=24")] == [7.0] * 4
+    assert trained == [(32, 2), (32, 2), (32, 4), (24, 2)]
 
 
 @pytest.mark.long

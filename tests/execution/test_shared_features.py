@@ -14,6 +14,7 @@ from small_runs import prepare_environment
 import harness
 from harness.cache import SEAL
 from harness.execution import feature_plan
+from harness.execution.shared_features import SharedFeatures
 from harness.planning.observer import Observer
 from harness.workers.messages import FeatureTask, PrefixTask
 
@@ -108,6 +109,19 @@ def test_predictions_are_those_of_cells_alone(run, place):
         trained = pd.read_parquet(cell / "history.parquet").query("stage == 'final'")["train_seconds"].min()
         sides = pd.read_parquet(cell / "predictions.parquet")["side"]
         assert trained >= cost * (40 - len(sides)) > 0  # what the set costs alone is in every cell's time
+
+
+def test_layers_are_looked_for_once_in_all_runs_of_a_study(run, monkeypatch):
+    asked, answers = [], SharedFeatures._answers
+
+    def note(self, labels, tasks, on_images):
+        asked.extend(task.seed for task in tasks if isinstance(task, PrefixTask))
+        return answers(self, labels, tasks, on_images)
+
+    monkeypatch.setattr(SharedFeatures, "_answers", note)
+    probe = "models={probe: {plugin: timm, options: {name: resnet10t, mode: probe, fresh: allowed}}}"
+    run("study", "protocols=[slide-5fold, accession-5fold]", probe)
+    assert asked == [0]
 
 
 @pytest.mark.long

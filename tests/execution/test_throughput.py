@@ -1,6 +1,7 @@
 """Speeds that are read several times, and what their scatter is worth."""
 
 import math
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -8,6 +9,7 @@ import pytest
 
 from harness import Throughput
 from harness.execution import throughput
+from harness.execution.measurements import StudyMeasurements
 from harness.planning.observer import Observer
 from harness.reporting.learning_cost import TIMING_DEVIATION, timing_variance
 from harness.store.cells import Cell
@@ -25,7 +27,7 @@ NO_STEPS = Measured(None, 0.5, 0)
 def measured(monkeypatch):
     """Measure the speeds of models, whose readings come from a list each."""
 
-    def measure(answers, cells):
+    def measure(answers, cells, study=None, folder="run"):
         asked = []
 
         def answer(_run, label, *_arguments):
@@ -33,9 +35,13 @@ def measured(monkeypatch):
             return answers[label].pop(0)
 
         monkeypatch.setattr(throughput, "measure_model", answer)
+        monkeypatch.setattr(
+            throughput, "model_keys", lambda _run, labels, _cache: dict(zip(labels, labels, strict=True))
+        )
         todo = [Cell(label, "200x", fold, 0) for label in answers for fold in range(cells)]
-        store = SimpleNamespace(log_file=lambda name: name)
-        return (*throughput.measure_throughputs(None, todo, store, None, Observer()), asked)
+        store = SimpleNamespace(log_file=lambda name: name, folder=Path(folder))
+        study = study or StudyMeasurements()
+        return (*throughput.measure_throughputs(None, todo, store, None, Observer(), study), asked)
 
     return measure
 
@@ -61,6 +67,26 @@ def test_a_reading_that_fails_later_is_left_out_and_one_that_always_would_ends_t
     assert speeds["a"].readings == (50, 60)
     assert speeds["a"].measured.throughput.images_per_second == 100
     assert list(hopeless) == ["b"]
+
+
+def test_later_runs_of_a_study_take_what_an_earlier_one_has_measured(measured):
+    study = StudyMeasurements()
+    answers = {"a": [reading(100), reading(300), reading(110)], "c": [NO_STEPS]}
+    first, _, _ = measured(answers, 10, study, "slide-5fold")
+    second, _, asked = measured({**answers, "b": [reading(7)]}, 3, study, "holdout")
+    assert asked == ["b"]
+    assert [first[label].measured_in for label in "ac"] == [None, None]
+    assert [second[label].measured_in for label in "abc"] == ["slide-5fold", None, "slide-5fold"]
+    assert (second["a"].readings, second["a"].measured) == (first["a"].readings, first["a"].measured)
+
+
+def test_too_few_readings_and_failures_are_not_taken(measured):
+    study = StudyMeasurements()
+    measured({"a": [reading(100)], "b": [Failure("gone")]}, 3, study)
+    few, _, asked = measured({"a": [reading(1), reading(2), reading(3)], "b": [reading(5)] * 3}, 10, study)
+    assert asked == ["a", "b", "a", "b", "a", "b"]
+    assert few["a"].readings == (0.5, 1.0, 1.5)
+    assert [few[label].measured_in for label in "ab"] == [None, None]
 
 
 def cells_with(readings):

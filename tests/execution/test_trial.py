@@ -6,7 +6,7 @@ import json
 import pytest
 
 from harness.execution import runner, trial
-from harness.execution.throughput import Speed
+from harness.execution.measurements import Speed
 from harness.testing.cases import registered_models
 from harness.testing.subject import Subject
 from harness.workers.messages import Measured
@@ -128,6 +128,12 @@ def test_a_trial_changes_no_prediction_and_is_not_repeated(run, tried, tmp_path,
     assert run("sound", out="untried")[0] == 0
     file = "cells/sound-200x-fold0-seed0/predictions.parquet"
     assert (tmp_path / "run" / file).read_bytes() == (tmp_path / "untried" / file).read_bytes()
+
+
+def test_a_model_is_tried_once_for_all_runs_of_a_study(run, tried):
+    code, told = run("sound", "-o", "allow_leak=true", "-o", "protocols=[paper-random, holdout]")
+    assert code == 0, told
+    assert tried == ["sound"]
 
 
 STAGED = """

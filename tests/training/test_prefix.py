@@ -8,6 +8,8 @@ from torch import nn
 from harness.plugin_api.model import LabeledImages
 from harness.plugin_api.schedule import Schedule
 from harness.training import frozen_features
+from harness.training.calibration import calibrated_speed
+from harness.training.frozen_features import FrozenFeatures
 from harness.training.loop import Trainer, TrainingPlan
 from harness.training.normalisation import Normalisation
 from harness.training.prefix import find_prefix
@@ -39,6 +41,20 @@ def test_bit_for_bit_as_recomputed(augmentation, epochs, monkeypatch):
     assert (cached[2], recomputed[2]) == ("eager, frozen prefix cached", "eager")
     assert cached[0] == recomputed[0]
     assert all(torch.equal(cached[1][name], tensor) for name, tensor in recomputed[1].items())
+
+
+def test_a_reading_of_a_speed_makes_the_features_of_its_batch_once(monkeypatch):
+    made, of = [], FrozenFeatures.of
+    monkeypatch.setattr(FrozenFeatures, "of", lambda self, *given: made.append(given) or of(self, *given))
+    model = DeepTransfer(DeepTransferOptions(growth_rate=4, block_config=(2, 2, 2), freeze="denseblock2"))
+    network = model.build(2)
+    schedule = Schedule(epochs=30, batch_size=8, augmentation="none")
+    plan = TrainingPlan("final", schedule, model.frozen(network), Normalisation(), n_classes=2, seed=3)
+    trainer = Trainer(network, plan, images(8, 1))
+    speed = trainer.measure()
+    assert calibrated_speed(trainer, 32, schedule, torch.device("cpu")) > 0
+    assert len(made) == 1
+    assert speed.features_per_second > 0
 
 
 def test_too_few_passes_are_not_worth_it():

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from harness.plugin_api.schedule import FINAL_STAGE
 from harness.reporting.report.templating import asset, environment
-from harness.store.active import ActiveRecord, EpochRecord
+from harness.store.active import ActiveRecord, EpochRecord, last_epochs_speed
 from harness.store.schema import DoneRecord, RunRecord
 from harness.text import duration
 
@@ -42,7 +42,7 @@ class LiveCell:
         if latest is None:
             return "starting"
         of = f" of {self.epochs}" if latest.stage == FINAL_STAGE else ""
-        speed = latest.images_seen / latest.train_seconds if latest.train_seconds else None
+        speed = last_epochs_speed(self.note.history)
         return f"{latest.stage}, epoch {latest.epoch}{of}" + (f", {speed:,.0f} images/s" if speed else "")
 
     @property
