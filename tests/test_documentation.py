@@ -19,11 +19,12 @@ from harness.testing.cases import registered_models
 from harness.testing.subject import SCHEDULE, Subject
 
 WRITTEN = [page for page in (TUTORIAL, *MODELS) if files(page)]
-SLOW = ("pretraining", "loss")
+SLOW = ("pretraining", "loss", "vision-transformer", "frozen-backbone")
 ONE_EPOCH = SCHEDULE.model_copy(update={"epochs": 1})
 OPTIONS = {"lung-first": {"lung": {"epochs": 1, "batch_size": 8, "augmentation": "random"}}}
 
 
+@pytest.mark.long
 def test_the_site_builds_without_a_warning(tmp_path):
     for needed in ("sphinx", "myst_parser", "furo"):
         pytest.importorskip(needed, reason="the documentation is built with breakhis-harness[docs]")

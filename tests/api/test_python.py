@@ -19,6 +19,7 @@ from harness.reporting.run_tables import TABLES
 PAGE = Path(__file__).parents[2] / "docs" / "python.md"
 
 
+@pytest.mark.long
 def test_the_example_of_the_page_runs(tmp_path, shared_cache, tiny, phantom):
     (code,) = re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL)
     body = "".join(f"    {line}\n" for line in code.splitlines())

@@ -50,7 +50,7 @@ def test_a_run_goes_on_whoever_listens(call, tmp_path, streams):
     assert b"Traceback" not in done.stdout + done.stderr
 
 
-@pytest.mark.parametrize("encoding", ["ascii", "cp1252"])
+@pytest.mark.parametrize("encoding", ["ascii", pytest.param("cp1252", marks=pytest.mark.long)])
 def test_no_character_is_a_traceback(call, harness, tmp_path, phantom, encoding):
     assert harness("run", tmp_path / "odd.yaml", "--data", phantom, "--out", tmp_path / "run")[0] == 0
     done = call("harness tables run --table 4", PYTHONIOENCODING=encoding)

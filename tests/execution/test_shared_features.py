@@ -111,6 +111,7 @@ def test_predictions_are_those_of_cells_alone(run, place):
         assert trained >= cost * (40 - len(sides)) > 0  # what the set costs alone is in every cell's time
 
 
+@pytest.mark.long
 def test_layers_are_looked_for_once_in_all_runs_of_a_study(run, monkeypatch):
     asked, answers = [], SharedFeatures._answers
 
@@ -154,6 +155,7 @@ def test_cells_notice_features_that_are_not_their_layers(run, place):
     assert_same(blind, shared)
 
 
+@pytest.mark.long
 def test_cells_read_the_set(run, place):
     """What differs by less than the order of sums may is believed, and shows in what comes of it."""
     shared, _ = run("shared")

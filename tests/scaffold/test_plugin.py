@@ -39,6 +39,7 @@ def test_a_package_is_formatted_and_typed(package):
     run_module("mypy", *options, "my_network", cwd=package, MYPYPATH=str(ROOT))
 
 
+@pytest.mark.long
 def test_a_package_that_is_installed_is_listed_and_gone_when_it_is_not(package, tmp_path):
     offline = ("--no-index", "--no-deps", "--no-build-isolation", "--quiet")
     run_module("pip", "install", *offline, "--target", tmp_path / "site", ".", cwd=package)

@@ -49,9 +49,9 @@ def cut(file):
         pytest.param("predictions.parquet", Path.unlink, marks=pytest.mark.long),
         pytest.param("history.parquet", cut, marks=pytest.mark.long),
         ("cell.json", lower_accuracy),
-        ("cell.json", cut),
+        pytest.param("cell.json", cut, marks=pytest.mark.long),
         pytest.param("cell.json", Path.unlink, marks=pytest.mark.long),
-        ("model.safetensors", cut),
+        pytest.param("model.safetensors", cut, marks=pytest.mark.long),
     ],
 )
 def test_damage_is_named_and_mended(run, harness, tiny, phantom, file, damage):

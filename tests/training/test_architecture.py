@@ -139,7 +139,7 @@ def test_tied_weights_are_not_like_equal_ones() -> None:
     assert describe_network(tied) != describe_network(apart)
 
 
-@pytest.mark.parametrize("name", ["densenet121", "swin_tiny_patch4_window7_224"])
+@pytest.mark.parametrize("name", ["densenet121", pytest.param("swin_tiny_patch4_window7_224", marks=pytest.mark.long)])
 def test_networks_of_timm_are_described_alike_in_every_process(name: str) -> None:
     code = (
         "import json, timm, torch; from harness.training.architecture import describe_network\n"
