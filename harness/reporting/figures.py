@@ -6,6 +6,7 @@ import io
 from typing import Any
 
 import matplotlib as mpl
+import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -32,6 +33,9 @@ _METADATA = {
 }
 ENDINGS = tuple(_METADATA)
 """The formats in which figures are kept."""
+_DISTINCT_COLOURS = 10  # of matplotlib's cycle
+_LINES_INSIDE = 12
+_LINES_A_COLUMN = 25
 
 
 def figure_7(results: Results) -> Figure | None:
@@ -41,12 +45,12 @@ def figure_7(results: Results) -> Figure | None:
         return None
     with mpl.rc_context(STYLE):
         figure, axes = _axes("Accuracy on training and validation images", results, history)
-        for colour, label in enumerate(_trained(results, history)):
+        for label, colour in _colours(_trained(results, history)).items():
             own = history[history["model"] == label]
-            _draw_curve(axes, own, "train_accuracy", f"C{colour}--", f"{plain(label)}, training")
-            _draw_curve(axes, own, "validation_accuracy", f"C{colour}-", f"{plain(label)}, validation")
-            _draw_band(axes, own, "validation_accuracy", f"C{colour}")
-        axes.legend(fontsize=8)
+            _draw_curve(axes, own, "train_accuracy", colour, "--", f"{plain(label)}, training")
+            _draw_curve(axes, own, "validation_accuracy", colour, "-", f"{plain(label)}, validation")
+            _draw_band(axes, own, "validation_accuracy", colour)
+        _draw_legend(figure, axes)
     return figure
 
 
@@ -59,11 +63,11 @@ def figure_8(results: Results) -> Figure | None:
     history = history[history["stratum"] == stratum]
     with mpl.rc_context(STYLE):
         figure, axes = _axes(f"Accuracy on validation images at {stratum}", results, history)
-        for colour, label in enumerate(_trained(results, history)):
+        for label, colour in _colours(_trained(results, history)).items():
             own = history[history["model"] == label]
-            _draw_curve(axes, own, "validation_accuracy", f"C{colour}-", plain(label))
-            _draw_band(axes, own, "validation_accuracy", f"C{colour}")
-        axes.legend(fontsize=8)
+            _draw_curve(axes, own, "validation_accuracy", colour, "-", plain(label))
+            _draw_band(axes, own, "validation_accuracy", colour)
+        _draw_legend(figure, axes)
     return figure
 
 
@@ -92,10 +96,28 @@ def plain(label: str) -> str:
     return printable(label).replace("$", r"\$")
 
 
-def _draw_curve(axes: Axes, history: pd.DataFrame, column: str, style: str, label: str) -> None:
+def _colours(labels: list[str]) -> dict[str, str]:
+    if len(labels) <= _DISTINCT_COLOURS:
+        return {label: f"C{place}" for place, label in enumerate(labels)}
+    shades = mpl.colormaps["turbo"](np.linspace(0, 1, len(labels)))
+    return {label: mpl.colors.to_hex(shade) for label, shade in zip(labels, shades, strict=True)}
+
+
+def _draw_legend(figure: Figure, axes: Axes) -> None:
+    """Name the lines within the axes, or beside them, where they would cover the curves."""
+    lines = len(axes.get_lines())
+    if lines <= _LINES_INSIDE:
+        axes.legend(fontsize=8)
+        return
+    legend = figure.legend(loc="outside right upper", fontsize=6, ncols=-(-lines // _LINES_A_COLUMN))
+    width, height = figure.get_size_inches()
+    figure.set_size_inches(width + legend.get_window_extent().width / figure.dpi, height)
+
+
+def _draw_curve(axes: Axes, history: pd.DataFrame, column: str, colour: str, line: str, label: str) -> None:
     """Draw the mean over cells by epoch, in %."""
     mean = 100 * history.groupby("epoch")[column].mean()
-    axes.plot(mean.index, mean, style, lw=1.3, label=label)
+    axes.plot(mean.index, mean, line, color=colour, lw=1.3, label=label)
 
 
 def _draw_band(axes: Axes, history: pd.DataFrame, column: str, colour: str) -> None:
