@@ -30,7 +30,6 @@ class Kernel(Generic[Arguments, Result]):
         """The compiled loop; None where numba is absent, switched off or fails, and another road has to be taken."""
         try:
             import numba.core.config  # noqa: PLC0415 - takes a third of a second, and most commands do without
-            import numba.core.errors  # noqa: PLC0415
         except ImportError:  # as well where numba does not know this version of NumPy
             return None
         if numba.core.config.DISABLE_JIT:
@@ -38,7 +37,7 @@ class Kernel(Generic[Arguments, Result]):
         for cached in (True, False):  # there may be no folder for the cache, or no room in it
             try:
                 code: Callable[Arguments, Result] = numba.njit(self._signature, cache=cached, nogil=True)(self.loop)
-            except (numba.core.errors.NumbaError, OSError, RuntimeError):
+            except Exception:  # noqa: BLE001, S112 - a cache that a crash has cut short may raise anything
                 continue
             return code
         return None

@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import cache
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 import threadpoolctl
 
@@ -37,6 +37,26 @@ def map_in_threads(work: Callable[[Item], Result], items: Iterable[Item]) -> Ite
         finally:
             for future in pending:
                 future.cancel()
+
+
+class lazy(Generic[Result]):  # noqa: N801 - a decorator, named like property
+    """A property that is computed at its first use.
+
+    :func:`functools.cached_property` holds a lock for all instances of a class in Python 3.11 and before, so that
+    threads with an instance each would compute one after the other.
+    """
+
+    def __init__(self, compute: Callable[[Any], Result]) -> None:
+        self._compute = compute
+        self.__doc__ = compute.__doc__
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self._name = name
+
+    def __get__(self, instance: Any, owner: type) -> Result:
+        value = self._compute(instance)
+        instance.__dict__[self._name] = value
+        return value
 
 
 def usable_cores() -> int:

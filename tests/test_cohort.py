@@ -63,11 +63,13 @@ def said(place, shared_cache):
     return found
 
 
+@pytest.mark.long
 def test_every_command_of_the_page_is_done(said):
     assert said
     assert set(said.values()) == {0}
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("said")
 def test_a_table_of_three_classes_has_every_table_in_its_own_words(place):
     results = public.read_run(place / "runs" / "cohort")
@@ -87,6 +89,7 @@ def test_a_table_of_three_classes_has_every_table_in_its_own_words(place):
     assert not {"accession", "magnification", "malignant"} & set(every.lower().split())
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("said")
 def test_balanced_accuracy_and_auc_of_three_classes_are_those_of_scikit_learn(place):
     from sklearn.metrics import balanced_accuracy_score, roc_auc_score
@@ -105,6 +108,7 @@ def test_balanced_accuracy_and_auc_of_three_classes_are_those_of_scikit_learn(pl
         assert cell.metrics["sensitivity"] is None
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("said")
 def test_patients_with_images_of_both_classes_are_kept_whole_and_left_out_of_mcnemar(place):
     results = public.read_run(place / "runs" / "patches")

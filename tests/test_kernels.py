@@ -34,6 +34,16 @@ def test_a_loop_is_compiled_and_kept(monkeypatch: pytest.MonkeyPatch, tmp_path: 
     assert list(tmp_path.rglob("*.nbi"))
 
 
+def test_a_cache_that_a_crash_has_cut_short_costs_no_more_than_time(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    folders(monkeypatch, tmp_path)
+    assert compiled(SIGNATURE)(total).machine_code is not None
+    for index in tmp_path.rglob("*.nbi"):
+        index.write_bytes(b"")
+    code = compiled(SIGNATURE)(total).machine_code
+    assert code is not None
+    assert code(np.array([1.0, 2.0])) == 3
+
+
 def test_nothing_is_kept_where_nothing_can_be_written(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     (tmp_path / "file").touch()
     folders(monkeypatch, tmp_path / "file" / "no folder")

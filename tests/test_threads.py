@@ -6,7 +6,7 @@ import pytest
 import threadpoolctl
 
 from harness import threads
-from harness.threads import map_in_threads
+from harness.threads import lazy, map_in_threads
 
 
 def test_results_come_in_order(monkeypatch):
@@ -41,3 +41,26 @@ def test_linear_algebra_has_one_thread_meanwhile():
         return {pool["num_threads"] for pool in threadpoolctl.threadpool_info() if pool["user_api"] == "blas"}
 
     assert set.union(*map_in_threads(widths, range(3))) == {1}
+
+
+class Slow:
+    def __init__(self, together):
+        self.together, self.times = together, 0
+
+    @lazy
+    def value(self):
+        self.times += 1
+        self.together.wait(10)  # breaks where the other is kept out
+        return self.times
+
+
+def test_a_lazy_property_is_computed_once_and_beside_those_of_other_instances():
+    together = threading.Barrier(2)
+    pair = [Slow(together), Slow(together)]
+    others = [threading.Thread(target=lambda one=one: one.value) for one in pair]
+    for thread in others:
+        thread.start()
+    for thread in others:
+        thread.join()
+    assert not together.broken
+    assert [one.value for one in pair] == [1, 1]

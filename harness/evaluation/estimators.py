@@ -9,7 +9,6 @@ Shapes: A groups, D draws, U units (what is averaged in the end: seeds, or seeds
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from functools import cached_property
 
 import numpy as np
 import pandas as pd
@@ -17,6 +16,7 @@ import pandas as pd
 from harness.evaluation.metrics import ECE_BINS, cases, class_columns, is_binary
 from harness.evaluation.rank_estimators import Ranking, average_precision, pair_ranking
 from harness.evaluation.weighted import Array, Estimator, mean_of_units
+from harness.threads import lazy
 
 
 def mean_of_ratios(*ratios: tuple[Array, Array]) -> Estimator:
@@ -76,7 +76,7 @@ class _Estimators(Mapping[str, Estimator]):
     def __len__(self) -> int:
         return len(self._makers)
 
-    @cached_property
+    @lazy
     def _makers(self) -> dict[str, Callable[[], Estimator]]:
         sums, by_fold, right, table = self._sums, self._by_fold, self._right, self._predictions
         classes = range(max(2, len(self._columns)))

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +18,7 @@ from numpy.typing import NDArray
 from harness.evaluation.rank_kernels import count_pairs, sum_precisions
 from harness.evaluation.weighted import Array, Estimator, mean_of_units
 from harness.kernels import Kernel
+from harness.threads import lazy
 
 Places = NDArray[np.int64]
 Flags = NDArray[np.bool_]
@@ -119,7 +119,7 @@ class _Pairs:
             return _joined([[_ranked_pairs(unit, block) for unit in units] for block in _blocks(drawn)])
         return _joined([[unit.totals(drawn) for unit in self._by_group]])
 
-    @cached_property
+    @lazy
     def _by_group(self) -> list[_GroupPairs]:
         return [_GroupPairs.of(unit) for unit in self._ranking.units]
 
@@ -200,7 +200,7 @@ class _Precisions:
         sums = [precisions[start:end].sum() for start, end in zip(starts, ranking.bounds[1:], strict=True)]
         return np.array([sums]), np.add.reduceat(weights * ranking.positive, starts)[None]
 
-    @cached_property
+    @lazy
     def _counts(self) -> list[_Counts]:
         return [_Counts.of(unit) for unit in self._ranking.units]
 
@@ -242,7 +242,8 @@ def _came_in(unit: Ranking, chosen: Flags) -> tuple[Array, Places]:
 
 
 def _blocks(drawn: Array) -> list[Array]:
-    return [drawn[:, start : start + _BLOCK] for start in range(0, drawn.shape[1], _BLOCK)]
+    """Split draws evenly: a single one would be summed in another order."""
+    return np.array_split(drawn, -(-drawn.shape[1] // _BLOCK), axis=1)
 
 
 def _joined(blocks: list[list[Sums]]) -> Sums:

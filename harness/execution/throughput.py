@@ -49,7 +49,8 @@ def measure_throughputs(
     unknown = [label for label in keys if label not in known]
     found, hopeless = _measure_in_rounds(run, unknown, rounds, store, cache, observer)
     for label, speed in found.items():
-        if speed.measured.calibration_seconds is not None:  # a failure may not come again
+        # a failure may not come again, and the speed of a model without steps is that of its cells, hours later
+        if speed.measured.throughput is not None:
             study.speeds[keys[label]] = replace(speed, measured_in=store.folder.name)
     return known | found, hopeless
 

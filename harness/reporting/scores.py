@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -19,7 +18,7 @@ from harness.evaluation.significance import patient_decisions
 from harness.evaluation.threshold import DEFAULT_THRESHOLD, chosen_thresholds, decided_at
 from harness.protocol.names import TEST, VALIDATION
 from harness.reporting.results import Results
-from harness.threads import map_in_threads
+from harness.threads import lazy, map_in_threads
 
 CHOSEN = "_chosen"
 """Marks the metrics at the threshold that was chosen on validation."""
@@ -68,17 +67,17 @@ class Tested:
         """The same, decided at the chosen thresholds."""
         return None if self.thresholds is None else decided_at(self.rows, self.thresholds)
 
-    @cached_property
+    @lazy
     def resampled(self) -> Resampled:
         """The metrics at 0.5."""
         return Resampled(self.at_half, self.patients, cross_validated=self.cross_validated)
 
-    @cached_property
+    @lazy
     def decisions_at_half(self) -> pd.Series[bool]:
         """Which groups are judged rightly at 0.5."""
         return patient_decisions(self.at_half)
 
-    @cached_property
+    @lazy
     def decisions_at_chosen(self) -> pd.Series[bool] | None:
         """The same at the chosen thresholds; None where there are none."""
         return None if (chosen := self.at_chosen) is None else patient_decisions(chosen)

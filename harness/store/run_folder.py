@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 from collections.abc import Container
@@ -147,8 +148,11 @@ class RunFolder:
             return f"{RECORD} does not hold what the harness writes there"
 
     def read_active(self) -> dict[str, ActiveRecord]:
-        """Return the cells at work, by name."""
-        found = {path: read_json(path) for path in sorted(self._active.glob("*.json"))}
+        """Return the cells at work, by name; a note that a crash has cut short says nothing."""
+        found = {}
+        for path in sorted(self._active.glob("*.json")):
+            with contextlib.suppress(DataError):
+                found[path] = read_json(path)
         return {path.stem: read_record(ActiveRecord, note, path) for path, note in found.items() if note is not None}
 
 

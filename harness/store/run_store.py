@@ -190,7 +190,7 @@ class RunStore(RunFolder):
             for name, table in tables.items():
                 pq.write_table(table, working / name)
         except OSError as error:
-            raise cannot_write(working, error) from error
+            raise cannot_write(self._cells / cell, error) from error
         self._put_in_place(cell, working, record)
 
     def fail_cell(self, cell: str, record: FailedRecord) -> None:
@@ -199,7 +199,7 @@ class RunStore(RunFolder):
         try:
             working.joinpath(TRACEBACK).write_text(record.error.traceback, encoding="utf-8")
         except OSError as error:
-            raise cannot_write(working, error) from error
+            raise cannot_write(self._cells / cell, error) from error
         self._put_in_place(cell, working, record)
 
     def copy_cell(self, cell: str, source: Path) -> None:

@@ -65,7 +65,7 @@ def _strata_of(config: object) -> list[object]:
 def upgrade_cell(values: dict[str, Any]) -> dict[str, Any]:
     """Return a ``cell.json`` as this version writes it; what cannot be upgraded is left to the checks."""
     version = values.get("schema_version", 1)
-    if not isinstance(version, int) or version >= SCHEMA_VERSION:
+    if not isinstance(version, int) or version >= _FIRST_OF_ANY_DATA_SET:
         return values
     new = {"schema_version": version, **{_present_name(name): value for name, value in values.items()}}
     if "magnification" in values:

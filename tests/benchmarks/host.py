@@ -28,13 +28,14 @@ from tabulate import tabulate
 
 import harness
 from harness.api import merge as merging
-from harness.benchmarks.cores import processor_seconds, usable_cores
+from harness.benchmarks.cores import processor_seconds
 from harness.benchmarks.report import Report
 from harness.execution import collect, local_executor, runner
 from harness.execution.tasks import Tasks
 from harness.store import checksums
 from harness.store.run_store import RunStore
 from harness.synthetic.files import keyed_rng, write_png
+from harness.threads import usable_cores
 from harness.training.devices import describe_device, resolve_device
 from harness.workers import supervisor
 from harness.workers.handle import WorkerHandle

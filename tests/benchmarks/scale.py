@@ -64,7 +64,8 @@ sys.exit(done.returncode)
 
 _NOTE = (
     "Peak memory is that of the largest process, shared libraries included. Each command is a process of its own, from "
-    "its start to its end; what it reads has been written just before, so the disk has little part in it."
+    "its start to its end; what it reads has been written just before, so the disk has little part in it. More "
+    "cores hold the rows of more models at a time, up to eight."
 )
 
 

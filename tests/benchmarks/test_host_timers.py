@@ -1,10 +1,11 @@
-"""Timers of the benchmark of the host: what is done within other work counts once."""
+"""The benchmark of the host: what is done within other work counts once, and its command is there."""
 
 from __future__ import annotations
 
 from types import SimpleNamespace
 
 import pytest
+from click.testing import CliRunner
 from host_timers import timers_at
 
 
@@ -40,3 +41,11 @@ def test_a_moment_counts_for_the_innermost_work(clock):
     found = {kind: (spent.wall, spent.processor, spent.calls) for kind, spent in timers.spent.items()}
     assert found == {"rest": (5, 2.5, 1), "files": (4, 2, 2), "disk": (6, 3, 2)}
     assert host.write is write
+
+
+def test_the_command_says_what_it_takes():
+    import host
+
+    said = CliRunner().invoke(host.main, ["--help"])
+    assert said.exit_code == 0
+    assert "--slots" in said.output

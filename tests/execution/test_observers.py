@@ -161,6 +161,7 @@ def test_a_run_goes_on_whatever_observers_do_and_the_others_see_all_of_it(watche
     assert "Traceback" in (run / "logs/observer-raiser.log").read_text()
 
 
+@pytest.mark.long
 def test_a_model_that_cannot_be_trained_is_told_of_and_what_is_kept_is_not(watched, events, plugin, tmp_path):
     plugin.write_text(WITH_MODEL)
     recorder = f"recorder:file={tmp_path / 'events'}"

@@ -71,13 +71,20 @@ def test_a_reading_that_fails_later_is_left_out_and_one_that_always_would_ends_t
 
 def test_later_runs_of_a_study_take_what_an_earlier_one_has_measured(measured):
     study = StudyMeasurements()
-    answers = {"a": [reading(100), reading(300), reading(110)], "c": [NO_STEPS]}
+    answers = {"a": [reading(100), reading(300), reading(110)]}
     first, _, _ = measured(answers, 10, study, "slide-5fold")
     second, _, asked = measured({**answers, "b": [reading(7)]}, 3, study, "holdout")
     assert asked == ["b"]
-    assert [first[label].measured_in for label in "ac"] == [None, None]
-    assert [second[label].measured_in for label in "abc"] == ["slide-5fold", None, "slide-5fold"]
+    assert first["a"].measured_in is None
+    assert [second[label].measured_in for label in "ab"] == ["slide-5fold", None]
     assert (second["a"].readings, second["a"].measured) == (first["a"].readings, first["a"].measured)
+
+
+def test_models_without_steps_are_calibrated_beside_their_cells(measured):
+    study = StudyMeasurements()
+    measured({"a": [NO_STEPS]}, 3, study, "slide-5fold")
+    again, _, asked = measured({"a": [NO_STEPS]}, 3, study, "holdout")
+    assert (asked, again["a"].measured_in) == (["a"], None)
 
 
 def test_too_few_readings_and_failures_are_not_taken(measured):

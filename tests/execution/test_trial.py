@@ -130,6 +130,7 @@ def test_a_trial_changes_no_prediction_and_is_not_repeated(run, tried, tmp_path,
     assert (tmp_path / "run" / file).read_bytes() == (tmp_path / "untried" / file).read_bytes()
 
 
+@pytest.mark.long
 def test_a_model_is_tried_once_for_all_runs_of_a_study(run, tried):
     code, told = run("sound", "-o", "allow_leak=true", "-o", "protocols=[paper-random, holdout]")
     assert code == 0, told

@@ -56,6 +56,7 @@ def test_every_hidden_unit_learns_from_the_first_step():
     assert all((unit.flatten(1).abs().max(1).values > 0).all() for unit in units)
 
 
+@pytest.mark.long
 def test_gates_move_where_they_are_trained_and_nowhere_else():
     model, built = network(freeze="denseblock1")
     spread = train(model, built)

@@ -69,6 +69,7 @@ def test_damage_is_named_and_mended(run, harness, tiny, phantom, file, damage):
     assert "1 cells computed, 1 kept" in told
 
 
+@pytest.mark.long
 def test_a_models_file_is_read_when_a_run_goes_on_and_only_then(run, harness, tiny, phantom):
     edit(run / "cells" / CELL / "model.safetensors")
     assert harness("tables", run)[0] == 0
