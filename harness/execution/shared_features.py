@@ -110,10 +110,8 @@ class SharedFeatures:
 
     def _find_prefixes(self, planned: list[PlannedSet]) -> dict[str, Answer]:
         """Ask every model once for the layers that its cells share, by label."""
-        tasks = {
-            one.cells[0].label: self._prefix_task(one, place)
-            for place, one in enumerate({one.cells[0].label: one for one in planned}.values())
-        }
+        by_label = {one.cells[0].label: one for one in planned}
+        tasks = {label: self._prefix_task(one, place) for place, (label, one) in enumerate(by_label.items())}
         keys = {label: self._prefix_key(label, task) for label, task in tasks.items()}
         known = {label: self.study.prefixes[key] for label, key in keys.items() if key in self.study.prefixes}
         asked = [label for label in tasks if label not in known]
