@@ -101,7 +101,8 @@ class FixedFeed(UnchangedBatches):
 def measure_training(label: str, order: TrainingSpec, contest: Contest) -> TrainingResult:
     """Let plain loops and the shared loop train the same network in turns.
 
-    On the CPU everybody has one core and one thread, but for those that train in several processes.
+    On the CPU everybody has one core and one thread, but for those that train in several processes. Beside a GPU
+    everybody has all cores: a data loader needs them, and backward passes are launched by a thread of their own.
 
     Args:
         label: What to call the model.
@@ -113,6 +114,8 @@ def measure_training(label: str, order: TrainingSpec, contest: Contest) -> Train
     with ExitStack() as stack:
         everybody = [*_plain_loops(order, contest), *_shared_loops(order, contest)]
         everybody += _processes(replace(order, schedule=_one_epoch(order)), contest, stack)
+        if order.device != "cpu":
+            everybody = [replace(one, cores=usable_cores()) for one in everybody]
         placings = hold(everybody, contest.rounds, contest.seconds)
     speed = {placing.name: placing.images_per_processor_second for placing in placings}
     if order.device != "cpu":

@@ -53,7 +53,7 @@ def bench_train(setting: Setting, label: str, mode: ExecutionMode) -> Iterator[R
                 "model": result["model"],
                 "way": one["name"],
                 "images/s": one["images_per_second"],
-                "ratio": one["ratio"],
+                "ratio": _spread(one["ratio"]),
                 "start-up (s)": one["start_up_seconds"],
                 "how": one["message"],
             }
@@ -99,6 +99,10 @@ def _row_of_model(model: str, cells: list[Row]) -> Row:
         "predict (s)": median(cell["timings"]["predict_seconds"] for cell in done) if done else "-",
         "peak memory (MB)": max((cell["peak_memory_mb"] for cell in done), default="-"),
     }
+
+
+def _spread(ratio: Row) -> str:
+    return f"{ratio['median']:.2f} ({ratio['lowest']:.2f} to {ratio['highest']:.2f})"
 
 
 def _tested(case: ET.Element) -> Row:

@@ -1,4 +1,4 @@
-"""The record: what every part has found, kept as JSON for the next call and as Markdown for people."""
+"""The record: what every part has found, with what code; JSON for the next call, Markdown for people."""
 
 from __future__ import annotations
 
@@ -17,8 +17,24 @@ from tabulate import tabulate
 from harness.durable import write_json, write_text
 from harness.text import duration, markdown
 
-_SCHEMA_VERSION = 1
+_SCHEMA_VERSION = 2
 NO_TIME = "no time left"
+
+
+@dataclass(frozen=True)
+class Sources:
+    """The code that a part was measured with.
+
+    Attributes:
+        hash: Of all that a figure can depend on: a commit does not tell of files that were changed since.
+        commit: Of the checkout; None outside one.
+    """
+
+    hash: str
+    commit: str | None
+
+    def __str__(self) -> str:
+        return f"commit {self.commit}" if self.commit else f"sources {self.hash}, outside a checkout"
 
 
 @dataclass(frozen=True)
@@ -27,64 +43,70 @@ class Entry:
 
     Attributes:
         outcome: What came of it.
+        sources: What it was measured with.
         ended: When, in UTC.
         took_seconds: With the start of its process.
     """
 
     outcome: Outcome
+    sources: Sources
     ended: str
     took_seconds: float
 
     def to_json(self) -> dict[str, Any]:
         """Return it for the file."""
-        return {**vars(self.outcome), "ended": self.ended, "took_seconds": self.took_seconds}
+        rest = {"sources": vars(self.sources), "ended": self.ended, "took_seconds": self.took_seconds}
+        return {**vars(self.outcome), **rest}
 
     @classmethod
     def from_json(cls, found: Mapping[str, Any]) -> Self:
         """Return what :meth:`to_json` has written."""
         outcome = Outcome(found["state"], found["reason"], tuple(found["rows"]))
-        return cls(outcome, found["ended"], found["took_seconds"])
+        return cls(outcome, Sources(**found["sources"]), found["ended"], found["took_seconds"])
 
 
 @dataclass
 class Record:
-    """What was found on one machine with one state of the sources.
+    """What was found on one machine.
 
     Attributes:
         folder: Of ``record.md`` and ``record.json``.
-        machine: What figures depend on beside the commit.
-        commit: Of the checkout when the record was begun; None outside one.
+        machine: What figures depend on beside the code.
+        sources: The code of today. What was measured with other code is shown until it is measured again.
         entries: By the part's name.
     """
 
     folder: Path
     machine: dict[str, Any]
-    commit: str | None
+    sources: Sources
     entries: dict[str, Entry] = field(default_factory=dict)
 
     @classmethod
-    def continued(cls, folder: Path, machine: dict[str, Any], commit: str | None) -> Self:
-        """Return the folder's record, or a new one where it is of another machine or other sources."""
+    def continued(cls, folder: Path, machine: dict[str, Any], sources: Sources) -> Self:
+        """Return the folder's record, or a new one where it is of another machine."""
         file = folder / "record.json"
         found = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
         if found.get("schema_version") != _SCHEMA_VERSION or found["machine"] != machine:
-            return cls(folder, machine, commit)
+            return cls(folder, machine, sources)
         entries = {name: Entry.from_json(entry) for name, entry in found["parts"].items()}
-        return cls(folder, machine, found["commit"], entries)
+        return cls(folder, machine, sources, entries)
 
     def is_done(self, name: str) -> bool:
         """Whether a part need not be measured again."""
-        return name in self.entries and self.entries[name].outcome.is_done
+        return self._is_current(name) and self.entries[name].outcome.is_done
 
     def was_tried(self, name: str) -> bool:
-        """Whether a part was begun before."""
-        return name in self.entries and self.entries[name].outcome.state != NO_TIME
+        """Whether a part was begun before with this code."""
+        return self._is_current(name) and self.entries[name].outcome.state != NO_TIME
+
+    def _is_current(self, name: str) -> bool:
+        return name in self.entries and self.entries[name].sources.hash == self.sources.hash
 
     def put(self, name: str, outcome: Outcome, took_seconds: float) -> None:
         """Take what came of a part; that there was no time for it does not replace what was found before."""
         if outcome.state == NO_TIME and name in self.entries:
             return
-        self.entries[name] = Entry(outcome, f"{datetime.now(UTC):%Y-%m-%d %H:%M}", round(took_seconds, 1))
+        self.entries[name] = Entry(outcome, self.sources, f"{datetime.now(UTC):%Y-%m-%d %H:%M}", round(took_seconds, 1))
 
     def write(self, parts: Mapping[str, Part]) -> None:
         """Write both files, each whole or not at all."""
@@ -92,7 +114,6 @@ class Record:
         content = {
             "schema_version": _SCHEMA_VERSION,
             "machine": self.machine,
-            "commit": self.commit,
             "parts": {name: entry.to_json() for name, entry in self.entries.items()},
         }
         write_json(self.folder / "record.json", content)
@@ -101,14 +122,13 @@ class Record:
     def to_markdown(self, parts: Mapping[str, Part]) -> str:
         """Return the page."""
         reached = sum(self.is_done(name) for name in parts)
-        facts = {**self.machine, "commit": self.commit or "not known: made outside a checkout"}
         lines = [
             "# What was measured on a device",
             "",
             f"`make gpu`: {reached} of {len(parts)} parts are finished.",
             *([_ON_CPU] if self.machine["size"] == "tiny" else []),
             "",
-            *(f"- {name}: {markdown(str(value))}" for name, value in facts.items()),
+            *(f"- {name}: {markdown(str(value))}" for name, value in self.machine.items()),
             "",
         ]
         return "\n".join([*lines, *self._not_reached(parts), *self._tables(parts)])
@@ -124,6 +144,8 @@ class Record:
         if name not in self.entries:
             return "not tried yet"
         outcome = self.entries[name].outcome
+        if outcome.is_done:
+            return f"measured with other code ({self.entries[name].sources}), see below"
         return f"{outcome.state}: {outcome.reason}"
 
     def _tables(self, parts: Mapping[str, Part]) -> list[str]:
@@ -146,12 +168,14 @@ def _section(part: Part, entry: Entry) -> list[str]:
         "",
         f"Not shown: {part.blind}",
         "",
-        f"Ended {entry.ended} UTC, after {duration(entry.took_seconds)}.{ending}",
+        f"Ended {entry.ended} UTC, after {duration(entry.took_seconds)}, with {entry.sources}.{ending}",
         "",
     ]
 
 
 def _cell(value: Any) -> str:
+    if value is None:
+        return "-"
     if isinstance(value, float):
         return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
     return f"{value:,}" if isinstance(value, int) else markdown(str(value))

@@ -19,7 +19,7 @@ Row = dict[str, Any]
 
 
 def describe(setting: Setting) -> Iterator[Row]:
-    """Give one row: what a figure of this record depends on beside the code, and a hash of the code."""
+    """Give one row: what a figure of this record depends on beside the code."""
     device = resolve_device(setting.device)
     cuda = device.type == "cuda"
     yield {
@@ -32,7 +32,6 @@ def describe(setting: Setting) -> Iterator[Row]:
         "cores": os.cpu_count(),
         "size": setting.size.name,
         **versions(),
-        "sources": _hash_of_sources(),
     }
 
 
@@ -70,7 +69,7 @@ def _driver() -> str:
     return done.stdout.splitlines()[0].strip()
 
 
-def _hash_of_sources() -> str:
+def hash_of_sources() -> str:
     """Hash what a figure depends on: a commit does not tell of files that were changed since."""
     found = hashlib.sha256()
     for folder in ("harness", "plugins", "tests/gpu"):

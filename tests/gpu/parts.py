@@ -113,8 +113,10 @@ PARTS: dict[str, Part] = {
     "cells": Part(
         "Cells at once",
         120,
-        "Processes that train the same network at the same time, captured.",
-        f"{_RANDOM} Cells of a run also read images, predict and write; what memory allows depends on the network.",
+        "Trainings of the same network at the same time, captured: a process each, as the harness has it, and on "
+        "streams of one process. The start of processes is with their libraries' set-up, warm-up and capture.",
+        f"{_RANDOM} Cells of a run also read images, predict and write; what memory allows depends on the network. "
+        "Trainings of one process share its random generators, and one that fails may end all.",
         training_parts.cells_at_once,
     ),
     "matrix": Part(

@@ -15,8 +15,8 @@ from pathlib import Path
 
 from apart import Outcome, run_apart
 from command_parts import NotReachedError
-from kept_record import Record, fill
-from machine_parts import ROOT, describe
+from kept_record import Record, Sources, fill
+from machine_parts import ROOT, describe, hash_of_sources
 from parts import PARTS
 from setting import Setting
 
@@ -40,7 +40,8 @@ def main() -> int:
     if not told.is_done:
         sys.stderr.write(f"the machine cannot be described: {told.reason}\n")
         return 3
-    record = Record.continued(given.out, dict(told.rows[0]), given.commit or git_commit())
+    sources = Sources(hash_of_sources(), given.commit or git_commit())
+    record = Record.continued(given.out, dict(told.rows[0]), sources)
     sys.stderr.write(f"{sum(map(record.is_done, PARTS))} of {len(PARTS)} parts are finished already\n")
     fill(
         record,

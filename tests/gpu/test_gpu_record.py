@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -9,11 +10,12 @@ from dataclasses import dataclass
 import psutil
 import pytest
 from apart import run_apart
-from kept_record import Record, fill
+from kept_record import Record, Sources, fill
 from machine_parts import ROOT
 from parts import PARTS, Part
 
 MACHINE = {"device": "a device", "size": "full"}
+CODE, OTHER_CODE = Sources("1f", "abc"), Sources("2e", "def")
 WRITE = "import pathlib, subprocess, sys, time; rows = pathlib.Path(sys.argv[1]).open('w', buffering=1); "
 ROW = "rows.write('{\"speed\": 1.5}\\n'); "
 SLEEPER = "child = subprocess.Popen(['sleep', '600']); rows.write('{\"child\": %d}\\n' % child.pid); "
@@ -43,7 +45,7 @@ class Call:
 
     def fill(self):
         self.began = []
-        record = Record.continued(self.folder / "out", self.machine, "abc")
+        record = Record.continued(self.folder / "out", self.machine, CODE)
         fill(record, FAKES, list(FAKES), self.run, lambda: self.left, lambda _line: None)
         return record
 
@@ -108,11 +110,19 @@ def test_no_time_does_not_replace_what_was_found_before(first):
     assert call.began == []
 
 
-@pytest.mark.parametrize("change", [{"device": "another"}, {"sources": "changed"}])
-def test_another_machine_or_other_sources_begin_anew(first, change):
+def test_another_machine_begins_anew(first):
     folder, _ = first
-    assert Record.continued(folder / "out", {**MACHINE, **change}, None).entries == {}
-    assert Record.continued(folder / "out", MACHINE, None).commit == "abc"
+    assert Record.continued(folder / "out", {**MACHINE, "device": "another"}, CODE).entries == {}
+
+
+def test_what_other_code_has_found_is_shown_until_it_is_measured_again(first):
+    folder, before = first
+    record = Record.continued(folder / "out", MACHINE, OTHER_CODE)
+    assert record.entries["good"] == before.entries["good"]
+    assert not record.is_done("good")
+    page = record.to_markdown(FAKES)
+    assert re.search(r"\| Part good +\| measured with other code \(commit abc\), see below", page)
+    assert "with commit abc." in page.partition("## Part good")[2]
 
 
 def make_gpu(folder, parts):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import time
 from collections.abc import Callable, Iterator, Mapping
 from statistics import median
 from typing import Any
@@ -30,14 +31,39 @@ def compiled_losses(setting: Setting) -> Iterator[Row]:
 
 
 def cells_at_once(setting: Setting) -> Iterator[Row]:
-    """Let processes train the same network at the same time."""
+    """Let processes train the same network at the same time, and trainings on streams of one process."""
     alone = None
     for jobs in setting.size.jobs:
+        began = time.perf_counter()
         with ConcurrentTraining(setting.spec(WHOLE, "captured"), jobs) as trainings:
+            start = time.perf_counter() - began
             trainings.images_per_second(setting.size.seconds)
             speed = median(trainings.images_per_second(setting.size.seconds) for _ in range(setting.size.rounds))
         alone = alone or speed
-        yield {"cells at once": jobs, "images/s of all": speed, "times one": speed / alone}
+        yield {"cells at once": jobs, "as": "processes", **_beside(speed, alone), "start of all (s)": start}
+    assert alone is not None
+    if setting.device == "cuda":
+        for jobs in setting.size.jobs[1:]:
+            yield {"cells at once": jobs, "as": "streams of a process", **_beside(_on_streams(setting, jobs), alone)}
+
+
+def _beside(speed: float, alone: float) -> Row:
+    return {"images/s of all": speed, "times one": speed / alone}
+
+
+def _on_streams(setting: Setting, jobs: int) -> float:
+    """Return the images a second of so many captured trainings that are replayed in turn, each on its stream."""
+    device = torch.device(setting.device)
+    runs = [(_trainer(setting, WHOLE).prepare().run, torch.cuda.Stream()) for _ in range(jobs)]
+
+    def once() -> None:
+        for run, stream in runs:
+            with torch.cuda.stream(stream):
+                run()
+
+    train_for(once, setting.size.seconds, device)
+    times, took = train_for(once, setting.size.rounds * setting.size.seconds, device)
+    return times * jobs * setting.size.batch / took
 
 
 def cudnn_choices(setting: Setting) -> Iterator[Row]:

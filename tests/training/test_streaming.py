@@ -1,5 +1,6 @@
 """Images that stay in the host's memory: the same training, the same predictions, and steps that can be captured."""
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -115,5 +116,5 @@ def test_streamed_images_agree_with_images_on_the_device(mode):
 @pytest.mark.parametrize("mode", ["eager", "captured"])
 def test_training_and_predictions_agree_with_those_of_the_cpu(mode):
     here, there = trained(), trained("cuda", mode, "cuda")
-    assert there[0] == pytest.approx(here[0], rel=1e-3)
+    assert np.array(there[0]) == pytest.approx(np.array(here[0]), rel=1e-3)
     assert there[2] == pytest.approx(here[2], abs=1e-3)
