@@ -28,6 +28,7 @@ from harness.store.run_store import RunStore
 from harness.threads import usable_cores
 from harness.training.devices import list_devices
 from harness.training.feature_set import finish_set, image_digests, new_set
+from harness.training.frozen_features import images_at_once
 from harness.training.prefix import TRIED
 from harness.workers.handle import WorkerHandle, ask_all
 from harness.workers.messages import (
@@ -161,7 +162,7 @@ class SharedFeatures:
         """Have a set made by as many processes as cells run at once."""
         label, shape, dtype = one.cells[0].label, (one.views, *prefix.shape), getattr(torch, prefix.dtype)
         file = new_set(building, digests, shape, dtype)
-        batch = self.run.config.schedule.batch_size
+        batch = images_at_once(self.run.config.schedule.batch_size, self.run.device.type)
         parts = max(1, min(self.jobs, len(digests) // batch))
         starts = [len(digests) * part // parts for part in range(parts + 1)]
         tasks = [

@@ -20,7 +20,7 @@ from harness.training.batches import Batches, views_shown
 from harness.training.checkpoint import Checkpoints, Progress, Snapshot, generator_states, set_generators
 from harness.training.execution_modes import Prepared, clock, prepare
 from harness.training.feed import ChangedFeed, FeatureFeed, Feed, PixelFeed
-from harness.training.frozen_features import FrozenFeatures
+from harness.training.frozen_features import FrozenFeatures, images_at_once
 from harness.training.metric_accumulator import MetricAccumulator
 from harness.training.normalisation import Normalisation
 from harness.training.optimiser import Optimiser
@@ -97,7 +97,7 @@ class Trainer:
             () if plan.recipe.changes_batches else plan.frozen,
             plan.normalisation,
             self.precision,
-            schedule.batch_size,
+            images_at_once(schedule.batch_size, self._device.type),
             train.images,
             plan.features,
             plan.note,
@@ -171,20 +171,24 @@ class Trainer:
 
     def measure(self, least_seconds: float = 0.0) -> Throughput:
         """Train and classify a few batches, and turn a few into features where features are kept."""
-        feed, batch = self._train_feed, torch.arange(self._batches.size, device=self._device) % len(self._train)
-        pixels = self._pixels(self._train.images)
+        feed, pixels, size = self._train_feed, self._pixels(self._train.images), self._batches.size
         steps = self._seconds_of(self.prepare(feed).run, least_seconds)
-        features, feature_bytes = None, None
+        made, feature_bytes = None, None
         warm_ups = 0 if isinstance(feed, FeatureFeed) else 1  # what made the features has run the layers already
+
+        def shown(count: int) -> torch.Tensor:
+            rows = torch.arange(count, device=self._device) % len(self._train)
+            return pixels.pixels(rows, torch.zeros_like(rows))
+
         with torch.no_grad(), autocast(self._device, self.precision):
-            shown = pixels.pixels(batch, torch.zeros_like(batch))
             if isinstance(feed, FeatureFeed):
-                features = self._seconds_of(lambda: feed.prefix.features(shown), least_seconds, warm_ups)
+                to_features = shown(self.frozen_features.batch)
+                seconds = self._seconds_of(lambda: feed.prefix.features(to_features), least_seconds, warm_ups)
+                made = len(to_features) / seconds
                 feature_bytes = feed.features[0, 0].numel() * feed.features.element_size()
+            to_classes = shown(size)
             self.network.eval()
-            predictions = self._seconds_of(lambda: self.network(shown), least_seconds, warm_ups)
-        size = self._batches.size
-        made = None if features is None else size / features
+            predictions = self._seconds_of(lambda: self.network(to_classes), least_seconds, warm_ups)
         return Throughput(size / steps, size / predictions, made, feature_bytes)
 
     def _seconds_of(self, work: Callable[[], object], least_seconds: float, warm_ups: int = 1) -> float:

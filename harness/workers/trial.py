@@ -40,7 +40,8 @@ def brief_context(context: FitContext, folder: Path) -> FitContext:
         context,
         schedule=_brief_schedule(context.schedule),
         sources={
-            name: easy_source(name, source.classes, counts, context.size) for name, source in context.sources.items()
+            name: easy_source(name, source.classes, counts, context.size, context.device)
+            for name, source in context.sources.items()
         },
         cache=folder,
         stages=Cache(folder / "stages", lambda _: None),
@@ -111,5 +112,4 @@ def _brief_schedule(schedule: Schedule) -> Schedule:
 
 
 def _easy_images(count: int, context: FitContext) -> LabeledImages:
-    found = easy_images(count, count, context.size, len(context.classes))
-    return LabeledImages(found.images.to(context.device), found.labels.to(context.device))
+    return easy_images(count, count, context.size, len(context.classes), context.device)

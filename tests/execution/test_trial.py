@@ -2,8 +2,10 @@
 
 import inspect
 import json
+from dataclasses import replace
 
 import pytest
+import torch
 
 from harness.execution import runner, trial
 from harness.execution.measurements import Speed
@@ -159,9 +161,24 @@ def harness_register_models(register):
 """
 
 
-def test_stages_are_as_brief_as_the_rest(tmp_path):
+@pytest.fixture
+def staged(tmp_path):
     (tmp_path / "staged.py").write_text(STAGED)
     (registered,) = registered_models(tmp_path / "staged.py")
-    subject = Subject(registered)
-    try_model(subject.make, brief_context(subject.context(), tmp_path))
-    assert inspect.getmodule(registered.model).epochs == [(1, 1), (1, 1)]
+    return Subject(registered)
+
+
+def test_stages_are_as_brief_as_the_rest(staged, tmp_path):
+    try_model(staged.make, brief_context(staged.context(), tmp_path))
+    assert inspect.getmodule(staged.registered.model).epochs == [(1, 1), (1, 1)]
+
+
+def test_source_sets_of_a_trial_lie_on_the_devices_of_its_model(staged, tmp_path):
+    brief = brief_context(replace(staged.context(), device=torch.device("meta")), tmp_path)
+    for load in (brief.sources["natural"].train, brief.sources["natural"].validation):
+        assert (load().images.device.type, load().labels.device.type) == ("meta", "meta")
+
+
+@pytest.mark.cuda
+def test_a_model_with_stages_passes_its_trial_on_cuda(staged, tmp_path):
+    try_model(staged.make, brief_context(replace(staged.context(), device=torch.device("cuda")), tmp_path))

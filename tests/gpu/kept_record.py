@@ -125,7 +125,7 @@ class Record:
         lines = [
             "# What was measured on a device",
             "",
-            f"`make gpu`: {reached} of {len(parts)} parts are finished.",
+            f"`make gpu`: {reached} of {len(parts)} parts are finished, with {self.sources}.",
             *([_ON_CPU] if self.machine["size"] == "tiny" else []),
             "",
             *(f"- {name}: {markdown(str(value))}" for name, value in self.machine.items()),
@@ -138,7 +138,7 @@ class Record:
         if not missing:
             return []
         rows = [[part.title, markdown(self._why_not(name))] for name, part in missing.items()]
-        return ["## Not reached", "", tabulate(rows, ["part", "why"], tablefmt="pipe"), ""]
+        return ["## Not reached, or with other code", "", tabulate(rows, ["part", "why"], tablefmt="pipe"), ""]
 
     def _why_not(self, name: str) -> str:
         if name not in self.entries:

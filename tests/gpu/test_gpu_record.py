@@ -85,8 +85,8 @@ def test_what_a_part_has_started_ends_with_it(first):
 def test_the_page_says_what_was_not_reached_and_why(first):
     folder, _ = first
     page = (folder / "out/record.md").read_text()
-    missing = page.partition("## Not reached")[2].partition("##")[0]
-    assert "1 of 5 parts are finished" in page
+    missing = page.partition("## Not reached, or with other code")[2].partition("##")[0]
+    assert "1 of 5 parts are finished, with commit abc." in page
     assert "Part good" not in missing
     assert [f"| Part {name} " in missing for name in ("bad", "hanging", "elsewhere", "long")] == [True] * 4
     assert "failed: out of \\| luck" in missing

@@ -1,5 +1,6 @@
 """A cached prefix changes nothing but the time; where it would change something, it is not cached."""
 
+import numpy as np
 import pytest
 import torch
 from harness_plugins.deep_transfer import DeepTransfer, DeepTransferOptions
@@ -9,26 +10,29 @@ from harness.plugin_api.model import LabeledImages
 from harness.plugin_api.schedule import Schedule
 from harness.training import frozen_features
 from harness.training.calibration import calibrated_speed
-from harness.training.frozen_features import FrozenFeatures
+from harness.training.execution_modes import set_up_process
+from harness.training.frozen_features import FrozenFeatures, images_at_once
 from harness.training.loop import Trainer, TrainingPlan
 from harness.training.normalisation import Normalisation
 from harness.training.prefix import find_prefix
 
 
-def images(n, seed, size=32):
+def images(n, seed, size=32, device="cpu"):
     random = torch.Generator().manual_seed(seed)
     pixels = torch.randint(256, (n, 3, size, size), dtype=torch.uint8, generator=random)
-    return LabeledImages(pixels, torch.arange(n) % 2)
+    return LabeledImages(pixels.to(device), torch.arange(n, device=device) % 2)
 
 
-def trained(augmentation, epochs):
+def trained(augmentation, epochs, device="cpu"):
+    if device == "cuda":
+        set_up_process(torch.get_num_threads())  # repeatable kernels, float32 without TF32
     torch.manual_seed(0)
     model = DeepTransfer(DeepTransferOptions(growth_rate=4, block_config=(2, 2, 2), freeze="denseblock2", dropout=0.25))
-    network = model.build(2)
-    schedule = Schedule(epochs=epochs, batch_size=8, learning_rate=0.05, augmentation=augmentation)
+    network = model.build(2).to(device)
+    schedule = Schedule(epochs=epochs, batch_size=8, learning_rate=0.05, augmentation=augmentation, precision="float32")
     plan = TrainingPlan("final", schedule, model.frozen(network), Normalisation(), n_classes=2, seed=3)
-    trainer, reports = Trainer(network, plan, images(21, 1)), []
-    trainer.fit(images(10, 2), reports.append)
+    trainer, reports = Trainer(network, plan, images(21, 1, device=device)), []
+    trainer.fit(images(10, 2, device=device), reports.append)
     losses = [(report.train_loss, report.validation_loss, report.images_seen) for report in reports]
     return losses, network.state_dict(), trainer.execution_mode
 
@@ -55,6 +59,21 @@ def test_a_reading_of_a_speed_makes_the_features_of_its_batch_once(monkeypatch):
     assert calibrated_speed(trainer, 32, schedule, torch.device("cpu")) > 0
     assert len(made) == 1
     assert speed.features_per_second > 0
+
+
+@pytest.mark.parametrize(("batch_size", "device", "at_once"), [(32, "cpu", 32), (32, "cuda", 256), (512, "cuda", 512)])
+def test_features_are_made_in_large_batches_on_cuda(batch_size, device, at_once):
+    assert images_at_once(batch_size, device) == at_once
+
+
+@pytest.mark.cuda
+def test_features_on_cuda_agree_with_recomputed_ones(monkeypatch):
+    cached = trained("random", 8, "cuda")
+    monkeypatch.setattr(frozen_features, "memory_for_features", lambda _device: 0)
+    recomputed = trained("random", 8, "cuda")
+    assert cached[2] == "eager, frozen prefix cached"
+    # features are made in larger batches than steps take, so they may differ in their last bits
+    assert np.array(cached[0]) == pytest.approx(np.array(recomputed[0]), rel=1e-2)
 
 
 def test_too_few_passes_are_not_worth_it():
