@@ -3,7 +3,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: demo test test-whole lint regression regression-power reference reports real benchmark bench-results bench-compiled bench-student bench-scale gpu bench-host faults fuzz docs test-ray test-ray-short
+.PHONY: demo test test-whole lint regression regression-power reference reports real benchmark bench-results bench-compiled bench-student bench-scale gpu bench-host faults fuzz docs with-ray test-ray test-ray-short
 .DELETE_ON_ERROR:
 
 demo: $(INSTALLED)  ## the whole comparison on generated images, on the CPU
@@ -15,12 +15,13 @@ test: $(INSTALLED)  ## the tests but for those that take long; none needs the ne
 test-whole: $(INSTALLED)  ## all tests, those on real images and all faults included
 	$(BIN)/pytest --whole --faults=all
 
-test-ray: $(INSTALLED)  ## the tests of the executor on Ray, with two nodes on this machine; brings the extra ray
+with-ray: $(INSTALLED)  ## the extra ray: `make test` then does the short tests on Ray as well
 	$(BIN)/python -m pip install --quiet --editable '.[test,ray]'
+
+test-ray: with-ray  ## the tests of the executor on Ray, with two nodes on this machine
 	$(BIN)/pytest tests/execution/test_ray_executor.py -n 0 --whole
 
-test-ray-short: $(INSTALLED)  ## of these the ones that take little: two nodes predict what one machine does
-	$(BIN)/python -m pip install --quiet --editable '.[test,ray]'
+test-ray-short: with-ray  ## of these the ones that take little: two nodes predict what one machine does
 	$(BIN)/pytest tests/execution/test_ray_executor.py -n 0
 
 lint: $(INSTALLED)  ## style, types, the order of the rooms, the list of dependencies

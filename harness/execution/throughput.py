@@ -65,12 +65,15 @@ def _measure_in_rounds(
     """
     found: dict[str, list[Measured]] = {}
     hopeless: dict[str, Failure] = {}
+    without_steps: float | None = None  # the workload beside the first such model, which does for the others
     for place, label in enumerate(labels, 1):
-        answer = measure_model(run, label, cache, store.log_file(slug(label)))
+        answer = measure_model(run, label, cache, store.log_file(slug(label)), calibration_seconds=without_steps)
         if isinstance(answer, Failure) and answer.cause == "certain":
             hopeless[label] = answer
         else:
             found[label] = [_measured(label, answer, observer)]
+        if isinstance(answer, Measured) and answer.throughput is None:
+            without_steps = answer.calibration_seconds
         observer.progress("timing models alone", place, len(labels))
     for _ in range(rounds - 1):
         for label in (label for label, readings in found.items() if readings[0].throughput is not None):
@@ -100,9 +103,17 @@ def _measured(label: str, answer: Answer, observer: Observer) -> Measured:
     return Measured(None, None, 0)
 
 
-def measure_model(run: Run, label: str, cache: Cache, log: Path, *, with_pretraining: bool = False) -> Answer:
-    """See that a model can be made, and time its training steps, alone on the device."""
-    task = MeasureTask(job_of(run, label, cache, ""), with_pretraining)
+def measure_model(
+    run: Run,
+    label: str,
+    cache: Cache,
+    log: Path,
+    *,
+    with_pretraining: bool = False,
+    calibration_seconds: float | None = None,
+) -> Answer:
+    """See that a model can be made, and time its training steps, alone on the device; see :class:`MeasureTask`."""
+    task = MeasureTask(job_of(run, label, cache, ""), with_pretraining, calibration_seconds)
     with uninterrupted():
         worker = WorkerHandle(label, run.entry(label).registered.reference, log)
     return ask(worker, task, cache.note, run.config.cell_seconds)

@@ -119,10 +119,13 @@ class MeasureTask:
     Attributes:
         setting: What it shares with the model's cells.
         with_pretraining: Also find out what the stages will take that the cache does not hold.
+        calibration_seconds: Of the calibration workload beside a model before this one, which will do for a model
+            without steps; None to time it for this model in any case.
     """
 
     setting: ModelJob
     with_pretraining: bool = False
+    calibration_seconds: float | None = None
 
 
 FeatureType = Literal["float32", "float16", "bfloat16"]

@@ -157,23 +157,27 @@ def _measure(kind: type[Model], task: MeasureTask, send: Callable[[Answer], None
         kind(kind.Options.model_validate(setting.options)).check(sample, context)
         stage.begins = False
         model = kind(kind.Options.model_validate(setting.options))
-        speed, unit = _timed(model, sample, context)
+        speed, unit = _timed(model, sample, context, task.calibration_seconds)
         ahead = dict(model.estimate_pretraining(context)) if task.with_pretraining else {}
     return Measured(speed, unit, _peak_memory(context.device), ahead)
 
 
-def _timed(model: Model, sample: LabeledImages, context: FitContext) -> tuple[Throughput | None, float]:
-    """Return a model's speed, and what the calibration workload took beside it."""
+def _timed(
+    model: Model, sample: LabeledImages, context: FitContext, known: float | None
+) -> tuple[Throughput | None, float]:
+    """Return a model's speed, and what the calibration workload took beside it, or beside an earlier model."""
     workload = context.size, context.schedule, context.device
     if isinstance(model, TorchModel) and type(model).measure_throughput is TorchModel.measure_throughput:
         trainer = model.fresh_trainer(sample, context)
         speed = trainer.measure(LEAST_SECONDS)
         return speed, calibrated_speed(trainer, *workload) / speed.images_per_second
     # before and after, since on a shared machine the one second is not like the next
-    before = calibration_seconds(*workload)
+    before = calibration_seconds(*workload) if known is None else known
     found = model.measure_throughput(sample, context)
     if found is not None and type(found) is not Throughput:
         raise TypeError(f"measure_throughput() must return a harness.Throughput, not {type(found).__name__}")
+    if found is None and known is not None:
+        return None, known
     return found, (before + calibration_seconds(*workload)) / 2
 
 

@@ -24,14 +24,21 @@ NO_STEPS = Measured(None, 0.5, 0)
 
 
 @pytest.fixture
-def measured(monkeypatch):
+def told():
+    """The seconds of the calibration workload that the models to be measured are given."""
+    return []
+
+
+@pytest.fixture
+def measured(monkeypatch, told):
     """Measure the speeds of models, whose readings come from a list each."""
 
     def measure(answers, cells, study=None, folder="run"):
         asked = []
 
-        def answer(_run, label, *_arguments):
+        def answer(_run, label, *_arguments, calibration_seconds=None):
             asked.append(label)
+            told.append(calibration_seconds)
             return answers[label].pop(0)
 
         monkeypatch.setattr(throughput, "measure_model", answer)
@@ -85,6 +92,13 @@ def test_models_without_steps_are_calibrated_beside_their_cells(measured):
     measured({"a": [NO_STEPS]}, 3, study, "slide-5fold")
     again, _, asked = measured({"a": [NO_STEPS]}, 3, study, "holdout")
     assert (asked, again["a"].measured_in) == (["a"], None)
+
+
+def test_models_without_steps_share_a_calibration_and_others_have_their_own(measured, told):
+    answers = {"a": [NO_STEPS], "b": [reading(100, 0.7)], "c": [NO_STEPS]}
+    speeds, _, _ = measured(answers, 3)
+    assert told == [None, 0.5, 0.5]
+    assert [speeds[label].measured.calibration_seconds for label in "abc"] == [0.5, 0.7, 0.5]
 
 
 def test_too_few_readings_and_failures_are_not_taken(measured):
