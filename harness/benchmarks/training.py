@@ -22,7 +22,7 @@ from harness.training.batches import Batches, views_shown
 from harness.training.concurrent import ConcurrentTraining, TrainingSpec, shared_step, train_for
 from harness.training.execution_modes import clock, set_up_process
 from harness.training.feed import Forward, UnchangedBatches
-from harness.training.frozen_features import FrozenFeatures, images_at_once
+from harness.training.frozen_features import FrozenFeatures
 
 _SHARED_LOOP, _INPUT_READY = "shared loop", "shared loop, input ready"
 _READY = "channels last, batches ready, no augmentation"
@@ -168,8 +168,9 @@ def _plain_on_features(order: TrainingSpec) -> Iterator[Contestant]:
     loop, sample, device = PlainLoop.of(order), order.sample(), torch.device(order.device)
     began, schedule = clock(device), order.schedule
     views, normalisation = views_shown(schedule.augmentation), order.make().normalisation
-    batch = images_at_once(schedule.batch_size, device.type)
-    layers = FrozenFeatures(loop.network, loop.frozen, normalisation, loop.precision, batch, sample.images)
+    layers = FrozenFeatures(
+        loop.network, loop.frozen, normalisation, loop.precision, schedule.batch_size, sample.images
+    )
     feed = layers.feed(sample.images, views)
     if feed is None:
         return

@@ -162,7 +162,8 @@ class SharedFeatures:
         """Have a set made by as many processes as cells run at once."""
         label, shape, dtype = one.cells[0].label, (one.views, *prefix.shape), getattr(torch, prefix.dtype)
         file = new_set(building, digests, shape, dtype)
-        batch = images_at_once(self.run.config.schedule.batch_size, self.run.device.type)
+        config = self.run.config
+        batch = images_at_once(config.schedule.batch_size, config.pixels.size, self.run.device.type)
         parts = max(1, min(self.jobs, len(digests) // batch))
         starts = [len(digests) * part // parts for part in range(parts + 1)]
         tasks = [

@@ -18,7 +18,10 @@ from harness.training.normalisation import Normalisation
 from harness.training.prefix import TRIED, FrozenPrefix, find_prefix
 from harness.training.step import autocast
 
-_LEAST_ON_CUDA = 256  # an H200 made 2,225 a second of DenseNet-121's at 64 at once, 7,451 at 256, 9,956 at 1,024
+_LEAST_ON_CUDA = 256
+"""Images at once, of 224 pixels; of larger ones fewer, so that memory stays the same. An H200 made 5,831 features a
+second of DenseNet-121 frozen through its third block at 128 at once, 7,451 at 256 and 9,956 at 1,024."""
+_PIXELS = 224
 _CLOSE = 0.01  # of the largest feature: few images are summed in another order than a whole batch
 
 
@@ -30,14 +33,13 @@ class FrozenFeatures:
         frozen: Names of its frozen modules.
         normalisation: Of its input.
         precision: ``bf16`` or ``float32``.
-        batch: Images at once, from :func:`images_at_once`. Bits depend on it, so images to train, validate and test on
-            take the same.
+        batch_size: Of training.
         sample: uint8 (N, 3, S, S), some images on which the layers are tried.
         shared: The folder of a feature set, or None.
         note: Is told why that is not used.
 
     Attributes:
-        batch: Images at once.
+        batch: Images at once. Bits depend on it, so images to train, validate and test on take the same.
         sample: A few of the images.
         device: Of the network.
     """
@@ -48,14 +50,15 @@ class FrozenFeatures:
         frozen: tuple[str, ...],
         normalisation: Normalisation,
         precision: str,
-        batch: int,
+        batch_size: int,
         sample: torch.Tensor,
         shared: Path | None = None,
         note: Note = print,
     ) -> None:
         self._network, self._frozen, self._normalisation = network, frozen, normalisation
-        self._precision, self.batch, self._folder, self._note = precision, batch, shared, note
+        self._precision, self._folder, self._note = precision, shared, note
         self.sample, self.device = sample[:TRIED].clone(), next(network.parameters()).device
+        self.batch = images_at_once(batch_size, sample.shape[-1], self.device.type)
 
     @cached_property
     def prefix(self) -> FrozenPrefix | None:
@@ -164,9 +167,17 @@ class FrozenFeatures:
         return FeatureFeed(prefix, shared.features[places, :n_views].to(self.device), rows, seconds, is_shared=True)
 
 
-def images_at_once(batch_size: int, device_type: str) -> int:
-    """Return how many images are turned into features at once: a training batch, on CUDA 256 at least."""
-    return max(batch_size, _LEAST_ON_CUDA) if device_type == "cuda" else batch_size
+def images_at_once(batch_size: int, size: int, device_type: str) -> int:
+    """Return how many images are turned into features at once: as many as are trained on, on CUDA mostly more.
+
+    Args:
+        batch_size: Of training.
+        size: Side of the images in pixels.
+        device_type: Of the network's device.
+    """
+    if device_type != "cuda":
+        return batch_size
+    return max(batch_size, min(_LEAST_ON_CUDA, _LEAST_ON_CUDA * _PIXELS**2 // size**2))
 
 
 def memory_for_features(device: torch.device) -> int:

@@ -20,7 +20,7 @@ from harness.training.batches import Batches, views_shown
 from harness.training.checkpoint import Checkpoints, Progress, Snapshot, generator_states, set_generators
 from harness.training.execution_modes import Prepared, clock, prepare
 from harness.training.feed import ChangedFeed, FeatureFeed, Feed, PixelFeed
-from harness.training.frozen_features import FrozenFeatures, images_at_once
+from harness.training.frozen_features import FrozenFeatures
 from harness.training.metric_accumulator import MetricAccumulator
 from harness.training.normalisation import Normalisation
 from harness.training.optimiser import Optimiser
@@ -97,7 +97,7 @@ class Trainer:
             () if plan.recipe.changes_batches else plan.frozen,
             plan.normalisation,
             self.precision,
-            images_at_once(schedule.batch_size, self._device.type),
+            schedule.batch_size,
             train.images,
             plan.features,
             plan.note,
@@ -174,7 +174,6 @@ class Trainer:
         feed, pixels, size = self._train_feed, self._pixels(self._train.images), self._batches.size
         steps = self._seconds_of(self.prepare(feed).run, least_seconds)
         made, feature_bytes = None, None
-        warm_ups = 0 if isinstance(feed, FeatureFeed) else 1  # what made the features has run the layers already
 
         def shown(count: int) -> torch.Tensor:
             rows = torch.arange(count, device=self._device) % len(self._train)
@@ -182,12 +181,15 @@ class Trainer:
 
         with torch.no_grad(), autocast(self._device, self.precision):
             if isinstance(feed, FeatureFeed):
-                to_features = shown(self.frozen_features.batch)
-                seconds = self._seconds_of(lambda: feed.prefix.features(to_features), least_seconds, warm_ups)
-                made = len(to_features) / seconds
+                at_once = self.frozen_features.batch
+                to_features = shown(at_once)
+                # no warm-up: what made the features has run the layers already
+                seconds = self._seconds_of(lambda: feed.prefix.features(to_features), least_seconds, warm_ups=0)
+                made = at_once / seconds
                 feature_bytes = feed.features[0, 0].numel() * feed.features.element_size()
             to_classes = shown(size)
             self.network.eval()
+            warm_ups = 0 if made is not None and at_once == size else 1
             predictions = self._seconds_of(lambda: self.network(to_classes), least_seconds, warm_ups)
         return Throughput(size / steps, size / predictions, made, feature_bytes)
 

@@ -165,19 +165,19 @@ def _measure(kind: type[Model], task: MeasureTask, send: Callable[[Answer], None
 def _timed(
     model: Model, sample: LabeledImages, context: FitContext, known: float | None
 ) -> tuple[Throughput | None, float]:
-    """Return a model's speed, and what the calibration workload took beside it, or beside an earlier model."""
+    """Return a model's speed, and what the calibration workload took beside it; what is known where it has no speed."""
     workload = context.size, context.schedule, context.device
     if isinstance(model, TorchModel) and type(model).measure_throughput is TorchModel.measure_throughput:
         trainer = model.fresh_trainer(sample, context)
         speed = trainer.measure(LEAST_SECONDS)
         return speed, calibrated_speed(trainer, *workload) / speed.images_per_second
+    if known is not None and type(model).measure_throughput is Model.measure_throughput:
+        return None, known
     # before and after, since on a shared machine the one second is not like the next
-    before = calibration_seconds(*workload) if known is None else known
+    before = calibration_seconds(*workload)
     found = model.measure_throughput(sample, context)
     if found is not None and type(found) is not Throughput:
         raise TypeError(f"measure_throughput() must return a harness.Throughput, not {type(found).__name__}")
-    if found is None and known is not None:
-        return None, known
     return found, (before + calibration_seconds(*workload)) / 2
 
 

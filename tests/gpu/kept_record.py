@@ -34,7 +34,7 @@ class Sources:
     commit: str | None
 
     def __str__(self) -> str:
-        return f"commit {self.commit}" if self.commit else f"sources {self.hash}, outside a checkout"
+        return f"commit {self.commit} (sources {self.hash})" if self.commit else f"sources {self.hash}, no checkout"
 
 
 @dataclass(frozen=True)
@@ -99,6 +99,10 @@ class Record:
         """Whether a part was begun before with this code."""
         return self._is_current(name) and self.entries[name].outcome.state != NO_TIME
 
+    def failed(self, name: str) -> bool:
+        """Whether a part failed or was ended with this code."""
+        return self._is_current(name) and self.entries[name].outcome.state in {"failed", "timed out"}
+
     def _is_current(self, name: str) -> bool:
         return name in self.entries and self.entries[name].sources.hash == self.sources.hash
 
@@ -144,8 +148,8 @@ class Record:
         if name not in self.entries:
             return "not tried yet"
         outcome = self.entries[name].outcome
-        if outcome.is_done:
-            return f"measured with other code ({self.entries[name].sources}), see below"
+        if not self._is_current(name):
+            return f"{outcome.state} with other code, {self.entries[name].sources}"
         return f"{outcome.state}: {outcome.reason}"
 
     def _tables(self, parts: Mapping[str, Part]) -> list[str]:

@@ -72,7 +72,7 @@ def _driver() -> str:
 def hash_of_sources() -> str:
     """Hash what a figure depends on: a commit does not tell of files that were changed since."""
     found = hashlib.sha256()
-    for folder in ("harness", "plugins", "tests/gpu"):
-        for file in sorted((ROOT / folder).rglob("*.py")):
+    for folder in ("harness", "plugins", "configs", "tests"):
+        for file in sorted(file for file in (ROOT / folder).rglob("*") if file.suffix in {".py", ".yaml"}):
             found.update(file.relative_to(ROOT).as_posix().encode() + file.read_bytes())
     return found.hexdigest()[:16]

@@ -100,7 +100,8 @@ PARTS: dict[str, Part] = {
         90,
         "Captured steps with repeatable kernels (the first row, as the harness trains) and with others; by how much "
         "the losses of two trainings alike differ under each.",
-        "One network and size. A difference of zero on these steps does not prove that a choice is repeatable.",
+        "One network and size, all in one process: cuDNN may go on with kernels that it chose for an earlier row, so "
+        "'benchmark' may show nothing. A difference of zero on these steps does not prove that a choice is repeatable.",
         training_parts.cudnn_choices,
     ),
     "streamed": Part(
@@ -114,7 +115,7 @@ PARTS: dict[str, Part] = {
         "Cells at once",
         120,
         "Trainings of the same network at the same time, captured: a process each, as the harness has it, and on "
-        "streams of one process. The start of processes is with their libraries' set-up, warm-up and capture.",
+        "streams of one process. The start is until all of them are captured; the first row's loads libraries for all.",
         f"{_RANDOM} Cells of a run also read images, predict and write; what memory allows depends on the network. "
         "Trainings of one process share its random generators, and one that fails may end all.",
         training_parts.cells_at_once,

@@ -51,7 +51,7 @@ def main() -> int:
         left=lambda: deadline - time.monotonic(),
         tell=sys.stderr.write,
     )
-    return int(any(entry.outcome.state in {"failed", "timed out"} for entry in record.entries.values()))
+    return int(any(record.failed(name) for name in PARTS))
 
 
 def _arguments() -> argparse.Namespace:

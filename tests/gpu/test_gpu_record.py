@@ -86,7 +86,7 @@ def test_the_page_says_what_was_not_reached_and_why(first):
     folder, _ = first
     page = (folder / "out/record.md").read_text()
     missing = page.partition("## Not reached, or with other code")[2].partition("##")[0]
-    assert "1 of 5 parts are finished, with commit abc." in page
+    assert "1 of 5 parts are finished, with commit abc (sources 1f)." in page
     assert "Part good" not in missing
     assert [f"| Part {name} " in missing for name in ("bad", "hanging", "elsewhere", "long")] == [True] * 4
     assert "failed: out of \\| luck" in missing
@@ -121,8 +121,8 @@ def test_what_other_code_has_found_is_shown_until_it_is_measured_again(first):
     assert record.entries["good"] == before.entries["good"]
     assert not record.is_done("good")
     page = record.to_markdown(FAKES)
-    assert re.search(r"\| Part good +\| measured with other code \(commit abc\), see below", page)
-    assert "with commit abc." in page.partition("## Part good")[2]
+    assert re.search(r"\| Part good +\| done with other code, commit abc \(sources 1f\)", page)
+    assert "with commit abc (sources 1f)." in page.partition("## Part good")[2]
 
 
 def make_gpu(folder, parts):

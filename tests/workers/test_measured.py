@@ -32,7 +32,7 @@ def timings(monkeypatch):
         (Majority, None, (None, 1.5)),
         (Majority, 0.25, (None, 0.25)),
         (Timed, None, (Throughput(7.0, 1.0), 1.5)),
-        (Timed, 3.0, (Throughput(7.0, 1.0), 2.0)),
+        (Timed, 3.0, (Throughput(7.0, 1.0), 1.5)),
     ],
 )
 @pytest.mark.usefixtures("timings")
