@@ -86,7 +86,7 @@ def execute(
         return Outcome(kept=kept)
     speeds, hopeless = measure_throughputs(run, todo, store, cache, observer, study)
     untried = untried_models(run.keys, stored) & speeds.keys()
-    hopeless |= try_models(run, untried, store, cache, observer, study)
+    hopeless |= try_models(run, untried, store, cache, observer, study, chosen.jobs)
     measured = {label: speed.measured for label, speed in speeds.items()}
     jobs = choose_jobs(run, len(todo), measured, observer, study) if chosen.jobs is None else chosen.jobs
     finished = {name for name, record in stored.items() if isinstance(record, DoneRecord)}

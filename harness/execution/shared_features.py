@@ -202,7 +202,8 @@ class SharedFeatures:
         workers = [partial(self._worker, label) for label in labels]
         at_once = min(self.jobs, usable_cores())  # here, whatever other machines a run has
         silence = self.run.config.cell_seconds or _SILENT_SECONDS
-        return ask_all(list(zip(workers, tasks, strict=True)), at_once, on_message, silence)
+        answers = dict(ask_all(list(zip(workers, tasks, strict=True)), at_once, on_message, silence))
+        return [answers[place] for place in range(len(tasks))]
 
     def _worker(self, label: str) -> WorkerHandle:
         with uninterrupted():

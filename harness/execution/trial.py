@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from functools import partial
 
 from harness.cache import Cache
 from harness.execution.measurements import StudyMeasurements, model_keys
@@ -12,10 +13,12 @@ from harness.processes import uninterrupted
 from harness.store.cells import Cell, slug
 from harness.store.run_store import RunStore
 from harness.store.schema import CellRecord, DoneRecord
-from harness.workers.handle import WorkerHandle, ask
+from harness.threads import usable_cores
+from harness.workers.handle import WorkerHandle, ask_all
 from harness.workers.messages import Answer, Failure, TrialTask, Tried
 
 _SECONDS = 20.0
+_MOST_AT_ONCE = 8  # where it is not said how many cells are to run at once: memory may not do for more
 _OF_MODEL = ("plugin", "options", "training version")
 """Parts of a cell's key: where they are those of a finished cell, that cell was the trial."""
 
@@ -33,10 +36,16 @@ def untried_models(keys: Mapping[Cell, Mapping[str, str]], stored: Mapping[str, 
     return {cell.label for cell, parts in keys.items() if _of_model(cell.label, parts) not in finished}
 
 
-def try_models(
-    run: Run, labels: Iterable[str], store: RunStore, cache: Cache, observer: Observer, study: StudyMeasurements
+def try_models(  # noqa: PLR0913
+    run: Run,
+    labels: Iterable[str],
+    store: RunStore,
+    cache: Cache,
+    observer: Observer,
+    study: StudyMeasurements,
+    jobs: int | None,
 ) -> dict[str, Failure]:
-    """Have models fitted on a few images, saved and loaded, each in a process of its own.
+    """Have models fitted on a few images, saved and loaded, each in a process of its own and several at once.
 
     Args:
         run: The prepared run.
@@ -45,6 +54,7 @@ def try_models(
         cache: The cache.
         observer: Is told how far it is, and what could not be tried.
         study: Names the models that have passed in an earlier run, which are not tried again, and takes those of now.
+        jobs: Cells at once, as they were asked for; None where that is not known yet.
 
     Returns:
         The models of which every cell would fail, or leave something that cannot be loaded.
@@ -52,8 +62,11 @@ def try_models(
     unfit: dict[str, Failure] = {}
     keys = model_keys(run, sorted(labels), cache)
     wanted = [label for label, key in keys.items() if key not in study.tried]
-    for place, label in enumerate(wanted, 1):
-        answer = _try_model(run, label, store, cache)
+    asked = [(partial(_worker, run, label, store), TrialTask(job_of(run, label, cache, ""))) for label in wanted]
+    at_once = max(1, min(jobs or _MOST_AT_ONCE, usable_cores() // run.config.threads))
+    limit = min(_SECONDS, run.config.cell_seconds or _SECONDS)
+    for done, (place, answer) in enumerate(ask_all(asked, at_once, _ignore, limit), 1):
+        label = wanted[place]
         if isinstance(answer, Failure) and answer.cause == "certain":
             unfit[label] = answer
         elif isinstance(answer, Tried):
@@ -61,15 +74,17 @@ def try_models(
         else:
             reason = answer.reason if isinstance(answer, Failure) else "it gave no answer"
             observer.note(f"{label} could not be tried on a few images ({reason}); its cells begin all the same")
-        observer.progress("trying models", place, len(wanted))
+        observer.progress("trying models", done, len(wanted))
     return unfit
 
 
-def _try_model(run: Run, label: str, store: RunStore, cache: Cache) -> Answer:
+def _worker(run: Run, label: str, store: RunStore) -> WorkerHandle:
     with uninterrupted():
-        worker = WorkerHandle(label, run.entry(label).registered.reference, store.log_file(slug(label)))
-    limit = min(_SECONDS, run.config.cell_seconds or _SECONDS)
-    return ask(worker, TrialTask(job_of(run, label, cache, "")), cache.note, limit)
+        return WorkerHandle(label, run.entry(label).registered.reference, store.log_file(slug(label)))
+
+
+def _ignore(_: Answer) -> None:
+    """Take no notice of what a worker says before it answers: its cells will say it again."""
 
 
 def _of_model(label: str, parts: Mapping[str, str]) -> tuple[str | None, ...]:

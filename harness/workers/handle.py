@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -121,8 +121,8 @@ def ask_all(
     at_once: int,
     on_message: Callable[[Answer], None],
     seconds: float,
-) -> list[Answer]:
-    """Have several tasks done, each by a worker of its own, and return their answers in order.
+) -> Iterator[tuple[int, Answer]]:
+    """Have several tasks done, each by a worker of its own, and yield the place of a task and its answer as they come.
 
     Args:
         asked: What makes a worker, and its task.
@@ -130,7 +130,7 @@ def ask_all(
         on_message: Is told what a worker says before it answers.
         seconds: How long each may be silent before it is ended, and has failed.
     """
-    waiting, busy, answers = deque(enumerate(asked)), dict[WorkerHandle, int](), dict[int, Answer]()
+    waiting, busy = deque(enumerate(asked)), dict[WorkerHandle, int]()
     heard: dict[WorkerHandle, float] = {}
     try:
         while waiting or busy:
@@ -145,12 +145,11 @@ def ask_all(
                 if isinstance(answer, _PRECEDING):
                     on_message(answer)
                 else:
-                    answers[busy.pop(worker)] = answer
                     worker.kill()
+                    yield busy.pop(worker), answer
             for worker in [worker for worker in busy if time.monotonic() - heard[worker] >= seconds]:
-                answers[busy.pop(worker)] = Failure(f"silent for {seconds:g} s")
                 worker.kill()
+                yield busy.pop(worker), Failure(f"silent for {seconds:g} s")
     finally:
         for worker in busy:
             worker.kill()
-    return [answers[place] for place in range(len(asked))]

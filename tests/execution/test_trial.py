@@ -96,13 +96,13 @@ def run(harness, tiny, phantom, tmp_path, monkeypatch):
 @pytest.fixture
 def tried(monkeypatch):
     """Take down the labels of the models that are tried."""
-    labels, try_model = [], trial._try_model
+    labels, worker = [], trial._worker
 
     def note(run, label, *arguments):
         labels.append(label)
-        return try_model(run, label, *arguments)
+        return worker(run, label, *arguments)
 
-    monkeypatch.setattr(trial, "_try_model", note)
+    monkeypatch.setattr(trial, "_worker", note)
     return labels
 
 
