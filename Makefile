@@ -2,8 +2,10 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
+# with EXTRAS=test,ray a new .venv has Ray, and `make test` does the short tests on it as well
+EXTRAS := test
 
-.PHONY: demo test test-whole lint regression regression-power reference reports real benchmark bench-results bench-compiled bench-student bench-scale gpu bench-host faults fuzz docs with-ray test-ray test-ray-short
+.PHONY: demo test test-whole lint regression regression-power reference reports real benchmark bench-results bench-compiled bench-student bench-scale gpu bench-host faults fuzz docs test-ray test-ray-short
 .DELETE_ON_ERROR:
 
 demo: $(INSTALLED)  ## the whole comparison on generated images, on the CPU
@@ -15,13 +17,12 @@ test: $(INSTALLED)  ## the tests but for those that take long; none needs the ne
 test-whole: $(INSTALLED)  ## all tests, those on real images and all faults included
 	$(BIN)/pytest --whole --faults=all
 
-with-ray: $(INSTALLED)  ## the extra ray: `make test` then does the short tests on Ray as well
+test-ray: $(INSTALLED)  ## the tests of the executor on Ray, with two nodes on this machine; brings the extra ray
 	$(BIN)/python -m pip install --quiet --editable '.[test,ray]'
-
-test-ray: with-ray  ## the tests of the executor on Ray, with two nodes on this machine
 	$(BIN)/pytest tests/execution/test_ray_executor.py -n 0 --whole
 
-test-ray-short: with-ray  ## of these the ones that take little: two nodes predict what one machine does
+test-ray-short: $(INSTALLED)  ## of these the ones that take little: two nodes predict what one machine does
+	$(BIN)/python -m pip install --quiet --editable '.[test,ray]'
 	$(BIN)/pytest tests/execution/test_ray_executor.py -n 0
 
 lint: $(INSTALLED)  ## style, types, the order of the rooms, the list of dependencies
@@ -111,5 +112,5 @@ fuzz: $(INSTALLED)  ## 100,000 spoilt files for every parser of what somebody ma
 
 $(INSTALLED): pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --editable '.[test]'
+	$(BIN)/python -m pip install --quiet --editable '.[$(EXTRAS)]'
 	touch $@

@@ -39,7 +39,7 @@ def losses(execution_mode, device, frozen=(), steps=20, dropout=0.0):
 
 
 @needs_compiler
-@pytest.mark.parametrize("frozen", [(), ("0", "1")])
+@pytest.mark.parametrize("frozen", [(), pytest.param(("0", "1"), marks=pytest.mark.long)])
 def test_compiled_steps_agree_with_eager_ones(frozen):
     eager, compiled = losses(EAGER, "cpu", frozen), losses(COMPILED, "cpu", frozen)
     assert compiled[1].startswith("compiled")
