@@ -173,7 +173,7 @@ class Trainer:
         """Train and classify a few batches, and turn a few into features where features are kept."""
         feed, pixels, size = self._train_feed, self._pixels(self._train.images), self._batches.size
         steps = self._seconds_of(self.prepare(feed).run, least_seconds)
-        made, feature_bytes = None, None
+        made, feature_bytes, warm_ups = None, None, 1
 
         def shown(count: int) -> torch.Tensor:
             rows = torch.arange(count, device=self._device) % len(self._train)
@@ -181,16 +181,14 @@ class Trainer:
 
         with torch.no_grad(), autocast(self._device, self.precision):
             if isinstance(feed, FeatureFeed):
-                at_once = self.frozen_features.batch
-                to_features = shown(at_once)
+                images = shown(self.frozen_features.batch)
                 # no warm-up: what made the features has run the layers already
-                seconds = self._seconds_of(lambda: feed.prefix.features(to_features), least_seconds, warm_ups=0)
-                made = at_once / seconds
+                made = len(images) / self._seconds_of(lambda: feed.prefix.features(images), least_seconds, warm_ups=0)
+                warm_ups = int(len(images) != size)
                 feature_bytes = feed.features[0, 0].numel() * feed.features.element_size()
-            to_classes = shown(size)
+            batch = shown(size)
             self.network.eval()
-            warm_ups = 0 if made is not None and at_once == size else 1
-            predictions = self._seconds_of(lambda: self.network(to_classes), least_seconds, warm_ups)
+            predictions = self._seconds_of(lambda: self.network(batch), least_seconds, warm_ups)
         return Throughput(size / steps, size / predictions, made, feature_bytes)
 
     def _seconds_of(self, work: Callable[[], object], least_seconds: float, warm_ups: int = 1) -> float:
