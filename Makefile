@@ -19,11 +19,11 @@ test-whole: $(INSTALLED)  ## all tests, those on real images and all faults incl
 
 test-ray: $(INSTALLED)  ## the tests of the executor on Ray, with two nodes on this machine; brings the extra ray
 	$(BIN)/python -m pip install --quiet --editable '.[test,ray]'
-	$(BIN)/pytest tests/execution/test_ray_executor.py -n 0 --whole
+	$(BIN)/pytest tests/execution/test_ray_executor.py tests/execution/test_ray_nodes.py -n 0 --whole
 
 test-ray-short: $(INSTALLED)  ## of these the ones that take little: two nodes predict what one machine does
 	$(BIN)/python -m pip install --quiet --editable '.[test,ray]'
-	$(BIN)/pytest tests/execution/test_ray_executor.py -n 0
+	$(BIN)/pytest tests/execution/test_ray_executor.py tests/execution/test_ray_nodes.py -n 0
 
 lint: $(INSTALLED)  ## style, types, the order of the rooms, the list of dependencies
 	$(BIN)/ruff check .

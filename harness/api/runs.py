@@ -237,7 +237,7 @@ class RunRequest:
         # each shard knows its own cells: at worst none of them share features
         apart = replace(plan, config=plan.config.model_copy(update={"features_gb": 0.0}))
         estimate = estimate_run(apart, store, self.cache, self.options.get("jobs", 1) or 1, self.measurements)
-        settle_shards(plan, shards, file)
+        settle_shards(plan, shards, file, self.observer.note)
         return plan, estimate
 
     def _prepared_part(self, store: RunStore, config: RunConfig) -> Run:
@@ -247,7 +247,8 @@ class RunRequest:
         from harness.planning.shards import plan_file, prepare_shard  # noqa: PLC0415 - torch, for cells that must run
 
         file = plan_file(store.folder, self.name, config, self.shard.count)
-        return prepare_shard(self.shard, store.folder, file, config, partial(self._prepared, store))
+        prepare = partial(self._prepared, store)
+        return prepare_shard(self.shard, store.folder, file, config, prepare, self.observer.note)
 
     def _prepared(self, store: RunStore, config: RunConfig) -> Run:
         from harness.planning.plan import prepare_run  # noqa: PLC0415 - torch, for cells that must run

@@ -93,6 +93,9 @@ class RunConfig(Settings):
         features_gb: Disk, in 10^9 bytes, that features of frozen layers may take in the cache; cells make what does not
             fit by themselves, and 0 turns sharing off.
         cell_seconds: How long a cell may take before it is ended as failed; no limit by default.
+        other_versions: What becomes of a Ray node, or of the machine of a shard, that has other versions of Python or
+            the libraries: ``refuse`` it, or ``name`` them, in the output, in its cells' records and below the tables.
+            The harness and the plugins' distributions must be the same everywhere.
         limit: Images per class and side, to try things out; results are marked as not comparable.
         data: Which images.
         pixels: How files become pixels.
@@ -117,6 +120,7 @@ class RunConfig(Settings):
     checkpoint_minutes: float = Field(10.0, gt=0, le=1e6)
     features_gb: float = Field(20.0, ge=0, le=1e6)
     cell_seconds: float | None = Field(None, gt=0, le=_MOST_SECONDS)
+    other_versions: Literal["refuse", "name"] = "refuse"
     limit: int | None = Field(None, ge=1)
     data: DataSettings = DataSettings()
     pixels: PixelSettings = PixelSettings()

@@ -171,11 +171,17 @@ class Collector:
         self._observer.finished(cell, record.metrics["balanced_accuracy"], ended.seconds)
 
     def _timings_alone(self, ended: Ended) -> dict[str, Any]:
-        """Return the speeds of a cell's model alone; of a loop of its own those of its reports, if it was alone."""
+        """Return the speeds of a cell's model alone; of a loop of its own those of its reports, if it was alone.
+
+        They are measured on the host. Of a machine of another kind nothing is known but what a loop of its own reports.
+        """
         speed, epochs = self._speeds[ended.cell.label], self._epochs[ended.cell]
         measured = speed.measured
         alone = measured.throughput
         own = reported_speed(epochs) if alone is None and not ended.ran_concurrently else None
+        if self._device_of(ended.cell) != self._own_device:
+            unknown = {"calibration_seconds": None, "calibration_version": CALIBRATION_VERSION}
+            return {"images_per_second_alone": own, **unknown}
         return {
             "images_per_second_alone": alone.images_per_second if alone else own,
             "features_per_second_alone": alone and alone.features_per_second,
@@ -191,15 +197,22 @@ class Collector:
         self._store.fail_cell(cell.name, FailedRecord(state="failed", **self._identity(cell, concurrency), error=error))
         self.outcome.failures[cell.name] = failure.reason
 
+    def _device_of(self, cell: Cell) -> Mapping[str, Any]:
+        started = self._started.get(cell)
+        return (started and started.device) or self._own_device
+
     def _host_of(self, cell: Cell) -> str:
         """Return the machine on which a cell ran; of one that was never begun, this one."""
         begun = self._started.get(cell)
         return socket.gethostname() if begun is None else begun.host
 
+    @cached_property  # this and what follows: to ask for it at every cell takes as long as much of the rest
+    def _comparison_key(self) -> str:
+        return hash_of(self._run.comparison.to_json())
+
     @cached_property
-    def _of_run(self) -> dict[str, Any]:
-        """What the records of all cells say alike: to ask for it takes as long as much of the rest."""
-        return {"comparison_key": hash_of(self._run.comparison.to_json()), "versions": versions()}
+    def _own_versions(self) -> dict[str, str]:
+        return versions()
 
     @cached_property
     def _own_device(self) -> dict[str, Any]:
@@ -222,10 +235,8 @@ class Collector:
             "seed": cell.seed,
             "key": hash_of(self._run.keys[cell]),
             "key_parts": self._run.keys[cell],
-            "device": {
-                **((started and started.device) or self._own_device),
-                "host": self._host_of(cell),
-            },
+            "device": {**self._device_of(cell), "host": self._host_of(cell)},
+            "versions": (started and started.versions) or self._own_versions,
             "concurrency": concurrency,
-            **self._of_run,
+            "comparison_key": self._comparison_key,
         }

@@ -30,12 +30,14 @@ class Started:
         pid: Of the process that does it.
         host: The machine on which that process is.
         device: What it computes on, as :func:`harness.training.devices.describe_device` tells; None for the host's own.
+        versions: Of Python and the libraries there, as :func:`harness.training.devices.versions` tells; likewise.
     """
 
     cell: Cell
     pid: int
     host: str
     device: Mapping[str, Any] | None = None
+    versions: Mapping[str, str] | None = None
 
 
 @dataclass(frozen=True)
@@ -96,6 +98,7 @@ class ExecutorSetup:
         devices: As torch names them.
         jobs: Cells at once, over all devices.
         cell_seconds: How long a cell may take before it is ended as failed, or None.
+        libraries_may_differ: Whether other machines may have other versions of Python and the libraries than the host.
         threads: CPU threads of a cell.
         starts: sha256 of the files that a model starts from, by path, by label.
         peak_bytes: Device memory that a cell of the largest model was measured to take.
@@ -108,6 +111,7 @@ class ExecutorSetup:
     devices: Sequence[str]
     jobs: int
     cell_seconds: float | None
+    libraries_may_differ: bool
     threads: int
     starts: Mapping[str, Mapping[str, str]]
     peak_bytes: int

@@ -14,6 +14,7 @@ from ray.exceptions import RayError
 
 from harness.errors import EnvironmentMissingError, UsageError
 from harness.execution.ray_messages import Introduction
+from harness.training.devices import differing_versions
 
 AUTO = "auto"
 """The address of the cluster that this machine belongs to, or of ``$RAY_ADDRESS``."""
@@ -89,20 +90,32 @@ def _require_room(cpus: int, gpus: float) -> None:
         )
 
 
-def refuse_other_versions(own: Mapping[str, str], about: Introduction) -> None:
-    """Refuse a node with other versions than the host.
+def compare_versions(own: Mapping[str, str], about: Introduction, *, libraries_may_differ: bool) -> str | None:
+    """Compare a node's versions with the host's.
+
+    Args:
+        own: Of Python, the libraries and the code, on the host.
+        about: The node's.
+        libraries_may_differ: Whether other versions of Python and the libraries are only named.
+
+    Returns:
+        What differs and may, in a sentence; None where nothing does.
 
     Raises:
-        EnvironmentMissingError: There are such; all are named.
+        EnvironmentMissingError: Something differs that must not; all of it is named.
     """
-    other = {name: found for name, found in about.versions.items() if found != own.get(name)}
-    if other:
-        there = ", ".join(f"{name} {found}" for name, found in other.items())
-        here = ", ".join(f"{name} {own.get(name, 'not installed')}" for name in other)
-        raise EnvironmentMissingError(
-            f"node {about.host} ({about.node[:8]}) has {there}; this machine has {here} - install the same there, or "
-            "take the node out of the cluster"
-        )
+    there = {**about.versions, **about.code}
+    refused, named = differing_versions(own, there, libraries_may_differ=libraries_may_differ)
+    if refused:
+        says = _differing(refused, own, about)
+        raise EnvironmentMissingError(f"{says} - install the same there, or take the node out of the cluster")
+    return _differing(named, own, about) if named else None
+
+
+def _differing(other: Mapping[str, str], own: Mapping[str, str], about: Introduction) -> str:
+    there = ", ".join(f"{name} {found}" for name, found in other.items())
+    here = ", ".join(f"{name} {own[name]}" for name in other)
+    return f"node {about.host} ({about.node[:8]}) has {there}; this machine has {here}"
 
 
 def _no_connection(address: str, reason: str) -> str:

@@ -17,7 +17,7 @@ from harness.errors import CellError, EnvironmentMissingError
 from harness.execution.cell_at_work import CellAtWork, seconds_to_next_check
 from harness.execution.cell_queues import CellQueues
 from harness.execution.executor import Ended, Event, ExecutorSetup, Noticed, Stalled, Started
-from harness.execution.ray_cluster import connect, explained, gpu_share, refuse_other_versions
+from harness.execution.ray_cluster import compare_versions, connect, explained, gpu_share
 from harness.execution.ray_files import OutgoingFiles, empty, keep
 from harness.execution.ray_messages import (
     MARK,
@@ -29,9 +29,10 @@ from harness.execution.ray_messages import (
     SavedPart,
     SentStage,
 )
-from harness.execution.ray_slot import WorkerSlot, installed_versions
+from harness.execution.ray_slot import WorkerSlot, code_versions
 from harness.execution.ray_slots import Assignment, Slot
 from harness.store.cells import Cell
+from harness.training.devices import versions
 from harness.workers.capped_log import append_capped
 from harness.workers.messages import Failure
 
@@ -60,7 +61,7 @@ class RayExecutor:
         self._failed_starts = 0
         registered = setup.models.values()
         self._distributions = sorted({one.distribution.partition(" ")[0] for one in registered if not one.plugin.file})
-        self._versions = installed_versions(self._distributions)
+        self._versions = {**versions(), **code_versions(self._distributions)}
         self._device = setup.devices[0]
         on_gpu = self._device.startswith("cuda")
         memory = torch.cuda.get_device_properties(self._device).total_memory if on_gpu else 0
@@ -75,7 +76,7 @@ class RayExecutor:
         """Run the queued cells, and yield what happens until none is left.
 
         Raises:
-            EnvironmentMissingError: A node has other versions than this machine, or the cluster is lost.
+            EnvironmentMissingError: A node has other versions that it must not have, or the cluster is lost.
         """
         with explained():
             while self._queues or any(slot.assignment for slot in self._slots):
@@ -164,7 +165,9 @@ class RayExecutor:
         beside = [other.work for other in self._slots if other.work and other.shares_node_with(slot)]
         for work in beside:
             work.ran_concurrently = work.ran_concurrently or len(beside) > 1
-        yield Started(assignment.cell, slot.about.pid, slot.about.host, slot.about.device)
+        yield Started(assignment.cell, slot.about.pid, slot.about.host, slot.about.device, slot.about.versions)
+        if slot.remark is not None:
+            yield Noticed(assignment.cell, slot.remark)
 
     def _answered(self) -> list[Slot]:
         """Wait until Ray has an answer, at most until a watchdog is due, and return the slots that have one."""
@@ -191,7 +194,7 @@ class RayExecutor:
         yield from slot.on_answer(slot, answer)
 
     def _on_introduction(self, slot: Slot, about: Introduction) -> Iterator[Event]:
-        refuse_other_versions(self._versions, about)
+        slot.remark = compare_versions(self._versions, about, libraries_may_differ=self._setup.libraries_may_differ)
         slot.about, slot.pending, self._failed_starts = about, None, 0
         yield from ()
 

@@ -33,7 +33,8 @@ class Introduction:
         host: Name of the machine.
         node: Of Ray's, by its id.
         device: What it computes on, as :func:`harness.training.devices.describe_device` tells.
-        versions: Of Python and of the distributions that results can depend on.
+        versions: Of Python and the libraries, as :func:`harness.training.devices.versions` tells.
+        code: Versions of what the harness and plugins compute with: training, pixels, the plugins' distributions.
     """
 
     pid: int
@@ -41,6 +42,7 @@ class Introduction:
     node: str
     device: Mapping[str, Any]
     versions: Mapping[str, str]
+    code: Mapping[str, str]
 
 
 @dataclass(frozen=True)

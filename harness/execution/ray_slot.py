@@ -80,7 +80,8 @@ class WorkerSlot:
             socket.gethostname(),
             ray.get_runtime_context().get_node_id(),
             describe_device(torch.device(self._device)),
-            installed_versions(distributions),
+            versions(),
+            code_versions(distributions),
         )
 
     def lacking(self, files: Sequence[HostFile]) -> list[HostFile]:
@@ -164,14 +165,14 @@ class WorkerSlot:
         self._notes.clear()
 
 
-def installed_versions(distributions: Sequence[str]) -> dict[str, str]:
-    """Return the versions that must be the same on host and nodes: of libraries, code, and the plugins' distributions.
+def code_versions(distributions: Sequence[str]) -> dict[str, str]:
+    """Return the versions that must be the same on host and nodes: of training, pixels, the plugins' distributions.
 
     Args:
         distributions: Names of those that the run's plugins come from.
     """
     own = {"training version": str(TRAINING_VERSION), "pixel version": str(PIXEL_VERSION)}
-    return {**versions(), **own, **{name: _version_of(name) for name in distributions}}
+    return {**own, **{name: _version_of(name) for name in distributions}}
 
 
 def _version_of(distribution: str) -> str:

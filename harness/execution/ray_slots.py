@@ -31,6 +31,7 @@ class Slot:
         pending: What Ray will answer next, or the stream of a cell's messages; None while there is nothing to do.
         on_answer: Takes the answer.
         about: What the slot says of itself, once it has started.
+        remark: On the versions of its node, if they are others than the host's.
         assignment: The cell that was given to it.
         work: The same from the moment that it is at work.
         has: The files that are known to be on its node.
@@ -41,6 +42,7 @@ class Slot:
     pending: Any = None
     on_answer: Callable[[Slot, Any], Iterator[Event]] | None = None
     about: Introduction | None = None
+    remark: str | None = None
     assignment: Assignment | None = None
     work: CellAtWork | None = None
     has: set[HostFile] = field(default_factory=set)

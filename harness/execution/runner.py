@@ -133,6 +133,7 @@ def _setup(
         devices=list_devices(run.device),
         jobs=1,
         cell_seconds=run.config.cell_seconds,
+        libraries_may_differ=run.config.other_versions == "name",
         threads=run.config.threads,
         starts={label: start.files for label, start in run.starts.items()},
         peak_bytes=max((speed.measured.peak_memory_bytes for speed in speeds.values()), default=0),

@@ -12,6 +12,7 @@ from dataclasses import replace
 from itertools import groupby
 from pathlib import Path
 
+from harness.cache import Note
 from harness.config.run_config import RunConfig
 from harness.errors import EnvironmentMissingError, UsageError
 from harness.planning.cell_keys import resolved
@@ -32,7 +33,7 @@ from harness.store.shards import (
     write_shard,
 )
 from harness.training.batches import views_shown
-from harness.training.devices import resolve_device, versions
+from harness.training.devices import differing_versions, resolve_device, versions
 
 _OF_THE_COMPARISON = ("protocol", "seeds", "strata", "threads", "limit", "pixels", "schedule")
 _OF_THE_IMAGES = ("set", "options", "columns", "classes", "phantom", "on_damaged")
@@ -56,7 +57,7 @@ def plan_file(folder: Path, name: str, config: RunConfig, shards: int) -> Path:
 
 
 def prepare_shard(
-    shard: Shard, folder: Path, file: Path, config: RunConfig, prepare: Callable[[RunConfig], Run]
+    shard: Shard, folder: Path, file: Path, config: RunConfig, prepare: Callable[[RunConfig], Run], note: Note
 ) -> Run:
     """Prepare a shard of a run: what all shards hold to is settled by the first of them, and held against this node.
 
@@ -66,6 +67,7 @@ def prepare_shard(
         file: Of the plan.
         config: As asked for.
         prepare: Prepares the whole run of a config.
+        note: Is told of other versions of libraries, where the config lets them be.
 
     Returns:
         The run, with the cells of the shard alone.
@@ -77,26 +79,40 @@ def prepare_shard(
     """
     _refuse_other_shard(shard, folder)
     run = prepare(held_to(config, file))
-    plan = settle_shards(run, shard.count, file)
+    plan = settle_shards(run, shard.count, file, note)
     write_shard(folder, ShardRecord(number=shard.number, plan=plan))
     return part_of(run, shard)
 
 
-def settle_shards(run: Run, shards: int, file: Path) -> ShardPlan:
+def settle_shards(run: Run, shards: int, file: Path, note: Note) -> ShardPlan:
     """Return what the shards of a run hold to; it is written down if no shard has begun.
+
+    Args:
+        run: The whole run.
+        shards: How many there are.
+        file: Of the plan.
+        note: Is told of other versions of libraries, where the config lets them be.
 
     Raises:
         EnvironmentMissingError: Shards have begun, and hold to something else.
     """
     here = _shard_plan(run, shards)
     plan = settle_plan(file, here)
-    if differs := first_difference(plan.facts(), here.facts()):
+    may_differ = run.config.other_versions == "name"
+    refused, named = differing_versions(plan.versions, here.versions, libraries_may_differ=may_differ)
+    differs = first_difference(plan.facts(), here.facts()) or next(
+        ((f"version of {name}", plan.versions[name], version) for name, version in refused.items()), None
+    )
+    if differs:
         part, before, now = differs
         raise EnvironmentMissingError(
             f"this node cannot compute a shard of this run: {part} is {now} here, and {before} in {file} - every shard "
             f"needs the same images, plugins, libraries and kind of device; to begin anew remove {file.name} and run "
             "every shard with --fresh"
         )
+    if named:
+        says = ", ".join(f"{name} {version} ({plan.versions[name]})" for name, version in named.items())
+        note(f"this machine has other versions than {file.name} names (in brackets): {says}")
     return plan
 
 

@@ -28,10 +28,11 @@ def machine_notes(results: Results) -> list[str]:
     mixed = {label: found for label in results.labels if len(found := by_machine(results.cells_of(label))) > 1}
     if not mixed:
         return []
-    speeds = "; ".join(f"{label}: {', '.join(map(_speed, found.items()))}" for label, found in mixed.items())
+    trained = {label: found for label, found in mixed.items() if any(cell.epochs for cell in results.cells_of(label))}
+    speeds = "; ".join(f"{label}: {', '.join(map(_speed, found.items()))}" for label, found in trained.items())
     return [
         f"NOT COMPARABLE in minutes: rows {MIXED} average over several kinds of machines; below each are its rows by "
-        f"machine. Training images a second, alone: {speeds}."
+        "machine." + f" Training images a second, alone: {speeds}." * bool(speeds)
     ]
 
 

@@ -163,12 +163,12 @@ def _unmeasured(results: Results) -> list[str]:
             for cell in results.cells_of(label)
         )
     ]
-    named = ", ".join(labels)
-    return (
-        [f"NOT COMPARABLE in cost: {named}, whose loops of their own ran beside other cells; --jobs 1 measures them."]
-        if labels
-        else []
-    )
+    if not labels:
+        return []
+    return [
+        f"NOT COMPARABLE in cost: {', '.join(labels)}, of which cells ran where no speed was measured: in loops of "
+        "their own beside other cells, which --jobs 1 measures, or on another kind of machine than that of the command."
+    ]
 
 
 def _convergence(cells: list[DoneRecord]) -> dict[str, Any]:

@@ -80,12 +80,11 @@ class ShardPlan(Record):
     cells: str
 
     def facts(self) -> dict[str, Any]:
-        """Return everything in it under a name for people, in the order in which a difference is best named."""
+        """Return all but the versions under a name for people, in the order in which a difference is best named."""
         return {
             **self.comparison.to_json(),
             "execution mode": self.execution_mode,
             **{f"{part} of {label}": value for label, parts in self.models.items() for part, value in parts.items()},
-            **{f"version of {name}": value for name, value in self.versions.items()},
             "keys of all cells": self.cells,
         }
 

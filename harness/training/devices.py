@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 import subprocess
+from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
@@ -11,7 +12,8 @@ import torch
 
 from harness.errors import EnvironmentMissingError
 
-_RECORDED = ("breakhis-harness", "torch", "torchvision", "timm", "numpy", "scikit-learn", "scikit-image", "pandas")
+_HARNESS = "breakhis-harness"
+_RECORDED = (_HARNESS, "torch", "torchvision", "timm", "numpy", "scikit-learn", "scikit-image", "pandas")
 
 
 def resolve_device(wish: str) -> torch.device:
@@ -43,6 +45,25 @@ def versions() -> dict[str, str]:
         except PackageNotFoundError:
             found[name] = "not installed"
     return found
+
+
+def differing_versions(
+    expected: Mapping[str, str], found: Mapping[str, str], *, libraries_may_differ: bool
+) -> tuple[dict[str, str], dict[str, str]]:
+    """Compare the versions on a node with those that a run expects.
+
+    Args:
+        expected: By name, as :func:`versions` tells; others may be among them, of plugins for example.
+        found: On the node, likewise.
+        libraries_may_differ: Whether Python and the libraries need not be the same. All else must always be.
+
+    Returns:
+        What the node has in place of the expected versions: first what must not be, then what may.
+    """
+    other = {name: found.get(name, "not installed") for name in expected if found.get(name) != expected[name]}
+    libraries = {"python", *_RECORDED} - {_HARNESS} if libraries_may_differ else set()
+    refused = {name: version for name, version in other.items() if name not in libraries}
+    return refused, {name: version for name, version in other.items() if name in libraries}
 
 
 def describe_device(device: torch.device) -> dict[str, Any]:

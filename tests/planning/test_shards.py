@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from importlib.metadata import version
 
 import pytest
 from hypothesis import given
@@ -109,6 +110,17 @@ def test_a_node_that_cannot_hold_to_the_plan_stops_before_its_first_cell(shard, 
     assert (code, words in err) == (3, True), err
     assert plan_of(begun).name in err
     assert not list((begun / "run-2").glob("cells/*"))
+
+
+def test_other_libraries_are_named_and_another_harness_is_refused(shard, begun):
+    named = ("-o", "other_versions=name")
+    change(plan_of(begun), "versions", "torch", to="2.9.0")
+    code, _, err = shard(*named)
+    assert code == 0, err
+    assert f"other versions than {plan_of(begun).name} names (in brackets): torch {version('torch')} (2.9.0)" in err
+    change(plan_of(begun), "versions", "breakhis-harness", to="0.0.1")
+    code, _, err = shard(*named)
+    assert (code, "version of breakhis-harness is" in err) == (3, True), err
 
 
 def test_auto_is_what_the_first_shard_made_of_it(shard, begun):
