@@ -213,12 +213,14 @@ def _refuse_irregular(path: Path, inside: Path) -> None:
     except UnicodeDecodeError:
         shown = os.fsencode(path).decode(errors="backslashreplace")
         raise DataError(f"the name {shown} is not in UTF-8 - rename the file or its folder") from None
-    _refuse_link_out(path, inside)
     try:
-        regular = stat.S_ISREG(path.stat().st_mode)
+        mode = path.lstat().st_mode
+        if stat.S_ISLNK(mode):
+            _refuse_link_out(path, inside)
+            mode = path.stat().st_mode
     except OSError as error:
         raise DataError(f"cannot read {path}: {error.strerror}") from error
-    if not regular:
+    if not stat.S_ISREG(mode):
         raise DataError(f"{path} is no file but a pipe, a socket or a device - move it away")
 
 

@@ -110,7 +110,8 @@ def refuse_empty_sides(division: Division, strata: Sequence[str]) -> None:
         SplitError: A side of a cell is empty, or lacks a class; the message names it.
     """
     classes = division.data_set.classes
-    table = division.splits.merge(division.images, left_on="image", right_on="name")
+    images = division.images[["name", "stratum", "label"]]
+    table = division.splits.merge(images, left_on="image", right_on="name")
     present = table[["stratum", "seed", "fold", "side", "label"]].drop_duplicates()
     found = set(present.itertuples(index=False, name=None))
     places = [

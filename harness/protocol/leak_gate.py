@@ -44,12 +44,13 @@ def find_leak(kind: str, splits: pd.DataFrame, identity: pd.Series[str]) -> Leak
     Returns:
         The leak with every offender, or None.
     """
-    keyed = splits.assign(identity=splits["image"].map(identity))
-    sides = keyed.groupby(["identity", "seed", "fold"])["side"].agg(lambda side: ", ".join(sorted(set(side))))
-    divided = sides[sides.str.contains(",")]
+    place = ["identity", "seed", "fold"]
+    keyed = splits.assign(identity=splits["image"].map(identity))[[*place, "side"]].drop_duplicates()
+    divided = keyed[keyed.duplicated(place, keep=False)]
     if divided.empty:
         return None
-    first = divided.reset_index().drop_duplicates("identity")
+    sides = divided.groupby(place)["side"].agg(lambda side: ", ".join(sorted(side)))
+    first = sides.reset_index().drop_duplicates("identity")
     offenders = tuple(f"{row.identity} (seed {row.seed}, fold {row.fold}: {row.side})" for row in first.itertuples())
     return Leak(kind, offenders)
 

@@ -1,18 +1,18 @@
-"""Tables of a run, kept in the cache under a hash of everything that they are computed from."""
+"""Tables of a run and their files, kept in the cache under a hash of everything that they are computed from."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 
 from harness.cache import Cache
 from harness.errors import DataError, EnvironmentMissingError
-from harness.reporting.table import Table
+from harness.reporting.table import Table, rendered
 from harness.store.columns import MAX_TABLE_BYTES
 from harness.store.json_files import read_file
 from harness.store.run_store import RunStore
@@ -20,12 +20,25 @@ from harness.store.schema import CellRecord
 
 _FILE = "tables.json"
 _INPUTS = ("run.json", "manifest.parquet", "splits.parquet")
-_LIBRARIES = ("numpy", "pandas", "pyarrow", "scipy")
+_LIBRARIES = ("jinja2", "numpy", "pandas", "pyarrow", "scipy", "tabulate")
+
+
+@dataclass(frozen=True)
+class KeptTables:
+    """The tables of a run.
+
+    Attributes:
+        tables: By name.
+        files: Their texts in every format, by file name; to make them takes a second.
+    """
+
+    tables: dict[str, Table]
+    files: dict[str, str]
 
 
 def kept_tables(
     store: RunStore, cells: Mapping[str, CellRecord], kept: Cache, compute: Callable[[], Mapping[str, Table]]
-) -> dict[str, Table]:
+) -> KeptTables:
     """Return the tables of a run; they are computed where the cache has not those of these very inputs.
 
     Inputs are the run's files, its cells' records with the checksums of their tables, the harness's own source and the
@@ -42,18 +55,21 @@ def kept_tables(
     """
     key = _key(store, cells)
     if key is None:
-        return dict(compute())
+        return _with_files(compute())
     try:
-        folder = kept.get("tables", key, lambda folder: _write(folder / _FILE, compute()))
+        folder = kept.get("tables", key, lambda folder: _write(folder / _FILE, _with_files(compute())))
         content = json.loads(folder.joinpath(_FILE).read_text(encoding="utf-8"))
     except (DataError, EnvironmentMissingError):
-        return dict(compute())  # the cache cannot be used; or the run is at fault, and says so again
-    return {name: Table(**table) for name, table in content.items()}
+        return _with_files(compute())  # the cache cannot be used; or the run is at fault, and says so again
+    return KeptTables({name: Table(**table) for name, table in content["tables"].items()}, content["files"])
 
 
-def _write(file: Path, tables: Mapping[str, Table]) -> None:
-    content = {name: asdict(table) for name, table in tables.items()}
-    file.write_text(json.dumps(content, allow_nan=False), encoding="utf-8")
+def _with_files(tables: Mapping[str, Table]) -> KeptTables:
+    return KeptTables(dict(tables), rendered(tables.values()))
+
+
+def _write(file: Path, made: KeptTables) -> None:
+    file.write_text(json.dumps(asdict(made), allow_nan=False), encoding="utf-8")
 
 
 def _key(store: RunStore, cells: Mapping[str, CellRecord]) -> str | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Mapping
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,7 +14,7 @@ from harness.errors import DataError
 from harness.reporting.kept_tables import kept_tables
 from harness.reporting.results import Results, results_of
 from harness.reporting.run_tables import run_tables
-from harness.reporting.table import FORMATS, PREAMBLE, Table, render
+from harness.reporting.table import Table
 from harness.store.json_files import read_json
 from harness.store.keys import hash_of
 from harness.store.run_store import RunStore
@@ -41,18 +41,16 @@ def publish(store: RunStore, kept: Cache) -> dict[str, Table]:
     results = cache(lambda: results_of(store, run, cells))
     made = kept_tables(store, cells, kept, lambda: run_tables(results()))
     tables, figures = (own_folder(store.folder / name) for name in ("tables", "figures"))
-    write_tables(tables, made.values())
+    write_tables(tables, made.files)
     inputs = [run.leaky, list(run.config.models), {name: record.sha256 for name, record in cells.items()}]
     draw_once(figures, hash_of(inputs), lambda: _figures(results()))
-    return made
+    return made.tables
 
 
-def write_tables(folder: Path, tables: Iterable[Table]) -> None:
-    """Write tables in every format, and what LaTeX needs for them."""
-    for table in tables:
-        for how in FORMATS:
-            replace_text(folder / f"{table.name}.{how}", render(table, how))
-    replace_text(folder / "preamble.tex", PREAMBLE)
+def write_tables(folder: Path, files: Mapping[str, str]) -> None:
+    """Write the files of tables, as :func:`~harness.reporting.table.rendered` names them."""
+    for name, text in files.items():
+        replace_text(folder / name, text)
 
 
 def draw_once(folder: Path, inputs: str, draw: Callable[[], dict[str, Figure]]) -> None:

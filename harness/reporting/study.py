@@ -11,7 +11,7 @@ from harness.reporting.ablation import ablation_table
 from harness.reporting.leak import leak_table
 from harness.reporting.publish import draw_once, own_folder, publish, write_tables
 from harness.reporting.results import Results, read_results
-from harness.reporting.table import Table
+from harness.reporting.table import Table, rendered
 from harness.store.keys import hash_of
 from harness.store.run_store import RunStore
 from harness.store.study import Study
@@ -39,7 +39,7 @@ def publish_study(study: Study, kept: Cache) -> tuple[str, Table]:
     for store in stores.values():
         publish(store, kept)
     name, table = study_table(study, {run: read_results(store) for run, store in stores.items()})
-    write_tables(own_folder(study.folder / "tables"), [table])
+    write_tables(own_folder(study.folder / "tables"), rendered([table]))
     if study.kind == "protocols":
         inputs = hash_of([table.title, table.records])
         draw_once(own_folder(study.folder / "figures"), inputs, lambda: _leak_figures(table))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import TYPE_CHECKING, Any, Literal
@@ -130,6 +130,12 @@ def render(table: Table, how: Format) -> str:
     steers a terminal is a space there too; JSON holds every text to the letter.
     """
     return _RENDERERS[how](table)
+
+
+def rendered(tables: Iterable[Table]) -> dict[str, str]:
+    """Return the files of tables, in every format, and what LaTeX needs for them: texts by file name."""
+    texts = {f"{table.name}.{how}": render(table, how) for table in tables for how in FORMATS}
+    return {**texts, "preamble.tex": PREAMBLE}
 
 
 def p_text(value: float) -> str:

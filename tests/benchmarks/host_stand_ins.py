@@ -63,11 +63,12 @@ class StandInSlot:
         import ray
 
         from harness.execution.ray_messages import Introduction
-        from harness.execution.ray_slot import installed_versions
+        from harness.execution.ray_slot import code_versions
+        from harness.training.devices import versions
 
         node = ray.get_runtime_context().get_node_id()
-        versions = installed_versions(distributions)
-        return Introduction(os.getpid(), socket.gethostname(), node, {"type": "cpu"}, versions)
+        code = code_versions(distributions)
+        return Introduction(os.getpid(), socket.gethostname(), node, {"type": "cpu"}, versions(), code)
 
     def lacking(self, _files: Sequence[Any]) -> list[Any]:
         """Lack nothing."""
