@@ -58,7 +58,8 @@ class PlainLoop:
             next_batch: Gives images, or whatever ``forward`` takes, and labels.
             forward: From them to logits; by default the network itself.
         """
-        network, schedule, run = self.network, self.schedule, forward or self.network
+        network, schedule = self.network, self.schedule
+        run = network if forward is None else forward  # a compiled network cannot say whether it is true
         network.to(memory_format=torch.channels_last).train()
         for name in self.frozen:
             network.get_submodule(name).requires_grad_(requires_grad=False).eval()

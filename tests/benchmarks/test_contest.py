@@ -14,6 +14,7 @@ import torch
 from harness.benchmarks import augmentation, staining
 from harness.benchmarks.contest import Contestant, hold, repeat
 from harness.benchmarks.cores import on_cores, processor_seconds
+from harness.benchmarks.loops import PlainLoop, ready_batches
 from harness.benchmarks.losses import compare_losses
 from harness.data.augment import VIEWS
 from harness.data.decode import resize_square
@@ -91,13 +92,31 @@ def test_views_are_shown_alike(way, square):
     assert shown.stride() == ours.stride()
 
 
-def test_both_loops_come_to_the_same_losses():
+@pytest.fixture
+def order():
+    """A tiny densenet, to be trained on the CPU."""
     densenet = discover().find("densenet")
     schedule = Schedule(epochs=1, batch_size=4, augmentation="random", learning_rate=0.01)
     options = {"growth_rate": 4, "block_config": [1, 1]}
-    order = TrainingSpec(densenet.plugin, "densenet", options, 2, 32, schedule, "cpu", "eager", 1)
+    return TrainingSpec(densenet.plugin, "densenet", options, 2, 32, schedule, "cpu", "eager", 1)
+
+
+def test_both_loops_come_to_the_same_losses(order):
     curves = {curve.name: curve.losses for curve in compare_losses(order, 2)}
     assert list(curves) == ["plain loop, float32", "shared loop, float32", "plain loop, bf16", "shared loop, bf16"]
     assert np.allclose(curves["plain loop, float32"], curves["shared loop, float32"], atol=1e-6)
     assert np.allclose(curves["plain loop, bf16"], curves["shared loop, bf16"], atol=2e-2)
     assert curves["plain loop, float32"][0] != curves["plain loop, float32"][1]
+
+
+def test_the_plain_loop_trains_a_compiled_network_like_its_own(order):
+    losses = {}
+    for compiled in (False, True):
+        torch.manual_seed(0)
+        loop = PlainLoop.of(order)
+        forward = torch.compile(loop.network, backend="eager") if compiled else None
+        batches = ready_batches(order.sample(), order.make().normalisation, order.schedule)
+        step = loop.step(batches, forward)
+        losses[compiled] = [step().item() for _ in range(3)]
+    assert losses[True] == pytest.approx(losses[False], rel=1e-5)
+    assert losses[True][0] != losses[True][1]
