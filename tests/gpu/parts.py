@@ -98,10 +98,9 @@ PARTS: dict[str, Part] = {
     "cudnn": Part(
         "cuDNN's choices",
         90,
-        "Captured steps with repeatable kernels (the first row, as the harness trains) and with others; by how much "
-        "the losses of two trainings alike differ under each.",
-        "One network and size, all in one process: cuDNN may go on with kernels that it chose for an earlier row, so "
-        "'benchmark' may show nothing. A difference of zero on these steps does not prove that a choice is repeatable.",
+        "Captured steps with repeatable kernels (the first row, as the harness trains) and with others, each in a "
+        "process of its own; by how much the losses of two trainings alike differ under each.",
+        "One network and size. A difference of zero on these steps does not prove that a choice is repeatable.",
         training_parts.cudnn_choices,
     ),
     "streamed": Part(

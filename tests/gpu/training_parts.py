@@ -5,6 +5,8 @@ from __future__ import annotations
 import itertools
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack
+from functools import partial
 from statistics import median
 from typing import Any
 
@@ -13,7 +15,9 @@ from setting import FROZEN, WHOLE, Setting
 
 from harness.plugin_api.model import LabeledImages
 from harness.plugin_api.schedule import ExecutionMode, Precision
-from harness.training.concurrent import ConcurrentTraining, TrainingSpec, train_for
+from harness.processes import forkserver
+from harness.training.concurrent import ConcurrentTraining, TrainingSpec, shared_step, train_for
+from harness.training.execution_modes import set_up_process
 from harness.training.loop import Trainer
 
 Row = dict[str, Any]
@@ -67,16 +71,42 @@ def _on_streams(setting: Setting, jobs: int) -> float:
 
 
 def cudnn_choices(setting: Setting) -> Iterator[Row]:
-    """Train with repeatable kernels or any, and with the first that fits or the fastest of those tried."""
-    runs, differences = {}, {}
-    for deterministic, benchmark in itertools.product((True, False), (False, True)):
-        torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark = deterministic, benchmark
-        name = f"deterministic {deterministic}, benchmark {benchmark}"
-        first, again = (_losses(setting.spec(WHOLE, "captured", epochs=setting.size.steps))[0] for _ in range(2))
-        differences[name] = _largest_difference(first, again)
-        runs[name] = _trainer(setting, WHOLE).prepare().run
-    for name, speed, ratio in _in_turns(runs, setting):
-        yield {"cuDNN": name, "images/s": speed, "ratio": ratio, "two trainings differ by": differences[name]}
+    """Train with repeatable kernels or any, and with the first that fits or the fastest of those tried.
+
+    Every choice has processes of its own: cuDNN goes on with the kernels that it has chosen for a shape before.
+    """
+    order = setting.spec(WHOLE, "captured", epochs=setting.size.steps)
+    choices = {
+        f"deterministic {deterministic}, benchmark {benchmark}": (deterministic, benchmark)
+        for deterministic, benchmark in itertools.product((True, False), (False, True))
+    }
+    with forkserver().Pool(1, maxtasksperchild=1) as pool:
+        found = pool.starmap(_difference_of_two, [(choice, order) for choice in choices.values()], chunksize=1)
+    differences = dict(zip(choices, found, strict=True))
+    with ExitStack() as stack:
+        ways = {
+            name: stack.enter_context(ConcurrentTraining(order, 1, partial(_step_under, choice))).images_per_second
+            for name, choice in choices.items()
+        }
+        for name, speed, ratio in _in_turns(ways, setting):
+            yield {"cuDNN": name, "images/s": speed, "ratio": ratio, "two trainings differ by": differences[name]}
+
+
+def _difference_of_two(choice: tuple[bool, bool], order: TrainingSpec) -> float:
+    """Return the largest difference between the losses of two trainings alike."""
+    set_up_process(order.threads)
+    _let_cudnn(choice)
+    first, again = (_losses(order)[0] for _ in range(2))
+    return _largest_difference(first, again)
+
+
+def _step_under(choice: tuple[bool, bool], order: TrainingSpec) -> Callable[[], object]:
+    _let_cudnn(choice)
+    return shared_step(order)
+
+
+def _let_cudnn(choice: tuple[bool, bool]) -> None:
+    torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark = choice
 
 
 def streamed_images(setting: Setting) -> Iterator[Row]:
@@ -85,16 +115,16 @@ def streamed_images(setting: Setting) -> Iterator[Row]:
     random = torch.Generator().manual_seed(0)
     host = torch.randint(256, (n, 3, pixels, pixels), dtype=torch.uint8, generator=random)
     labels = (torch.arange(n) % 2).to(setting.device)
-    runs, how = {}, {}
+    ways, how = {}, {}
     for place, images in (("device", host.to(setting.device)), ("host", host)):
         for mode in ("eager", "captured"):
             trainer, name = (
                 _trainer(setting, WHOLE, mode, LabeledImages(images, labels)),
                 f"images on the {place}, {mode}",
             )
-            runs[name] = trainer.prepare().run
+            ways[name] = partial(_images_per_second, trainer.prepare().run, setting)
             how[name] = trainer.execution_mode
-    for name, speed, ratio in _in_turns(runs, setting):
+    for name, speed, ratio in _in_turns(ways, setting):
         yield {"way": name, "executed": how[name], "images/s": speed, "ratio": ratio}
 
 
@@ -142,14 +172,22 @@ def _trainer(
     return order.make().fresh_trainer(order.sample() if sample is None else sample, order.context())
 
 
-def _in_turns(runs: Mapping[str, Callable[[], object]], setting: Setting) -> Iterator[tuple[str, float, float]]:
-    """Let every way train in turns: its images a second (median over rounds), and the ratio to the first's."""
-    device, size = torch.device(setting.device), setting.size
-    speeds: dict[str, list[float]] = {name: [] for name in runs}
-    for _ in range(size.rounds + 1):
-        for name, run in runs.items():
-            steps, took = train_for(run, size.seconds, device)
-            speeds[name].append(steps * size.batch / took)
+def _images_per_second(run: Callable[[], object], setting: Setting, seconds: float) -> float:
+    steps, took = train_for(run, seconds, torch.device(setting.device))
+    return steps * setting.size.batch / took
+
+
+def _in_turns(ways: Mapping[str, Callable[[float], float]], setting: Setting) -> Iterator[tuple[str, float, float]]:
+    """Let every way train in turns: its images a second (median over rounds), and the ratio to the first's.
+
+    Args:
+        ways: Each trains for so many seconds and returns its images a second.
+        setting: Says how long and how often.
+    """
+    speeds: dict[str, list[float]] = {name: [] for name in ways}
+    for _ in range(setting.size.rounds + 1):
+        for name, train in ways.items():
+            speeds[name].append(train(setting.size.seconds))
     first = median(next(iter(speeds.values()))[1:])
     for name, found in speeds.items():
         yield name, median(found[1:]), median(found[1:]) / first
