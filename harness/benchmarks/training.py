@@ -146,7 +146,7 @@ def _plain_loops(order: TrainingSpec, contest: Contest) -> Iterator[Contestant]:
         step = PlainLoop.of(order, _BF16).step(ready)
         yield Contestant("plain loop, bf16", _steps(step, order), f"autocast to bf16, {_READY}")
     if order.execution_mode == COMPILED:
-        yield _plain_compiled(order, ready, contest.folder / "compiled plain")
+        yield _plain_compiled(order, ready, contest.folder / "compiled-plain")
     if loop.frozen:
         yield from _plain_on_features(order)
 

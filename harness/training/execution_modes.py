@@ -8,9 +8,11 @@ device lacks is loaded before.
 from __future__ import annotations
 
 import contextlib
+import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
 import torch
@@ -86,6 +88,16 @@ def set_up_process(threads: int) -> None:
     torch.set_num_threads(threads)
     torch.backends.cudnn.deterministic = True
     torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
+
+
+def keep_kernels_in(folder: Path) -> None:
+    """Have torch.compile keep kernels in a folder, so that another process need not compile them again.
+
+    The environment's ``TORCHINDUCTOR_CACHE_DIR`` goes before it. A path with a space breaks the command by which torch
+    calls the C++ compiler (2.14): kernels stay in torch's own temporary folder then.
+    """
+    if not any(map(str.isspace, str(folder))):
+        os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(folder))
 
 
 def clock(device: torch.device) -> float:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import os
 import random
 from collections.abc import Callable
 from pathlib import Path
@@ -14,7 +13,7 @@ import torch
 from harness.cache import Cache
 from harness.data.pixels import open_array
 from harness.plugin_api.model import EpochReport, FitContext, LabeledImages, Source
-from harness.training.execution_modes import set_up_process
+from harness.training.execution_modes import keep_kernels_in, set_up_process
 from harness.training.placement import place_on_device
 from harness.workers.messages import Answer, ImageRows, LabeledRows, ModelJob, Notice, SourceRows
 
@@ -29,7 +28,7 @@ def fit_context(setting: ModelJob, seed: int, cache: Path, send: Callable[[Answe
     set_up_process(setting.threads)
     if device.type == "cuda":
         torch.cuda.set_device(device)
-    os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(setting.cache / "compiled"))
+    keep_kernels_in(setting.cache / "compiled")
     random.seed(seed)
     np.random.seed(seed)  # noqa: NPY002 - for plugins that draw from the global generator
     torch.manual_seed(seed)

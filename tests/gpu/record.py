@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
 import time
 from pathlib import Path
@@ -22,7 +21,7 @@ from setting import Setting
 
 from harness.processes import die_with_parent
 from harness.training.devices import git_commit
-from harness.training.execution_modes import set_up_process
+from harness.training.execution_modes import keep_kernels_in, set_up_process
 
 _MACHINE = "machine"
 _MACHINE_SECONDS = 120
@@ -93,7 +92,7 @@ def _measure(name: str, setting: Setting, rows: Path) -> None:
     """Measure a part in this process, which exists for nothing else, and write each row as it comes."""
     die_with_parent()
     set_up_process(threads=1)
-    os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(setting.scratch / "compiled"))
+    keep_kernels_in(setting.scratch / "compiled")
     with rows.open("w", encoding="utf-8", buffering=1) as file:
         try:
             for row in (describe if name == _MACHINE else PARTS[name].measure)(setting):

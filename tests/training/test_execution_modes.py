@@ -1,5 +1,6 @@
 """However a step is executed, it does the same; what cannot be done falls back, and says why."""
 
+import os
 import shutil
 
 import pytest
@@ -10,7 +11,7 @@ from harness.data.augment import SYMMETRIES
 from harness.plugin_api.model import LabeledImages
 from harness.plugin_api.schedule import Schedule
 from harness.training.auto import COMPILED, EAGER
-from harness.training.execution_modes import prepare
+from harness.training.execution_modes import keep_kernels_in, prepare
 from harness.training.feed import PixelFeed
 from harness.training.loop import Trainer, TrainingPlan
 from harness.training.normalisation import Normalisation
@@ -60,6 +61,14 @@ def test_captured_steps_agree_with_eager_ones(execution_mode, frozen):
 def test_the_batches_do_not_depend_on_the_device(device):
     here, there = (losses(EAGER, where, steps=3)[0] for where in ("cpu", device))
     assert there == pytest.approx(here, rel=1e-3)
+
+
+def test_kernels_are_kept_where_the_compiler_can_find_them(tmp_path, monkeypatch):
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", "")  # or what is set below would stay
+    for folder, kept in ((tmp_path / "a folder", None), (tmp_path / "cache", str(tmp_path / "cache"))):
+        monkeypatch.delenv("TORCHINDUCTOR_CACHE_DIR", raising=False)
+        keep_kernels_in(folder)
+        assert os.environ.get("TORCHINDUCTOR_CACHE_DIR") == kept
 
 
 @needs_compiler
