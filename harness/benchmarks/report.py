@@ -14,7 +14,7 @@ from tabulate import tabulate
 from harness.benchmarks.contest import Placing, Spread
 from harness.benchmarks.images import ImagesResult
 from harness.benchmarks.losses import LossCurve
-from harness.benchmarks.training import TrainingResult
+from harness.benchmarks.training import SHARED_LOOP, TrainingResult
 from harness.text import markdown
 from harness.threads import usable_cores
 from harness.training.devices import describe_device, versions
@@ -118,10 +118,13 @@ def _spread(ratio: Spread) -> str:
 
 
 def _training(result: TrainingResult, *, on_cpu: bool) -> str:
+    rounds = next(one for one in result.placings if one.name == SHARED_LOOP)
+    spread = rounds.processor_ratio if on_cpu else rounds.ratio
     limit = (
         f"Batching, augmentation and normalisation take {100 * result.augmentation_share:.1f} % of the shared loop's "
-        f"step. The modules of one forward pass read and write {result.megabytes_per_image:,.0f} MB an image: at the "
-        f"measured speed of copying, {result.bandwidth_limit:,.0f} images/s would be the limit; the plain loop reaches "
+        f"step; between rounds its ratio differs by {100 * (spread.highest / spread.lowest - 1):.0f} %. The modules of "
+        f"one forward pass read and write {result.megabytes_per_image:,.0f} MB an image: at the measured speed of "
+        f"copying, {result.bandwidth_limit:,.0f} images/s would be the limit; the plain loop reaches "
         f"{100 * result.placings[0].images_per_second / result.bandwidth_limit:.1f} % of it."
     )
     head = f"## {result.model}, {result.size} x {result.size} pixels"

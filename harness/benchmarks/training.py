@@ -24,7 +24,7 @@ from harness.training.execution_modes import clock, set_up_process
 from harness.training.feed import Forward, UnchangedBatches
 from harness.training.frozen_features import FrozenFeatures
 
-_SHARED_LOOP, _INPUT_READY = "shared loop", "shared loop, input ready"
+SHARED_LOOP, _INPUT_READY = "shared loop", "shared loop, input ready"
 _READY = "channels last, batches ready, no augmentation"
 _BF16: Precision = "bf16"
 _MAPS = 4  # dimensions of a batch of maps, (B, C, h, w)
@@ -128,7 +128,7 @@ def measure_training(label: str, order: TrainingSpec, contest: Contest) -> Train
         losses,
         megabytes,
         bytes_per_second(torch.device(order.device)) / (megabytes * 1e6),
-        1 - speed[_SHARED_LOOP] / speed[_INPUT_READY],
+        1 - speed[SHARED_LOOP] / speed[_INPUT_READY],
     )
 
 
@@ -191,15 +191,15 @@ def _plain_on_features(order: TrainingSpec) -> Iterator[Contestant]:
 def _shared_loops(order: TrainingSpec, contest: Contest) -> Iterator[Contestant]:
     """Yield the shared loop in every execution mode that the order's includes, and its parts by themselves."""
     whole = replace(order, execution_mode=_simplest(order), schedule=_one_epoch(order))
-    yield _shared_loop(_SHARED_LOOP, whole)
+    yield _shared_loop(SHARED_LOOP, whole)
     yield _input_ready(whole)
     if resolve_precision(order.schedule.precision, torch.device(order.device).type) != _BF16:
-        yield _shared_loop(f"{_SHARED_LOOP}, bf16", _in_bf16(whole))
+        yield _shared_loop(f"{SHARED_LOOP}, bf16", _in_bf16(whole))
     if order.execution_mode == COMPILED:
         yield _compiled(replace(whole, execution_mode=COMPILED), contest.folder / "compiled")
     model = order.make()
     if model.frozen(model.network_for(order.context().classes, order.size)):
-        yield _shared_loop(f"{_SHARED_LOOP}, frozen prefix cached", order)
+        yield _shared_loop(f"{SHARED_LOOP}, frozen prefix cached", order)
 
 
 def _shared_loop(name: str, order: TrainingSpec) -> Contestant:
@@ -213,9 +213,9 @@ def _shared_loop(name: str, order: TrainingSpec) -> Contestant:
 def _compiled(order: TrainingSpec, kernels: Path) -> Contestant:
     """The shared loop compiled: once with nothing compiled before, then with kernels on the disk, which is measured."""
     os.environ["TORCHINDUCTOR_CACHE_DIR"] = str(kernels)
-    cold = _shared_loop(f"{_SHARED_LOOP}, compiled", order)
+    cold = _shared_loop(f"{SHARED_LOOP}, compiled", order)
     torch._dynamo.reset()  # noqa: SLF001 - what is compiled is known to this process as well as to the disk
-    warm = _shared_loop(f"{_SHARED_LOOP}, compiled", order)
+    warm = _shared_loop(f"{SHARED_LOOP}, compiled", order)
     return replace(warm, message=f"{warm.message}, cold start {cold.start_up_seconds:.0f} s")
 
 
@@ -233,7 +233,7 @@ def _processes(order: TrainingSpec, contest: Contest, stack: ExitStack) -> Itera
     jobs = contest.jobs
     for name, make, message in (
         (f"plain loop, {jobs} processes", plain_step, f"a thread each, {_READY}"),
-        (f"{_SHARED_LOOP}, {jobs} cells", shared_step, "a thread each, views and normalisation on the device"),
+        (f"{SHARED_LOOP}, {jobs} cells", shared_step, "a thread each, views and normalisation on the device"),
     ):
         together = stack.enter_context(ConcurrentTraining(order, jobs, make))
         yield Contestant(name, together.train, message, cores=jobs)
