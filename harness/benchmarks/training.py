@@ -153,7 +153,7 @@ def _plain_loops(order: TrainingSpec, contest: Contest) -> Iterator[Contestant]:
 
 def _plain_compiled(order: TrainingSpec, ready: NextBatch, kernels: Path) -> Contestant:
     loop, device = PlainLoop.of(order), torch.device(order.device)
-    os.environ["TORCHINDUCTOR_CACHE_DIR"] = str(kernels)
+    _forget_compiled(kernels)
     began, message = clock(device), f"compiled, {loop.precision}, {_READY}"
     step = loop.step(ready, torch.compile(loop.network, dynamic=False))
     try:
@@ -212,11 +212,17 @@ def _shared_loop(name: str, order: TrainingSpec) -> Contestant:
 
 def _compiled(order: TrainingSpec, kernels: Path) -> Contestant:
     """The shared loop compiled: once with nothing compiled before, then with kernels on the disk, which is measured."""
-    os.environ["TORCHINDUCTOR_CACHE_DIR"] = str(kernels)
+    _forget_compiled(kernels)
     cold = _shared_loop(f"{SHARED_LOOP}, compiled", order)
-    torch._dynamo.reset()  # noqa: SLF001 - what is compiled is known to this process as well as to the disk
+    _forget_compiled(kernels)
     warm = _shared_loop(f"{SHARED_LOOP}, compiled", order)
     return replace(warm, message=f"{warm.message}, cold start {cold.start_up_seconds:.0f} s")
+
+
+def _forget_compiled(kernels: Path) -> None:
+    """Have torch know nothing but the kernels in a folder: this process remembers networks that it has compiled."""
+    os.environ["TORCHINDUCTOR_CACHE_DIR"] = str(kernels)
+    torch._dynamo.reset()  # noqa: SLF001 - the only way
 
 
 def _input_ready(order: TrainingSpec) -> Contestant:
