@@ -173,13 +173,15 @@ class Collector:
     def _timings_alone(self, ended: Ended) -> dict[str, Any]:
         """Return the speeds of a cell's model alone; of a loop of its own those of its reports, if it was alone.
 
-        They are measured on the host. Of a machine of another kind nothing is known but what a loop of its own reports.
+        They are measured on the host. Of a machine of another kind, or with other libraries, nothing is known but what
+        a loop of its own reports.
         """
         speed, epochs = self._speeds[ended.cell.label], self._epochs[ended.cell]
         measured = speed.measured
         alone = measured.throughput
         own = reported_speed(epochs) if alone is None and not ended.ran_concurrently else None
-        if self._device_of(ended.cell) != self._own_device:
+        like_host = (self._own_device, self._own_versions)
+        if (self._device_of(ended.cell), self._versions_of(ended.cell)) != like_host:
             unknown = {"calibration_seconds": None, "calibration_version": CALIBRATION_VERSION}
             return {"images_per_second_alone": own, **unknown}
         return {
@@ -201,6 +203,10 @@ class Collector:
         started = self._started.get(cell)
         return (started and started.device) or self._own_device
 
+    def _versions_of(self, cell: Cell) -> Mapping[str, str]:
+        started = self._started.get(cell)
+        return (started and started.versions) or self._own_versions
+
     def _host_of(self, cell: Cell) -> str:
         """Return the machine on which a cell ran; of one that was never begun, this one."""
         begun = self._started.get(cell)
@@ -219,7 +225,7 @@ class Collector:
         return describe_device(self._run.device)
 
     def _identity(self, cell: Cell, concurrency: int) -> dict[str, Any]:
-        entry, started = self._run.entry(cell.label), self._started.get(cell)
+        entry = self._run.entry(cell.label)
         return {
             "model": cell.label,
             "plugin": {
@@ -236,7 +242,7 @@ class Collector:
             "key": hash_of(self._run.keys[cell]),
             "key_parts": self._run.keys[cell],
             "device": {**self._device_of(cell), "host": self._host_of(cell)},
-            "versions": (started and started.versions) or self._own_versions,
+            "versions": self._versions_of(cell),
             "concurrency": concurrency,
             "comparison_key": self._comparison_key,
         }

@@ -14,7 +14,7 @@ from ray.exceptions import RayError
 
 from harness.errors import EnvironmentMissingError, UsageError
 from harness.execution.ray_messages import Introduction
-from harness.training.devices import differing_versions
+from harness.training.devices import NOT_RECORDED, differing_versions
 
 AUTO = "auto"
 """The address of the cluster that this machine belongs to, or of ``$RAY_ADDRESS``."""
@@ -108,13 +108,16 @@ def compare_versions(own: Mapping[str, str], about: Introduction, *, libraries_m
     refused, named = differing_versions(own, there, libraries_may_differ=libraries_may_differ)
     if refused:
         says = _differing(refused, own, about)
-        raise EnvironmentMissingError(f"{says} - install the same there, or take the node out of the cluster")
+        raise EnvironmentMissingError(
+            f"{says} - install the same there, or take the node out of the cluster; -o other_versions=name lets Python "
+            "and the libraries differ"
+        )
     return _differing(named, own, about) if named else None
 
 
 def _differing(other: Mapping[str, str], own: Mapping[str, str], about: Introduction) -> str:
     there = ", ".join(f"{name} {found}" for name, found in other.items())
-    here = ", ".join(f"{name} {own[name]}" for name in other)
+    here = ", ".join(f"{name} {own.get(name, NOT_RECORDED)}" for name in other)
     return f"node {about.host} ({about.node[:8]}) has {there}; this machine has {here}"
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -66,6 +66,10 @@ class CellOrder:
     files: tuple[HostFile, ...]
     stages: Mapping[str, Sequence[HostFile]]
     checkpoint_mark: str
+
+    def from_nothing(self) -> CellOrder:
+        """Return the order for a node with other libraries, which is given nothing that others have computed."""
+        return replace(self, stages={}, task=replace(self.task, features=None, checkpoint=None))
 
 
 MARK = "shared"

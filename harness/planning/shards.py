@@ -33,7 +33,7 @@ from harness.store.shards import (
     write_shard,
 )
 from harness.training.batches import views_shown
-from harness.training.devices import differing_versions, resolve_device, versions
+from harness.training.devices import NOT_RECORDED, differing_versions, resolve_device, versions
 
 _OF_THE_COMPARISON = ("protocol", "seeds", "strata", "threads", "limit", "pixels", "schedule")
 _OF_THE_IMAGES = ("set", "options", "columns", "classes", "phantom", "on_damaged")
@@ -100,19 +100,19 @@ def settle_shards(run: Run, shards: int, file: Path, note: Note) -> ShardPlan:
     plan = settle_plan(file, here)
     may_differ = run.config.other_versions == "name"
     refused, named = differing_versions(plan.versions, here.versions, libraries_may_differ=may_differ)
-    differs = first_difference(plan.facts(), here.facts()) or next(
-        ((f"version of {name}", plan.versions[name], version) for name, version in refused.items()), None
-    )
-    if differs:
+    versions_differ = [
+        (f"version of {name}", plan.versions.get(name, NOT_RECORDED), version) for name, version in refused.items()
+    ]
+    if differs := next(iter(versions_differ), None) or first_difference(plan.facts(), here.facts()):
         part, before, now = differs
         raise EnvironmentMissingError(
             f"this node cannot compute a shard of this run: {part} is {now} here, and {before} in {file} - every shard "
-            f"needs the same images, plugins, libraries and kind of device; to begin anew remove {file.name} and run "
-            "every shard with --fresh"
+            "needs the same images, plugins, libraries (-o other_versions=name lets these differ) and kind of device; "
+            f"to begin anew remove {file.name} and run every shard with --fresh"
         )
     if named:
-        says = ", ".join(f"{name} {version} ({plan.versions[name]})" for name, version in named.items())
-        note(f"this machine has other versions than {file.name} names (in brackets): {says}")
+        says = [f"{name} {version} ({plan.versions.get(name, NOT_RECORDED)})" for name, version in named.items()]
+        note(f"this machine has other versions than {file.name} names (in brackets): {', '.join(says)}")
     return plan
 
 

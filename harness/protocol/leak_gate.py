@@ -45,7 +45,7 @@ def find_leak(kind: str, splits: pd.DataFrame, identity: pd.Series[str]) -> Leak
         The leak with every offender, or None.
     """
     place = ["identity", "seed", "fold"]
-    keyed = splits.assign(identity=splits["image"].map(identity))[[*place, "side"]].drop_duplicates()
+    keyed = splits.assign(identity=splits["image"].map(identity))[[*place, "side"]].dropna().drop_duplicates()
     divided = keyed[keyed.duplicated(place, keep=False)]
     if divided.empty:
         return None

@@ -48,9 +48,10 @@ def timing_variance(cells: Sequence[DoneRecord]) -> float:
     """Return the variance of the logarithm of a run's calibrated speed of a model, by its readings.
 
     Args:
-        cells: Of the model; they share their readings.
+        cells: Of the model; they share their readings, but for those whose speed was not measured.
     """
-    return variance_of_readings(next((cell.timings.calibrated_readings for cell in cells if cell.timings), []))
+    readings = (cell.timings.calibrated_readings for cell in cells if cell.timings)
+    return variance_of_readings(next(filter(None, readings), []))
 
 
 def variance_of_readings(readings: Sequence[float]) -> float:

@@ -154,21 +154,22 @@ def _convergence_row(name: str, record: dict[str, Any], printed: float | None) -
 
 
 def _unmeasured(results: Results) -> list[str]:
-    """Name the models whose speed alone is not known although they train in epochs."""
-    labels = [
-        label
-        for label in results.labels
-        if any(
-            cell.epochs and cell.timings and not cell.timings.images_per_second_alone
-            for cell in results.cells_of(label)
-        )
-    ]
+    """Name the models of which cells have no speed alone although they train in epochs, or no calibration."""
+    labels = [label for label in results.labels if any(map(_lacks_cost, results.cells_of(label)))]
     if not labels:
         return []
     return [
         f"NOT COMPARABLE in cost: {', '.join(labels)}, of which cells ran where no speed was measured: in loops of "
-        "their own beside other cells, which --jobs 1 measures, or on another kind of machine than that of the command."
+        "their own beside other cells, which --jobs 1 measures, on a machine of another kind or with other libraries "
+        "than that of the command, or after a timing that failed. The row averages the others."
     ]
+
+
+def _lacks_cost(cell: DoneRecord) -> bool:
+    timings = cell.timings
+    return timings is not None and (
+        not timings.calibration_seconds or bool(cell.epochs and not timings.images_per_second_alone)
+    )
 
 
 def _convergence(cells: list[DoneRecord]) -> dict[str, Any]:

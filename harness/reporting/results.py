@@ -232,7 +232,7 @@ class Results:
 
     @cached_property
     def _mixtures(self) -> list[str]:
-        return mixture_notes(self.cells)
+        return mixture_notes(self.run, self.cells)
 
     def is_scored(self, label: str) -> bool:
         """True for a row of predictions that were made elsewhere."""

@@ -25,16 +25,23 @@ def protocol_notes(run: RunRecord) -> list[str]:
     return notes
 
 
-def mixture_notes(cells: Mapping[str, DoneRecord]) -> list[str]:
-    """Say in what the cells of a run differ that should have been made alike."""
-    libraries: dict[str, set[str]] = {}
-    parts: dict[tuple[str, str], set[str]] = {}
+def library_versions(run: RunRecord, cells: Mapping[str, DoneRecord]) -> dict[str, list[str]]:
+    """Return every version that a run or one of its cells was made with, by library."""
+    found = {name: {version} for name, version in run.versions.items()}
     for record in cells.values():
         for name, version in record.versions.items():
-            libraries.setdefault(name, set()).add(version)
+            found.setdefault(name, set()).add(version)
+    return {name: sorted(versions) for name, versions in found.items()}
+
+
+def mixture_notes(run: RunRecord, cells: Mapping[str, DoneRecord]) -> list[str]:
+    """Say in what the cells of a run differ that should have been made alike."""
+    parts: dict[tuple[str, str], set[str]] = {}
+    for record in cells.values():
         for name in SHARED_PARTS:
             parts.setdefault((record.model, name), set()).add(record.key_parts[name])
-    mixed = [f"{name} {' and '.join(sorted(found))}" for name, found in libraries.items() if len(found) > 1]
+    libraries = library_versions(run, cells)
+    mixed = [f"{name} {' and '.join(found)}" for name, found in libraries.items() if len(found) > 1]
     execution_modes = sorted({record.execution_mode for record in cells.values()} - {"none"})
     notes = [f"Mixed library versions: {', '.join(mixed)}."] if mixed else []
     for label in sorted({record.model for record in cells.values()}):

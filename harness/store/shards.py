@@ -67,7 +67,7 @@ class ShardPlan(Record):
             ``auto`` stands for, are in it.
         execution_mode: What ``auto`` stands for.
         models: By label, the parts of a cell's key that its plugin, options and weights make.
-        versions: Of the libraries.
+        versions: Of the libraries; whether a shard must have the same, its config says.
         cells: Hash of the keys of all cells.
     """
 

@@ -12,6 +12,7 @@ import torch
 
 from harness.errors import EnvironmentMissingError
 
+NOT_RECORDED = "not recorded"
 _HARNESS = "breakhis-harness"
 _RECORDED = (_HARNESS, "torch", "torchvision", "timm", "numpy", "scikit-learn", "scikit-image", "pandas")
 
@@ -60,7 +61,8 @@ def differing_versions(
     Returns:
         What the node has in place of the expected versions: first what must not be, then what may.
     """
-    other = {name: found.get(name, "not installed") for name in expected if found.get(name) != expected[name]}
+    names = [name for name in {**expected, **found} if found.get(name) != expected.get(name)]
+    other = {name: found.get(name, NOT_RECORDED) for name in names}
     libraries = {"python", *_RECORDED} - {_HARNESS} if libraries_may_differ else set()
     refused = {name: version for name, version in other.items() if name not in libraries}
     return refused, {name: version for name, version in other.items() if name in libraries}

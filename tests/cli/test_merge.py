@@ -248,3 +248,13 @@ def test_table_5_is_by_machine_where_a_model_ran_on_several(merge, shards):
     assert "on Fast One" in next(line for line in table.splitlines() if "NOT COMPARABLE in minutes" in line)
     assert "Mixed machines: " in table
     assert "majority (mixed" not in table
+
+
+@pytest.mark.parametrize("others", [1, 3])
+def test_other_versions_are_named_below_the_tables(merge, shards, others):
+    """Whether they differ from cell to cell, or are those of all cells and not of the command."""
+    for cell in (cell for shard in shards[:others] for cell in shard.glob("cells/*")):
+        rewrite(cell, versions={**json.loads((cell / "cell.json").read_text())["versions"], "timm": "0.0.1"})
+    code, _, err, folder = merge(*shards)
+    assert code == 0, err
+    assert "Mixed library versions: timm 0.0.1 and " in (folder / "tables" / "table3.md").read_text()

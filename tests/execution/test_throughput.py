@@ -121,3 +121,5 @@ def test_readings_that_agree_narrow_the_interval_of_cost():
     far = [40.0, 50.0, 65.0]
     assert timing_variance(cells_with(far)) == pytest.approx(math.pi / 2 * np.var(np.log(far), ddof=1) / 3)
     assert timing_variance([SimpleNamespace(timings=None)]) == TIMING_DEVIATION**2
+    # a cell that another kind of machine did has none
+    assert timing_variance([*cells_with([]), *cells_with(far)]) == timing_variance(cells_with(far))

@@ -73,7 +73,7 @@ def _on_streams(setting: Setting, jobs: int) -> float:
 def cudnn_choices(setting: Setting) -> Iterator[Row]:
     """Train with repeatable kernels or any, and with the first that fits or the fastest of those tried.
 
-    Every choice has processes of its own: cuDNN goes on with the kernels that it has chosen for a shape before.
+    Every training has a process of its own: cuDNN goes on with the kernels that it has chosen for a shape before.
     """
     order = setting.spec(WHOLE, "captured", epochs=setting.size.steps)
     choices = {
@@ -81,8 +81,8 @@ def cudnn_choices(setting: Setting) -> Iterator[Row]:
         for deterministic, benchmark in itertools.product((True, False), (False, True))
     }
     with forkserver().Pool(1, maxtasksperchild=1) as pool:
-        found = pool.starmap(_difference_of_two, [(choice, order) for choice in choices.values()], chunksize=1)
-    differences = dict(zip(choices, found, strict=True))
+        first, again = (pool.map(partial(_losses_under, order), choices.values(), chunksize=1) for _ in range(2))
+    differences = dict(zip(choices, map(_largest_difference, first, again), strict=True))
     with ExitStack() as stack:
         ways = {
             name: stack.enter_context(ConcurrentTraining(order, 1, partial(_step_under, choice))).images_per_second
@@ -92,12 +92,10 @@ def cudnn_choices(setting: Setting) -> Iterator[Row]:
             yield {"cuDNN": name, "images/s": speed, "ratio": ratio, "two trainings differ by": differences[name]}
 
 
-def _difference_of_two(choice: tuple[bool, bool], order: TrainingSpec) -> float:
-    """Return the largest difference between the losses of two trainings alike."""
+def _losses_under(order: TrainingSpec, choice: tuple[bool, bool]) -> list[float]:
     set_up_process(order.threads)
     _let_cudnn(choice)
-    first, again = (_losses(order)[0] for _ in range(2))
-    return _largest_difference(first, again)
+    return _losses(order)[0]
 
 
 def _step_under(choice: tuple[bool, bool], order: TrainingSpec) -> Callable[[], object]:

@@ -13,6 +13,7 @@ from harness.data.manifest import published_counts
 from harness.protocol.names import TEST, TRAIN, VALIDATION
 from harness.reporting.own_paths import without_folders
 from harness.reporting.results import Results
+from harness.reporting.run_notes import library_versions
 from harness.store.schema import SCORED, DoneRecord
 from harness.text import natural_order
 
@@ -24,7 +25,8 @@ def facts(results: Results) -> Facts:
     """Say on what a run was made, and of what."""
     run, images = results.run, results.images[results.images["stratum"].isin(results.strata)]
     devices = dict.fromkeys(_device(cell.device) for cell in results.cells.values())
-    versions = ", ".join(f"{name} {version}" for name, version in run.versions.items())
+    libraries = library_versions(run, results.cells)
+    versions = ", ".join(f"{name} {' and '.join(found)}" for name, found in libraries.items())
     return [
         ("protocol", f"{run.protocol.name}: {run.protocol.title}"),
         ("seeds, folds", f"{_listed(run.config.seeds)}; {len(run.comparison.folds)}"),
