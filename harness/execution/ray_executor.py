@@ -159,7 +159,7 @@ class RayExecutor:
         if assignment.losses:
             empty(assignment.order.task.folder)
         pieces = self._files.pieces_of(lacking)
-        order = assignment.order if slot.remark is None else assignment.order.from_nothing()
+        order = assignment.order if slot.remark is None else assignment.order.without_features()
         slot.pending = slot.actor.work.options(num_returns="streaming").remote(order, pieces)
         slot.on_answer = self._on_message
         slot.work = CellAtWork(assignment.cell, self._setup.cell_seconds)
@@ -208,8 +208,6 @@ class RayExecutor:
         order = slot.assignment.order
         if isinstance(message, Printed):
             append_capped(order.log, message.content)
-        elif isinstance(message, SentStage) and slot.remark is not None:
-            return  # of other libraries: cells elsewhere would start from it unawares
         elif isinstance(message, SavedPart | SentStage):
             try:
                 keep(message, order.task)

@@ -67,9 +67,12 @@ class CellOrder:
     stages: Mapping[str, Sequence[HostFile]]
     checkpoint_mark: str
 
-    def from_nothing(self) -> CellOrder:
-        """Return the order for a node with other libraries, which is given nothing that others have computed."""
-        return replace(self, stages={}, task=replace(self.task, features=None, checkpoint=None))
+    def without_features(self) -> CellOrder:
+        """Return the order for a node with other libraries, whose cells do not learn from the host's features.
+
+        Stages and checkpoints need no such care: they are found by versions, or say theirs.
+        """
+        return replace(self, task=replace(self.task, features=None))
 
 
 MARK = "shared"

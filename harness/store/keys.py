@@ -19,11 +19,15 @@ def hash_of(value: Any) -> str:
 
 
 def first_difference(stored: dict[str, Any], wanted: dict[str, Any]) -> tuple[str, str, str] | None:
-    """Return the first part of a comparison that differs, with both values in brief; None for equal ones."""
-    for part, value in wanted.items():
-        # JSON has no tuples: what was stored comes back in JSON's own types
-        if stored.get(part) != json.loads(json.dumps(value)):
-            return part, _brief(stored.get(part)), _brief(value)
+    """Return the first part of a comparison that differs, with both values in brief; None for equal ones.
+
+    Of a part that has parts the first that differs is named, as ``schedule.epochs``.
+    """
+    for part, value in json.loads(json.dumps(wanted)).items():  # JSON has no tuples: what was stored has none either
+        before = stored.get(part)
+        if before != value:
+            inner = first_difference(before, value) if isinstance(before, dict) and isinstance(value, dict) else None
+            return (part, _brief(before), _brief(value)) if inner is None else (f"{part}.{inner[0]}", *inner[1:])
     return None
 
 

@@ -13,9 +13,10 @@ import torch
 from harness.durable import replacing
 from harness.errors import DataError
 from harness.plugin_api.model import EpochReport, FitContext
+from harness.training.devices import versions
 from harness.training.weights import State, fingerprint, read_state, save_state
 
-_VERSION = 3
+_VERSION = 4
 _BEST = "best."
 
 
@@ -79,17 +80,22 @@ class Checkpoints:
         self._file.parent.mkdir(parents=True, exist_ok=True)
         tensors = {**snapshot.tensors, **{f"{_BEST}{name}": best for name, best in snapshot.progress.best.items()}}
         history = [asdict(epoch) for epoch in snapshot.progress.history]
-        message = {"version": _VERSION, "history": history, "sha256": fingerprint(tensors)}
+        message = {"version": _VERSION, "libraries": versions(), "history": history, "sha256": fingerprint(tensors)}
         with replacing(self._file) as beside:
             save_state(tensors, beside, {"training": json.dumps(message)})
         self._kept = time.monotonic()
 
     def latest(self) -> Snapshot | None:
-        """Return the last snapshot; None where there is none that is as it was written, and training begins anew."""
+        """Return the last snapshot; None where there is none that is as it was written, and training begins anew.
+
+        One of other libraries is none: a cell's record names those that all of its training was done with.
+        """
         try:
             tensors, header = read_state(self._file)
             message: dict[str, Any] = json.loads(header["training"])
-            if message["version"] != _VERSION or message["sha256"] != fingerprint(tensors):
+            if message["version"] != _VERSION or message["libraries"] != versions():
+                return None
+            if message["sha256"] != fingerprint(tensors):
                 return None
             best = {name.removeprefix(_BEST): tensors.pop(name) for name in list(tensors) if name.startswith(_BEST)}
             return Snapshot(Progress([EpochReport(**epoch) for epoch in message["history"]], best), tensors)

@@ -24,6 +24,7 @@ from harness.plugin_api.schedule import Schedule
 from harness.training.architecture import describe_network
 from harness.training.checkpoint import checkpoints_of
 from harness.training.cost import training_seconds
+from harness.training.devices import versions
 from harness.training.feed import PixelFeed
 from harness.training.frozen import refuse_fresh_frozen
 from harness.training.loop import Trainer, TrainingPlan
@@ -280,6 +281,7 @@ def _key(model: Transferable, network: nn.Module, stage: Stage, context: FitCont
         source.pixels,
         context.device.type,
         context.threads,
+        versions(),
     ]
     return hashlib.sha256(json.dumps(ingredients).encode()).hexdigest()[:32]
 

@@ -146,14 +146,21 @@ def test_a_conflicting_cell_is_named_and_nothing_is_written(merge, shards, tmp_p
     assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
 
 
-def test_another_comparison_is_refused_by_the_first_difference(merge, shards):
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda compared: compared.update(seeds=[0, 7]), "seeds is [0, 7], and [0, 1]"),
+        (lambda compared: compared["schedule"].update(prediction_views=8), "schedule.prediction_views is 8, and 1"),
+    ],
+)
+def test_another_comparison_is_refused_by_the_first_difference(merge, shards, change, words):
     file = shards[1] / "run.json"
     run = json.loads(file.read_text())
-    run["comparison"]["seeds"] = [0, 7]
+    change(run["comparison"])
     file.write_text(json.dumps(run))
     code, _, err, folder = merge(*shards)
     assert code == 2
-    assert f"{shards[1]} is of another comparison: its seeds is [0, 7], and [0, 1] in {shards[0]}" in err
+    assert f"{shards[1]} is of another comparison: its {words} in {shards[0]}" in err
     assert not folder.exists()
 
 

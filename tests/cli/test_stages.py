@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from small_runs import run_module
 
 TWIN = """
 import torch.nn.functional as F
@@ -76,3 +77,17 @@ def test_a_stage_is_shared_by_none_but_its_like_and_made_anew_where_it_is_spoilt
 def test_options_are_part_of_the_key_unless_a_model_leaves_them_out(run):
     _, _, stages = run("super().stage_options()")
     assert len(stages) == 3
+
+
+@pytest.mark.long
+def test_other_libraries_make_stages_of_their_own(run, tiny, phantom, tmp_path):
+    run("{}")
+    (tmp_path / "libraries" / "timm-0.0.1.dist-info").mkdir(parents=True)
+    (tmp_path / "libraries" / "timm-0.0.1.dist-info" / "METADATA").write_text("Name: timm\nVersion: 0.0.1\n")
+    given = ("--data", phantom, "--plugin", tmp_path / "twin.py", "--models", "relu", "-o", MODELS)
+    run_module(
+        *("harness", "run", tiny, *given, "--out", tmp_path / "other"),
+        cwd=tmp_path,
+        PYTHONPATH=str(tmp_path / "libraries"),
+    )
+    assert len(list((tmp_path / "cache" / "stages").glob("*/"))) == 3

@@ -86,3 +86,12 @@ def test_a_checkpoint_that_is_not_as_written_is_not_gone_on_from(tmp_path, harm)
     again, ended = train(Checkpoints(tmp_path, "final", 0))
     assert again == epochs
     assert all(torch.equal(ended[name], weights[name]) for name in weights)
+
+
+def test_a_checkpoint_of_other_libraries_is_not_gone_on_from(tmp_path, monkeypatch):
+    epochs, _ = train()
+    with pytest.raises(StoppedError):
+        train(Checkpoints(tmp_path, "final", 0), stop_after=3)
+    monkeypatch.setattr("harness.training.checkpoint.versions", lambda: {"torch": "another"})
+    assert Checkpoints(tmp_path, "final", 0).latest() is None
+    assert train(Checkpoints(tmp_path, "final", 0))[0] == epochs
