@@ -28,7 +28,7 @@ _CONTEXT_BYTES = 1 << 30  # of a process on a GPU, before its first tensor
 
 
 def refuse_unreachable(address: str) -> None:
-    """Refuse an address at which nobody answers: Ray would go on trying for minutes.
+    """Refuse an address at which nobody answers, before anything is measured: Ray would go on trying for minutes.
 
     Args:
         address: ``auto``, ``HOST:PORT``, or ``local``.
@@ -38,7 +38,11 @@ def refuse_unreachable(address: str) -> None:
         EnvironmentMissingError: Nobody answers there.
     """
     given = os.environ.get("RAY_ADDRESS", AUTO) if address == AUTO else address
-    if given in {AUTO, LOCAL}:
+    if given == LOCAL:
+        return
+    if given == AUTO:
+        _init(AUTO)
+        ray.shutdown()
         return
     host, _, port = given.rpartition(":")
     if not host or "/" in host or not port.isdecimal():
@@ -62,21 +66,24 @@ def connect(address: str, cpus: int, gpus: float, jobs: int) -> None:
         EnvironmentMissingError: There is no cluster at the address, or another Ray or Python; or no node is large
             enough for a cell.
     """
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # the future default, and no warning of it
-    options: dict[str, Any] = {"log_to_driver": False, "logging_level": "error"}
-    if address == LOCAL:
-        options |= {"num_cpus": cpus * jobs, "include_dashboard": False, "object_store_memory": _OBJECT_STORE_BYTES}
-    try:
-        ray.init(address, **options)
-    except (ConnectionError, RuntimeError, ValueError, RayError) as error:
-        reason = " ".join(str(error).split())
-        raise EnvironmentMissingError(_no_connection(address, reason)) from error
+    own = {"num_cpus": cpus * jobs, "include_dashboard": False, "object_store_memory": _OBJECT_STORE_BYTES}
+    _init(address, **(own if address == LOCAL else {}))
     try:
         _require_room(cpus, gpus)
     except EnvironmentMissingError:
         ray.shutdown()
         raise
+
+
+def _init(address: str, **options: Any) -> None:
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # the future default, and no warning of it
+    try:
+        ray.init(address, log_to_driver=False, logging_level="error", **options)
+    except (ConnectionError, RuntimeError, ValueError, RayError) as error:
+        is_none = address == AUTO and "RAY_ADDRESS" not in os.environ and isinstance(error, ConnectionError)
+        reason = "none runs on this machine, and RAY_ADDRESS is not set" if is_none else " ".join(str(error).split())
+        raise EnvironmentMissingError(_no_connection(address, reason)) from error
 
 
 def _require_room(cpus: int, gpus: float) -> None:

@@ -14,8 +14,8 @@ pytest.importorskip("ray", reason="the extra 'ray' is not installed; done by 'ma
 from ray.cluster_utils import Cluster
 from ray_runs import LIMIT_SECONDS, MARK, STORE_BYTES, Runs, ended, wait_until, write_plugin
 
-from harness.errors import CellError
-from harness.execution.ray_cluster import gpu_share
+from harness.errors import CellError, EnvironmentMissingError
+from harness.execution.ray_cluster import gpu_share, refuse_unreachable
 from harness.execution.ray_files import keep_part
 from harness.execution.ray_messages import SavedPart
 from harness.execution.ray_slot import WorkerSlot
@@ -172,10 +172,23 @@ def test_a_cell_that_takes_too_long_is_ended(runs: Runs, tmp_path: Path) -> None
     assert runs.reasons("endless") == {"ended after 15 s, the config's cell_seconds; it had reported 0 epochs"}
 
 
-def test_no_cluster_at_the_address(runs: Runs) -> None:
+def test_no_cluster_at_the_address_is_told_before_anything_is_measured(runs: Runs) -> None:
     code, told = runs.run("nowhere", *runs.on_ray("127.0.0.1:1"), "--models", "majority")
     assert code == 3
     assert "no connection to a Ray cluster at '127.0.0.1:1'" in told
+    assert "timing models" not in told
+
+
+def test_no_cluster_on_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    def find_none(*_: object, **__: object) -> None:
+        raise ConnectionError("Could not find any running Ray instance.")
+
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    monkeypatch.setattr("ray.init", find_none)
+    with pytest.raises(
+        EnvironmentMissingError, match="at 'auto': none runs on this machine, and RAY_ADDRESS is not set"
+    ):
+        refuse_unreachable("auto")
 
 
 @pytest.mark.parametrize("name", ["../cell.json", "/etc/passwd", "a/../../b", "."])
