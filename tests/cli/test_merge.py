@@ -149,7 +149,9 @@ def test_a_conflicting_cell_is_named_and_nothing_is_written(merge, shards, tmp_p
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        (lambda compared: compared.update(seeds=[0, 7]), "seeds is [0, 7], and [0, 1]"),
+        pytest.param(
+            lambda compared: compared.update(seeds=[0, 7]), "seeds is [0, 7], and [0, 1]", marks=pytest.mark.long
+        ),
         (lambda compared: compared["schedule"].update(prediction_views=8), "schedule.prediction_views is 8, and 1"),
     ],
 )
@@ -257,7 +259,7 @@ def test_table_5_is_by_machine_where_a_model_ran_on_several(merge, shards):
     assert "majority (mixed" not in table
 
 
-@pytest.mark.parametrize("others", [1, 3])
+@pytest.mark.parametrize("others", [pytest.param(1, marks=pytest.mark.long), 3])
 def test_other_versions_are_named_below_the_tables(merge, shards, others):
     """Whether they differ from cell to cell, or are those of all cells and not of the command."""
     for cell in (cell for shard in shards[:others] for cell in shard.glob("cells/*")):

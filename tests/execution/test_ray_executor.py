@@ -172,6 +172,7 @@ def test_a_cell_that_takes_too_long_is_ended(runs: Runs, tmp_path: Path) -> None
     assert runs.reasons("endless") == {"ended after 15 s, the config's cell_seconds; it had reported 0 epochs"}
 
 
+@pytest.mark.long
 def test_no_cluster_at_the_address_is_told_before_anything_is_measured(runs: Runs) -> None:
     code, told = runs.run("nowhere", *runs.on_ray("127.0.0.1:1"), "--models", "majority")
     assert code == 3

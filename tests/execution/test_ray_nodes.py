@@ -106,7 +106,7 @@ def test_a_node_of_another_kind_with_other_libraries_is_named_where_the_config_s
     table = (tmp_path / "run" / "tables" / "table5.md").read_text()
     assert "| densenet (mixed machines) " in table
     assert "not measured on Another One" in table
-    assert "NOT COMPARABLE in cost: densenet, of which cells ran where no speed was measured" in table
+    assert "NOT COMPARABLE in cost: majority, densenet, of which cells ran where no speed was measured" in table
     assert "Mixed library versions: timm 0.0.1 and 1" in table
 
 

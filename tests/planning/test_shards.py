@@ -112,6 +112,7 @@ def test_a_node_that_cannot_hold_to_the_plan_stops_before_its_first_cell(shard, 
     assert not list((begun / "run-2").glob("cells/*"))
 
 
+@pytest.mark.long
 def test_other_libraries_are_named_and_another_harness_is_refused(shard, begun):
     named = ("-o", "other_versions=name")
     change(plan_of(begun), "versions", "torch", to="2.9.0")

@@ -75,6 +75,7 @@ def test_features_are_made_in_large_batches_on_cuda_of_small_images(batch_size, 
     assert images_at_once(batch_size, size, device) == at_once
 
 
+@pytest.mark.long
 def test_larger_batches_of_features_change_rounding_alone(monkeypatch):
     cached = trained("none", 3)
     monkeypatch.setattr(frozen_features, "images_at_once", lambda *_: 13)  # 21 images in batches that overlap
