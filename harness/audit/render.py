@@ -1,4 +1,4 @@
-"""Text rendering of an audit report."""
+"""The audit report as text for a terminal, which is Markdown too."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Strict YAML reader."""
+"""A YAML reader that refuses what a config never needs: tags, keys given twice, documents that grow."""
 
 from __future__ import annotations
 

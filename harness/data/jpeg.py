@@ -1,4 +1,4 @@
-"""JPEG validation."""
+"""Checks of a JPEG file: whole before it is decoded, and without warnings of damage while it is."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Option types of images and pixels."""
+"""The values that options of images and pixels may have."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Picture size limit."""
+"""The largest picture that is decoded."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Kernels of stain normalisation, each beside the NumPy expression that it equals to the bit."""
+"""Compiled loops of stain normalisation, each beside the NumPy expression that it equals to the bit."""
 
 from __future__ import annotations
 

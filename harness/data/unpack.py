@@ -1,4 +1,4 @@
-"""Safe archive extraction."""
+"""Unpacking of archives that may come from anywhere: nothing leaves the folder or fills the disk."""
 
 from __future__ import annotations
 
