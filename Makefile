@@ -75,8 +75,8 @@ benchmark: $(INSTALLED)  ## the speed of the hot paths, in multiples of a fixed 
 		--benchmark-json=.benchmarks/latest.json
 	$(BIN)/python tests/benchmarks/judge.py .benchmarks/latest.json
 
-bench-results: $(INSTALLED)  ## results/benchmarks anew, on a quiet machine; nine minutes on two cores
-	$(BIN)/harness bench data --images 128 --seconds 1 --out results/benchmarks
+bench-results: $(INSTALLED)  ## results/benchmarks anew, on a quiet machine; a quarter of an hour on two cores
+	$(BIN)/harness bench data --seconds 1 --out results/benchmarks
 	$(BIN)/python tests/benchmarks/texture.py --images 48 --seconds 1 --out results/benchmarks
 	$(BIN)/harness bench train --size 64 --size 112 --seconds 1 --out results/benchmarks
 

@@ -83,11 +83,16 @@ def find_fault(folder: Path) -> str | None:
         OSError: A file cannot be read, which says nothing of what is in it.
     """
     try:
-        known = json.loads(folder.joinpath(SEAL).read_text(encoding="utf-8"))
-        names = {name: str(checksum) for name, checksum in known.items()}
+        names = sealed_files(folder)
     except (FileNotFoundError, NotADirectoryError, ValueError, AttributeError):
         return f"no {SEAL} that can be read"
     return next((name for name, checksum in names.items() if not _is_as_written(folder / name, checksum)), None)
+
+
+def sealed_files(folder: Path) -> dict[str, str]:
+    """Return sha256 of every file of a folder that :meth:`Cache.get` has returned, by its path there."""
+    known = json.loads(folder.joinpath(SEAL).read_text(encoding="utf-8"))
+    return {name: str(checksum) for name, checksum in known.items()}
 
 
 def _is_as_written(file: Path, checksum: str) -> bool:

@@ -23,6 +23,7 @@ from harness.reporting.publish import publish
 from harness.reporting.study import publish_study
 from harness.reporting.table import Table
 from harness.store.run_store import RunStore
+from harness.store.schema import CellRecord
 from harness.store.shards import Shard
 from harness.store.study import Study, begin_study
 
@@ -108,13 +109,14 @@ def run(config: str | Path, observer: Observer | None = None, **options: Unpack[
     """
     request = RunRequest.of(config, observer or Observer(), options)
     study = request.begin_study()
-    outcomes = {folder: request.compute(folder, one) for folder, one in request.runs.items()}
+    ended = {folder: request.compute(folder, one) for folder, one in request.runs.items()}
+    outcomes = {folder: outcome for folder, (outcome, _) in ended.items()}
     if request.shard is not None or not all(outcome.computed or outcome.kept for outcome in outcomes.values()):
         return RunResult(request.folder, outcomes)
     if study is not None:
         name, table = publish_study(study, request.cache)
         return RunResult(request.folder, outcomes, {name: table})
-    written = publish(RunStore(request.folder), request.cache)
+    written = publish(RunStore(request.folder), request.cache, ended[request.folder][1])
     return RunResult(request.folder, outcomes, written)
 
 
@@ -186,8 +188,8 @@ class RunRequest:
             divide(scan_images(one, self.cache))
         return begin_study(self.folder, self.kind, [folder.name for folder in self.runs])
 
-    def compute(self, folder: Path, config: RunConfig) -> Outcome:
-        """Compute what a run lacks."""
+    def compute(self, folder: Path, config: RunConfig) -> tuple[Outcome, Mapping[str, CellRecord] | None]:
+        """Compute what a run lacks; where that was nothing, return the records of its cells as well."""
         store = RunStore(folder)
         with store.open_for_writing(self.observer.note if self.options.get("wait") else None):
             if self.options.get("fresh"):
@@ -195,15 +197,16 @@ class RunRequest:
             whole = not self.plugins.files and self.shard is None
             kept = kept_cells(config, store, self.cache, self.observer) if whole else None
             if kept is not None:
-                self.observer.planned([], kept, config.schedule.epochs)
-                return Outcome(kept=kept)
+                self.observer.planned([], kept.planned, config.schedule.epochs)
+                return Outcome(kept=kept.planned), kept.records
             from harness.execution.observed_run import ObservedRun  # noqa: PLC0415 - torch, for cells that must run
             from harness.execution.runner import execute  # noqa: PLC0415
 
             with ObservedRun(self.observer, self.observers, store) as observed:
                 plan = self._prepared_part(store, config)
                 executor = _executor(self.options)
-                return observed.ended(execute(plan, store, self.cache, observed, executor, self.measurements))
+                outcome = execute(plan, store, self.cache, observed, executor, self.measurements)
+                return observed.ended(outcome), None
 
     def estimate(self, folder: Path, config: RunConfig) -> Estimate:
         """Estimate what a run lacks."""

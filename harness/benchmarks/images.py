@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 from threadpoolctl import threadpool_limits
+from torchvision.io import ImageReadMode, decode_image, write_jpeg
 
 from harness.benchmarks.augmentation import augmentation_contestants
 from harness.benchmarks.contest import Contestant, Placing, hold
@@ -34,6 +35,7 @@ from harness.threads import usable_cores
 from harness.training.execution_modes import set_up_process
 
 _HEIGHT = 460  # of BreakHis' files
+_JPEG_QUALITY = 90
 _BATCH = 32
 
 
@@ -78,6 +80,15 @@ def write_images(folder: Path, n: int) -> list[Path]:
     return list(image_files(folder))
 
 
+def write_jpegs(folder: Path, files: Sequence[Path]) -> list[Path]:
+    """Write what files show as JPEG, and return these files."""
+    folder.mkdir()
+    written = [folder / f"{file.stem}.jpg" for file in files]
+    for file, jpeg in zip(files, written, strict=True):
+        write_jpeg(decode_image(str(file), ImageReadMode.RGB), str(jpeg), _JPEG_QUALITY)
+    return written
+
+
 def decode_all(files: Sequence[Path], size: int) -> Pixels:
     """Return what files show, squashed to a square: uint8 (N, 3, size, size)."""
     return np.stack([by_torchvision(file, size) for file in files])
@@ -88,16 +99,18 @@ def _works(files: Sequence[Path], size: int, scratch: Path) -> Iterator[tuple[st
     plain, painted = PixelRecipe(size, "squash", None), PixelRecipe(size, "squash", PublishedMacenko())
     unchecked = PlainWay("torchvision", partial(by_torchvision, size=size), "decode_image, resize, no checks")
     digests = partial(by_torchvision_with_digests, size=size)
-    checked = PlainWay("torchvision, digests", digests, "the same, sha256 of file and of pixels")
+    checked = PlainWay("torchvision, digests", digests, "the same, sha256 of file and of resized pixels")
     pillow = PlainWay("Pillow", partial(by_pillow, size=size), "ImageFolder's loader, resize, no checks")
     stained = PlainWay("torchvision, NumPy", partial(_decode_and_normalise, size=size), "no checks")
-    yield "decode to uint8", preparing_on_one_core([unchecked, checked, pillow], files, plain, scratch)
+    for kind, written in (("PNG", files), ("JPEG", write_jpegs(scratch / "jpegs", files))):
+        everybody = preparing_on_one_core([unchecked, checked, pillow], written, plain, scratch)
+        yield f"decode to uint8, {kind}", everybody
     yield "normalise stain (Macenko)", macenko_contestants(list(pixels))
     yield "normalise stain (white balance)", white_balance_contestants(list(pixels))
     yield f"augment and normalise batches of {_BATCH}", augmentation_contestants(torch.from_numpy(pixels), _BATCH)
     if cores > 1:
         everybody = preparing_on_cores([unchecked, checked], files, plain, scratch, cores)
-        yield f"decode to uint8, {cores} cores", everybody
+        yield f"decode to uint8, PNG, {cores} cores", everybody
         everybody = preparing_on_cores([stained], files, painted, scratch, cores)
         yield f"decode and normalise stain (Macenko), {cores} cores", everybody
 

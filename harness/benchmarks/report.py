@@ -69,9 +69,15 @@ def turns(rounds: int, seconds: float, device: torch.device | None = None) -> di
     return {
         "rounds": f"{rounds} in turns, {seconds:g} s a turn, after one that does not count",
         **({"cores": pinned} if device.type == "cpu" else {}),
-        "device": f"{describe_device(device)['name']}, {usable_cores()} cores",
+        "device": machine(device),
         "versions": ", ".join(f"{name} {versions()[name]}" for name in _LIBRARIES),
     }
+
+
+def machine(device: torch.device) -> str:
+    """Name a device, how many cores may be used, and the widest vectors of a CPU that torch's kernels use."""
+    cores = f"{describe_device(device)['name']}, {usable_cores()} cores"
+    return f"{cores}, {torch.backends.cpu.get_cpu_capability()}" if device.type == "cpu" else cores
 
 
 def training_report(results: Sequence[TrainingResult], setting: dict[str, Any], *, on_cpu: bool) -> Report:

@@ -21,7 +21,7 @@ import pandas as pd
 from numpy.typing import DTypeLike, NDArray
 
 from harness.cache import Cache
-from harness.data.decode import PixelRecipe, decode, read_image_file
+from harness.data.decode import PixelRecipe, content_digest, decode, decode_bytes, read_image_file
 from harness.data.stain import StainNormaliser, StainProfile, estimate_profile
 from harness.data.version import PIXEL_VERSION
 from harness.errors import DataError
@@ -31,7 +31,7 @@ Progress = Callable[[int, int], None]
 
 _CHUNK = 16
 _CHUNKS_WORTH_A_POOL = 6
-_FACTS = ("content", "stained", "error")
+_FACTS = ("fingerprint", "stained", "error")
 T = TypeVar("T")
 R = TypeVar("R")
 
@@ -42,8 +42,8 @@ class PixelStore:
 
     Attributes:
         folder: Where the array and its index lie.
-        index: One row an image, in row order: ``sha256`` (of the file), ``content`` (of its full-size pixels; empty
-            if damaged), ``stained`` (bool), ``error`` (empty, or why it could not be decoded).
+        index: One row an image, in row order: ``sha256`` (of the file), ``content`` (equal where full-size pixels are;
+            empty if damaged), ``stained`` (bool), ``error`` (empty, or why it could not be decoded).
     """
 
     folder: Path
@@ -96,7 +96,7 @@ def pixel_store(
     shape = (len(found), 3, recipe.size, recipe.size)
 
     def decode_into(array_file: Path) -> pd.DataFrame:
-        images = [(array_file, row, path, digest, recipe) for row, (path, digest) in enumerate(found)]
+        images = [(array_file, row - len(found), path, digest, recipe) for row, (path, digest) in enumerate(found)]
         facts = []
         for fact in map_strange(_decode_row, images, lambda image: str(image[2])):
             facts.append(fact)
@@ -104,9 +104,30 @@ def pixel_store(
                 on_progress(len(facts), len(found))
         index = pd.DataFrame(facts, columns=list(_FACTS))
         index.insert(0, "sha256", wanted.index)
+        index.insert(1, "content", _told_apart(index.pop("fingerprint"), found))
         return index
 
     return _store(cache, [repr(recipe), *wanted.index], shape, decode_into)
+
+
+def _told_apart(fingerprints: pd.Series[str], files: Sequence[tuple[Path, str]]) -> pd.Series[str]:
+    """Look at full size whether pictures of one fingerprint are the same.
+
+    Args:
+        fingerprints: See :class:`~harness.data.decode.DecodedImage`; empty for damaged files.
+        files: Their paths and sha256.
+    """
+    alike = np.flatnonzero(fingerprints.duplicated(keep=False) & (fingerprints != ""))
+    doubtful, content = [files[row] for row in alike.tolist()], fingerprints.copy()
+    content.iloc[alike] = list(map_strange(_full_size_content, doubtful, lambda file: str(file[0])))
+    return content
+
+
+def _full_size_content(file: tuple[Path, str]) -> str:
+    try:
+        return content_digest(decode_bytes(_unchanged(*file)))
+    except RuntimeError as error:  # it could be decoded a moment ago
+        raise _changed(file[0]) from error
 
 
 def painted_store(
@@ -189,14 +210,29 @@ def _profile_chunk(chunk: tuple[Path, int]) -> list[StainProfile | None]:
 
 
 def _decode_row(image: tuple[Path, int, Path, str, PixelRecipe]) -> dict[str, Any]:
-    """Decode one file into a row of the array, if it still is what was hashed."""
+    """Decode one file into a row of the array, counted from its end as -1, if it still is what was hashed."""
     array_file, row, path, digest, recipe = image
     try:
-        content = read_image_file(path)
-        if hashlib.sha256(content).hexdigest() != digest:
-            raise DataError(f"{path} has changed since the run began to read it - run again when nobody writes there")
-        decoded = decode(content, recipe)
+        decoded = decode(_unchanged(path, digest), recipe)
     except RuntimeError as error:
-        return {"content": "", "stained": False, "error": str(error)}
-    np.lib.format.open_memmap(array_file, mode="r+")[row] = decoded.pixels
-    return {"content": decoded.content, "stained": decoded.stained, "error": ""}
+        return {"fingerprint": "", "stained": False, "error": str(error)}
+    with array_file.open("r+b") as rows:  # to map the whole array takes longer than to write a row
+        rows.seek(row * decoded.pixels.nbytes, os.SEEK_END)
+        rows.write(decoded.pixels.tobytes())
+    return {"fingerprint": decoded.fingerprint, "stained": decoded.stained, "error": ""}
+
+
+def _unchanged(path: Path, digest: str) -> bytes:
+    """Read a file that still is what was hashed.
+
+    Raises:
+        DataError: It is not.
+    """
+    content = read_image_file(path)
+    if hashlib.sha256(content).hexdigest() != digest:
+        raise _changed(path)
+    return content
+
+
+def _changed(path: Path) -> DataError:
+    return DataError(f"{path} has changed since the run began to read it - run again when nobody writes there")

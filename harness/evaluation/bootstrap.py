@@ -13,8 +13,8 @@ from functools import cache
 
 import numpy as np
 import pandas as pd
+import scipy
 from numpy.typing import NDArray
-from scipy.special import ndtr, stdtrit
 
 from harness.evaluation.weighted import Array, Estimator
 
@@ -117,5 +117,5 @@ def interval_of(value: float, draws: Array, smallest: int) -> Interval:
 @cache
 def _tails(smallest: int) -> tuple[float, float]:
     """Return the levels of the two bounds among the draws."""
-    reach = np.sqrt(smallest / (smallest - 1)) * stdtrit(smallest - 1, (1 + _LEVEL) / 2)
-    return float(ndtr(-reach)), float(ndtr(reach))
+    reach = np.sqrt(smallest / (smallest - 1)) * scipy.special.stdtrit(smallest - 1, (1 + _LEVEL) / 2)
+    return float(scipy.special.ndtr(-reach)), float(scipy.special.ndtr(reach))

@@ -14,8 +14,8 @@ from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
+import scipy
 from numpy.typing import NDArray
-from scipy.special import stdtr, stdtrit
 
 from harness.evaluation.metrics import class_columns
 from harness.evaluation.significance import holm
@@ -44,16 +44,17 @@ class Change:
         """Bounds of the two-sided interval; infinite where the standard error cannot be told."""
         if self.standard_error is None:
             return -np.inf, np.inf
-        reach = stdtrit(self.freedom, (1 + level) / 2) * self.standard_error if self.standard_error else 0.0
+        quantile = scipy.special.stdtrit(self.freedom, (1 + level) / 2)
+        reach = quantile * self.standard_error if self.standard_error else 0.0
         return self.value - reach, self.value + reach
 
     def p_worse(self) -> float:
         """One-sided p-value of "not worse", 0 to 1."""
-        return float(stdtr(self.freedom, self._distance())) if self.testable else 1.0
+        return float(scipy.special.stdtr(self.freedom, self._distance())) if self.testable else 1.0
 
     def p_better(self) -> float:
         """One-sided p-value of "not better", 0 to 1."""
-        return float(stdtr(self.freedom, -self._distance())) if self.testable else 1.0
+        return float(scipy.special.stdtr(self.freedom, -self._distance())) if self.testable else 1.0
 
     @property
     def testable(self) -> bool:

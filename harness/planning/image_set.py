@@ -5,13 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from harness.cache import Cache
+from harness.cache import Cache, sealed_files
 from harness.config.data_settings import DEFAULT_DATA_SET, DataSettings, is_generated
 from harness.config.run_config import RunConfig
 from harness.data.cohort import read_cohort
@@ -80,7 +80,7 @@ class ImageSet:
 
     @property
     def content(self) -> pd.Series[str] | None:
-        """sha256 of each used image's pixels, by name; None before they are decoded."""
+        """What is equal for used images of equal full-size pixels, by name; None before they are decoded."""
         if self.pixels is None:
             return None
         by_file = self.pixels.index.set_index("sha256")["content"]
@@ -116,8 +116,9 @@ def _described(data: DataSettings, folder: Path) -> tuple[dict[str, str], DataSe
     A table names its files; others in the folder are none of its images. A data set is asked of all that are there.
     """
     if data.table is None:
-        digests = digest_files(folder)
-        return digests, ask_images(asked_data_set(data), folder, digests, generated=is_generated(data))
+        generated = is_generated(data)
+        digests = sealed_files(folder) if generated else digest_files(folder)
+        return digests, ask_images(asked_data_set(data), folder, digests, generated=generated)
     cohort = read_cohort(data.table, data.columns, data.classes)
     digests = digest_named(folder, [image.file for image in cohort.images], data.table)
     return digests, DataSetImages(cohort.description, {}, cohort.images, [])
@@ -159,7 +160,7 @@ def generated_folder(data: DataSettings, cache: Cache, on_progress: Progress | N
         write_slides(folder, slides, settings.size, settings.seed, named_progress(on_progress, "generating images"))
 
     # what is painted, not who planned it: a plugin that plans other pictures gets others
-    painted = json.dumps([settings.size, settings.seed, [asdict(slide) for slide in slides]])
+    painted = json.dumps([settings.size, settings.seed, [vars(slide) for slide in slides]])
     key = hashlib.sha256(painted.encode()).hexdigest()[:16]
     return cache.get("phantom", key, make)
 

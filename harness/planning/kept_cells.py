@@ -5,6 +5,10 @@ Whatever these do not decide is left to :func:`~harness.planning.plan.prepare_ru
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from harness.cache import Cache
@@ -13,7 +17,7 @@ from harness.data.manifest import DAMAGED, sha256_of_file
 from harness.errors import HarnessError
 from harness.planning.cell_keys import ModelIdentity, cell_keys, plan_cells, resolved
 from harness.planning.comparison import comparison_parts
-from harness.planning.image_set import mark_damaged, scan_images
+from harness.planning.image_set import ImageSet, mark_damaged, scan_images
 from harness.planning.observer import Observer
 from harness.planning.sources import scan_source_set
 from harness.planning.splits import divide
@@ -22,12 +26,25 @@ from harness.plugin_api.installed import wanted_plugins
 from harness.store.cells import Cell
 from harness.store.keys import what_changed
 from harness.store.run_store import RunStore
-from harness.store.schema import DoneRecord, RunRecord
+from harness.store.schema import CellRecord, DoneRecord, RunRecord
 from harness.training.auto import device_type_of
 
 
-def kept_cells(config: RunConfig, store: RunStore, cache: Cache, observer: Observer) -> int | None:
-    """Return how many cells a run of this config keeps if it keeps all; None where a cell must run, or may have to.
+@dataclass(frozen=True)
+class KeptCells:
+    """The cells of a run in which none must be computed.
+
+    Attributes:
+        planned: How many the config plans.
+        records: Of all cells in the run folder, held against their checksums.
+    """
+
+    planned: int
+    records: Mapping[str, CellRecord]
+
+
+def kept_cells(config: RunConfig, store: RunStore, cache: Cache, observer: Observer) -> KeptCells | None:
+    """Return the cells of a run of this config if it keeps all of them; None where one must run, or may have to.
 
     Args:
         config: As asked for.
@@ -46,7 +63,12 @@ def kept_cells(config: RunConfig, store: RunStore, cache: Cache, observer: Obser
         config = _with_options_of(config, run.config)
         if config.added_to(run.config, run.data_set.strata) != run.config or run.plugins != wanted_plugins():
             return None
-        return len(cells) if _are_as_planned(cells, config, run, store, cache, observer) else None
+        records = store.read_cells()
+        planned = {cell: records.get(cell.name) for cell in cells}
+        done = {cell: record for cell, record in planned.items() if isinstance(record, DoneRecord)}
+        if len(done) < len(cells) or not _are_as_planned(done, config, run, store, cache, observer):
+            return None
+        return KeptCells(len(cells), records)
     except (HarnessError, OSError):
         return None  # whatever is wrong, the whole preparation says so in its own place
 
@@ -58,33 +80,46 @@ def _with_options_of(config: RunConfig, before: RunConfig) -> RunConfig:
 
 
 def _are_as_planned(
-    cells: list[Cell], config: RunConfig, run: RunRecord, store: RunStore, cache: Cache, observer: Observer
+    done: Mapping[Cell, DoneRecord],
+    config: RunConfig,
+    run: RunRecord,
+    store: RunStore,
+    cache: Cache,
+    observer: Observer,
 ) -> bool:
     """Whether the run folder is what this config would make of the images, plugins, weights and source sets of now.
 
-    What costs least is looked at first: the images are read whole at the end.
+    What costs least is looked at first: images and cells are read whole at the end.
     """
-    stored, damage = store.examine(thorough=True)
-    done = {name: record for name, record in stored.items() if isinstance(record, DoneRecord)}
-    if damage or any(cell.name not in done for cell in cells):
-        return False
     plugins, device_type = PluginFiles(), device_type_of(config.device)
-    records = {cell.label: done[cell.name] for cell in cells}
+    records = {cell.label: record for cell, record in done.items()}
     identities = {label: _identity(config, record, plugins) for label, record in records.items()}
     if device_type is None or None in identities.values():
         return False
     if not _are_sources_the_same(records, config, cache):
         return False
+    images = _scan_undamaged(config, store, cache, observer)
+    if images is None:
+        return False
     before, found = store.read_manifest(), resolved(config, device_type)
-    images = scan_images(config, cache, observer.progress)
     division = divide(mark_damaged(images, before.loc[before["state"] == DAMAGED, "sha256"]))
-    config = division.config
     if comparison_parts(division, found) != run.comparison or division.data_set != run.data_set:
         return False
     if not store.holds(division.manifest, division.splits):
         return False
     keys = cell_keys({label: one for label, one in identities.items() if one is not None}, division, found)
-    return not any(what_changed(done[cell.name].key_parts, keys[cell]) for cell in cells)
+    return not any(what_changed(record.key_parts, keys[cell]) for cell, record in done.items())
+
+
+def _scan_undamaged(config: RunConfig, store: RunStore, cache: Cache, observer: Observer) -> ImageSet | None:
+    """Scan the images, and read the run's cells whole meanwhile; return None where a cell is damaged."""
+    beside = ThreadPoolExecutor(1)  # the scan waits for the process of the data set most of the time
+    try:
+        faults = beside.map(partial(store.fault_of, thorough=True), store.names_of_cells())
+        images = scan_images(config, cache, observer.progress)
+        return None if any(faults) else images
+    finally:
+        beside.shutdown(cancel_futures=True)
 
 
 def _identity(config: RunConfig, record: DoneRecord, plugins: PluginFiles) -> ModelIdentity | None:

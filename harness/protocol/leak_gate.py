@@ -39,7 +39,7 @@ def find_leak(kind: str, splits: pd.DataFrame, identity: pd.Series[str]) -> Leak
     Args:
         kind: What ``identity`` tells apart.
         splits: ``image fold seed side``.
-        identity: From an image's name to its group, or to the hash of its pixels.
+        identity: From an image's name to its group, or to what equal pictures share.
 
     Returns:
         The leak with every offender, or None.
@@ -60,7 +60,7 @@ def find_picture_leak(splits: pd.DataFrame, content: pd.Series[str]) -> Leak | N
 
     Args:
         splits: ``image fold seed side``.
-        content: From an image's name to the hash of its full-size pixels.
+        content: From an image's name to what images of equal full-size pixels share.
     """
     shared = content[content.duplicated(keep=False)]
     names = shared.groupby(shared).agg(lambda group: " = ".join(sorted(group.index)))

@@ -18,6 +18,7 @@ from harness.reporting.table import Table
 from harness.store.json_files import read_json
 from harness.store.keys import hash_of
 from harness.store.run_store import RunStore
+from harness.store.schema import CellRecord
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -26,18 +27,19 @@ _DRAWN = "drawn.json"
 _DRAWING_CODE = tuple(Path(__file__).with_name(name) for name in ("figures.py", "leak_figure.py"))
 
 
-def publish(store: RunStore, kept: Cache) -> dict[str, Table]:
+def publish(store: RunStore, kept: Cache, records: Mapping[str, CellRecord] | None = None) -> dict[str, Table]:
     """Write ``tables/`` and ``figures/`` anew, and return the tables by name.
 
     Args:
         store: The run's folder.
         kept: The cache, which has the tables if they were computed before from the same cells by the same code.
+        records: Of its cells, held against their checksums just now; read here by default.
 
     Raises:
         DataError: No run, or no finished cell.
     """
     run = store.require_run()
-    cells = store.read_sound()
+    cells = store.read_sound() if records is None else records
     results = cache(lambda: results_of(store, run, cells))
     made = kept_tables(store, cells, kept, lambda: run_tables(results()))
     tables, figures = (own_folder(store.folder / name) for name in ("tables", "figures"))

@@ -87,8 +87,13 @@ class RunFolder:
         Returns:
             What is wrong, by the cell's name.
         """
-        found = {name: self._examined(name, thorough=thorough) for name in self._names()}
-        return {name: fault for name, fault in found.items() if isinstance(fault, str)}
+        found = {name: self.fault_of(name, thorough=thorough) for name in self._names()}
+        return {name: fault for name, fault in found.items() if fault is not None}
+
+    def fault_of(self, cell: str, *, thorough: bool) -> str | None:
+        """Say what is wrong with one cell, or return None; see :meth:`find_damage`."""
+        found = self._examined(cell, thorough=thorough)
+        return found if isinstance(found, str) else None
 
     def examine(self, *, thorough: bool) -> tuple[dict[str, CellRecord], dict[str, str]]:
         """Read every cell once: :meth:`find_damage`, and :meth:`read_cells` of the others.

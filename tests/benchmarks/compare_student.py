@@ -25,12 +25,11 @@ import torch
 from tabulate import tabulate
 
 from harness.benchmarks.cores import on_cores, processor_seconds
-from harness.benchmarks.report import Report
+from harness.benchmarks.report import Report, machine
 from harness.config.run_config import RunConfig, load_config
 from harness.processes import adopt_orphans
-from harness.threads import usable_cores
 from harness.training.auto import resolve_precision
-from harness.training.devices import describe_device, versions
+from harness.training.devices import versions
 
 HERE = Path(__file__).parent
 STUDENT, HARNESS = "good_student.py", "harness run"
@@ -211,7 +210,7 @@ def _setting(settings: RunConfig) -> dict[str, Any]:
         "schedule": f"{schedule.epochs} epochs, batch {schedule.batch_size}, rate {schedule.learning_rate:g}, "
         f"augmentation {schedule.augmentation}, {resolve_precision(schedule.precision, 'cpu')}",
         "protocol": f"{settings.protocol}, seed {settings.seeds[0]}",
-        "device": f"{describe_device(torch.device('cpu'))['name']}, {usable_cores()} cores",
+        "device": machine(torch.device("cpu")),
         "versions": ", ".join(f"{name} {versions()[name]}" for name in ("torch", "torchvision", "timm")),
     }
 

@@ -29,14 +29,13 @@ from tabulate import tabulate
 import harness
 from harness.api import merge as merging
 from harness.benchmarks.cores import processor_seconds
-from harness.benchmarks.report import Report
+from harness.benchmarks.report import Report, machine
 from harness.execution import collect, local_executor, runner
 from harness.execution.tasks import Tasks
 from harness.store import checksums
 from harness.store.run_store import RunStore
 from harness.synthetic.files import keyed_rng, write_png
-from harness.threads import usable_cores
-from harness.training.devices import describe_device, resolve_device
+from harness.training.devices import resolve_device
 from harness.workers import supervisor
 from harness.workers.handle import WorkerHandle
 
@@ -293,7 +292,7 @@ def main(
     given = [f"--{option} {value}" for option, values in options.items() for value in values]
     setting = {
         "command": " ".join(["python tests/benchmarks/host.py", *given, f"--model-bytes {model_bytes}"]),
-        "machine": f"{describe_device(resolve_device('cpu'))['name']}, {usable_cores()} cores",
+        "machine": machine(resolve_device("cpu")),
         "a cell": f"about 395 test and 395 validation images, 12 epochs, a model of {model_bytes:,} bytes",
         "Ray": f"two nodes on this machine, {_ACTORS} actors at most answer for all slots",
     }

@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from tabulate import tabulate
 
 from harness import ModelCard
-from harness.benchmarks.report import Report
+from harness.benchmarks.report import Report, machine
 from harness.cache import Cache
 from harness.config.run_config import load_config
 from harness.execution.collect import Collector
@@ -43,7 +43,6 @@ from harness.plugin_api.schedule import FINAL_STAGE
 from harness.store.cells import Cell
 from harness.store.keys import hash_of
 from harness.store.run_store import RunStore
-from harness.threads import usable_cores
 from harness.training.devices import describe_device
 from harness.workers.messages import FitTask, Fitted, Measured
 
@@ -215,7 +214,7 @@ def main(cells: int, models: int, groups: int, images: int, name: str, out: Path
     setting = {
         "run": f"{20 * models * len(config['seeds']):,} cells: {models} models, 4 strata, 5 folds, "
         f"{len(config['seeds'])} seeds; {groups} patients, {images} images of each at a stratum",
-        "device": f"{describe_device(torch.device('cpu'))['name']}, {usable_cores()} cores",
+        "device": machine(torch.device("cpu")),
         "versions": ", ".join(f"{library} {version(library)}" for library in _LIBRARIES),
     }
     report = report_of(steps, setting)

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from torchvision.io import encode_png
 
 from harness.cache import Cache
+from harness.data import pixels
 from harness.data.augment import VIEWS, view_images
 from harness.data.decode import PixelRecipe, decode
 from harness.data.manifest import sha256_of_files
@@ -118,10 +119,38 @@ def test_a_cache_without_room_is_one_clear_line(tmp_path, monkeypatch):
         store_of([write(tmp_path / "a.png")], tmp_path / "cache")
 
 
-def test_the_same_picture_has_the_same_content(tmp_path):
+def test_the_same_picture_has_the_same_fingerprint(tmp_path):
     one, two = write(tmp_path / "a.png", 3), write(tmp_path / "b.png", 3)
     two.write_bytes(two.read_bytes() + b"trailing")
-    assert decode(one.read_bytes(), PLAIN).content == decode(two.read_bytes(), PLAIN).content
+    assert decode(one.read_bytes(), PLAIN).fingerprint == decode(two.read_bytes(), PLAIN).fingerprint
+
+
+def test_pictures_of_one_fingerprint_are_told_apart(tmp_path):
+    picture = np.zeros((3, 64, 64), np.uint8)
+    other = picture.copy()
+    other[:, 0, 0] = 1  # lost when sixteen pixels become one
+    files = [tmp_path / f"{name}.png" for name in ("one", "copy", "other")]
+    for file, image in zip(files, (picture, picture, other), strict=True):
+        file.write_bytes(encode_png(torch.from_numpy(image)).numpy().tobytes())
+    files[1].write_bytes(files[1].read_bytes() + b"trailing")
+    assert len({decode(file.read_bytes(), PLAIN).fingerprint for file in files}) == 1
+    index = store_of(files, tmp_path / "cache").index.set_index("sha256")["content"]
+    one, copy, third = index[sha256_of_files(files)]
+    assert one == copy != third
+
+
+def test_a_file_that_changes_before_the_second_look(tmp_path, monkeypatch):
+    files = [write(tmp_path / "one.png", 3), write(tmp_path / "copy.png", 3)]
+    files[1].write_bytes(files[1].read_bytes() + b"trailing")
+    told_apart = pixels._told_apart
+
+    def late(*given):
+        files[0].write_bytes(b"somebody else's")
+        return told_apart(*given)
+
+    monkeypatch.setattr(pixels, "_told_apart", late)
+    with pytest.raises(DataError, match=r"one\.png has changed since the run began"):
+        store_of(files, tmp_path / "cache")
 
 
 @pytest.mark.parametrize("shape", [(3, 20, 30), (3, 30, 20), (3, 16, 16), (3, 1, 1)])

@@ -7,9 +7,10 @@ from importlib.metadata import version
 import pandas as pd
 import pytest
 
+from harness import run as run_config
 from harness.cache import Cache
 from harness.config.run_config import load_config
-from harness.data.manifest import image_files
+from harness.data.manifest import image_files, sha256_of_file
 from harness.planning import kept_cells as module
 from harness.planning import staleness
 from harness.planning.kept_cells import kept_cells
@@ -32,7 +33,8 @@ def run(whole, tmp_path):
 def ask(run, tiny, phantom, shared_cache):
     def count(*overrides, images=phantom):
         _, config = load_config(str(tiny), (f"data.folder={images}", *overrides))
-        return kept_cells(config, RunStore(run), Cache(shared_cache, print), Observer())
+        kept = kept_cells(config, RunStore(run), Cache(shared_cache, print), Observer())
+        return kept and kept.planned
 
     return count
 
@@ -114,6 +116,27 @@ def test_another_training_version(ask, monkeypatch):
 def test_a_device_that_only_torch_can_tell(ask, monkeypatch):
     monkeypatch.setattr(module, "device_type_of", lambda _wish: None)
     assert ask() is None
+
+
+@pytest.mark.parametrize(("name", "answer"), [("device_type_of", None), ("_identity", None), ("sha256_of_file", "")])
+def test_images_are_read_last(ask, run, monkeypatch, tmp_path, name, answer):
+    weights = tmp_path / "weights.pth"
+    weights.write_bytes(b"weights")
+    give(run, weights=str(weights))
+    for file in run.glob("cells/densenet-*/cell.json"):
+        files = {str(weights): sha256_of_file(weights)}
+        rewrite(file, lambda record, files=files: record["starts_from"].update(files=files))
+    monkeypatch.setattr(module, "scan_images", lambda *_: pytest.fail("the images were read"))
+    monkeypatch.setattr(module, name, lambda *_: answer)
+    assert ask(f"models.densenet.options.weights={weights}") is None
+
+
+def test_tables_need_no_second_look_at_the_cells(run, tiny, phantom, shared_cache, monkeypatch):
+    monkeypatch.setenv("HARNESS_CACHE", str(shared_cache))
+    monkeypatch.setattr(RunStore, "read_sound", lambda _: pytest.fail("the cells were read again"))
+    result = run_config(str(tiny), out=run, overrides=[f"data.folder={phantom}"])
+    assert [outcome.kept for outcome in result.outcomes.values()] == [2]
+    assert "3" in result.tables
 
 
 def give(run, **options):
