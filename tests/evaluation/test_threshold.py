@@ -19,7 +19,8 @@ def test_no_threshold_does_better(rows):
         return balanced_accuracy_score(labels, (scores / 20 >= threshold).astype(int))
 
     chosen = choose_threshold(table)
-    assert merit(chosen) >= max(merit(threshold) for threshold in np.linspace(0, 1.01, 203)) - 1e-12
+    between_scores = np.arange(42) / 40
+    assert merit(chosen) >= max(map(merit, between_scores)) - 1e-12
     if merit(0.5) == merit(chosen):
         assert chosen == 0.5
 
