@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+from functools import cache
 from pathlib import Path
 
 import hypothesis
@@ -98,17 +100,25 @@ def harness(monkeypatch: pytest.MonkeyPatch, shared_cache: Path, tmp_path: Path,
     return call
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def finished(shared_cache: Path, tiny: Path, phantom: Path, tmp_path_factory: pytest.TempPathFactory):
-    """Make a run that several tests of a module only read: ``finished("-o", "protocol=...")`` gives its folder."""
+    """Make a run that several tests of a module only read: ``finished("-o", "protocol=...")`` gives its folder.
 
-    def make(*arguments: object) -> Path:
-        folder = tmp_path_factory.mktemp("finished") / "run"
+    Modules that ask for the same run have a copy each of one that was computed once.
+    """
+
+    @cache
+    def compute(*arguments: str) -> Path:
+        folder = tmp_path_factory.mktemp("computed") / "run"
         with pytest.MonkeyPatch.context() as monkeypatch:
             prepare_environment(monkeypatch, shared_cache, folder.parent)
             given = ("run", tiny, "--data", phantom, "--out", folder, "--jobs", 2, *arguments)
             assert _exit_code([str(argument) for argument in given]) == 0
         return folder
+
+    def make(*arguments: object) -> Path:
+        run = compute(*map(str, arguments))
+        return Path(shutil.copytree(run, tmp_path_factory.mktemp("finished") / "run"))
 
     return make
 
