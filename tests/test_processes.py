@@ -176,3 +176,24 @@ def test_nothing_outlives_the_run(stopped, killed, tmp_path, phantom, shared_cac
         host.wait(60)
     gone = [pid for pid in (supervisor, worker, child) if wait_until(lambda pid=pid: has_ended(pid), 20)]
     assert gone == [supervisor, worker, child]
+
+
+UNGUARDED = """
+import multiprocessing
+from harness.processes import refuse_unguarded_script
+
+refuse_unguarded_script()
+if multiprocessing.parent_process() is None:
+    child = multiprocessing.get_context("spawn").Process(target=print)
+    child.start()
+    child.join()
+    raise SystemExit(child.exitcode)
+"""
+
+
+def test_a_script_that_would_begin_anew_in_its_processes_is_told(tmp_path):
+    script = tmp_path / "script.py"
+    script.write_text(UNGUARDED)
+    done = subprocess.run([sys.executable, script], capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "put the script's work under 'if __name__ == \"__main__\":'" in done.stderr
