@@ -117,8 +117,8 @@ def finished(shared_cache: Path, tiny: Path, phantom: Path, tmp_path_factory: py
         return folder
 
     def make(*arguments: object) -> Path:
-        run = compute(*map(str, arguments))
-        return Path(shutil.copytree(run, tmp_path_factory.mktemp("finished") / "run"))
+        run = compute(*map(str, arguments))  # with what lies beside it, such as the plan that shards hold to
+        return Path(shutil.copytree(run.parent, tmp_path_factory.mktemp("finished"), dirs_exist_ok=True), run.name)
 
     return make
 
