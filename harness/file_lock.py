@@ -5,11 +5,12 @@ from __future__ import annotations
 import contextlib
 import errno
 import fcntl
+import multiprocessing
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from harness.errors import EnvironmentMissingError
+from harness.errors import EnvironmentMissingError, UsageError
 
 _POLL_SECONDS = 0.1
 _TAKEN = {errno.EACCES, errno.EAGAIN}
@@ -26,9 +27,11 @@ def locked(file: Path, seconds: float | None = None) -> Iterator[None]:
 
     Raises:
         TimeoutError: Another process holds the lock.
+        UsageError: This process is still importing the script that has started it, and would wait for that script.
         EnvironmentMissingError: The file system knows no locks.
         OSError: The file cannot be made.
     """
+    _refuse_unguarded_script()
     with file.open("ab") as opened:
         _acquire(opened.fileno(), file, seconds)
         try:
@@ -36,6 +39,14 @@ def locked(file: Path, seconds: float | None = None) -> Iterator[None]:
         finally:
             # closing alone would not do: a process forked meanwhile has the file open as well
             fcntl.flock(opened, fcntl.LOCK_UN)
+
+
+def _refuse_unguarded_script() -> None:
+    if getattr(multiprocessing.current_process(), "_inheriting", False):  # as multiprocessing itself tells
+        raise UsageError(
+            "a process that a script has started imports that script, which must not begin its work again there - put "
+            "the script's work under 'if __name__ == \"__main__\":'"
+        )
 
 
 def _acquire(descriptor: int, file: Path, seconds: float | None) -> None:

@@ -22,7 +22,7 @@ from typing import TypeVar
 
 import psutil
 
-from harness.errors import DataError, UsageError
+from harness.errors import DataError
 from harness.threads import usable_cores
 
 Item = TypeVar("Item")
@@ -133,19 +133,6 @@ def uninterrupted() -> Iterator[None]:
         signal.signal(signal.SIGINT, before)
     if pressed:
         raise KeyboardInterrupt
-
-
-def refuse_unguarded_script() -> None:
-    """Refuse to work in a process that is still importing the script which has started it.
-
-    Raises:
-        UsageError: It is; the script would begin anew in each of its processes.
-    """
-    if getattr(multiprocessing.current_process(), "_inheriting", False):  # as multiprocessing itself tells
-        raise UsageError(
-            "a process that a script has started imports that script, which must not begin its work again there - put "
-            "the script's work under 'if __name__ == \"__main__\":'"
-        )
 
 
 def adopt_orphans() -> None:

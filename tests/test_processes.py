@@ -180,20 +180,23 @@ def test_nothing_outlives_the_run(stopped, killed, tmp_path, phantom, shared_cac
 
 UNGUARDED = """
 import multiprocessing
-from harness.processes import refuse_unguarded_script
+from pathlib import Path
+from harness.file_lock import locked
 
-refuse_unguarded_script()
-if multiprocessing.parent_process() is None:
-    child = multiprocessing.get_context("spawn").Process(target=print)
-    child.start()
-    child.join()
-    raise SystemExit(child.exitcode)
+with locked(Path("lock")):
+    if multiprocessing.parent_process() is None:
+        child = multiprocessing.get_context("spawn").Process(target=print)
+        child.start()
+        child.join()
+        raise SystemExit(child.exitcode)
 """
 
 
-def test_a_script_that_would_begin_anew_in_its_processes_is_told(tmp_path):
+def test_a_script_whose_processes_would_wait_for_it_is_told(tmp_path):
     script = tmp_path / "script.py"
     script.write_text(UNGUARDED)
-    done = subprocess.run([sys.executable, script], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, script], cwd=tmp_path, capture_output=True, text=True, check=False, timeout=60
+    )
     assert done.returncode == 1
     assert "put the script's work under 'if __name__ == \"__main__\":'" in done.stderr

@@ -1,4 +1,4 @@
-"""The audit report as text for a terminal, which is Markdown too."""
+"""Markdown rendering of an audit report."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A YAML reader that refuses what a config never needs: tags, keys given twice, documents that grow."""
+"""Strict YAML parser of config files."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The formats of image files, told from their first bytes: PNG and JPEG are read, others are named."""
+"""Image format detection from a file's first bytes."""
 
 from __future__ import annotations
 

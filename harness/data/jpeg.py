@@ -1,4 +1,4 @@
-"""Checks of a JPEG file: whole before it is decoded, and without warnings of damage while it is."""
+"""JPEG validation before and during decoding."""
 
 from __future__ import annotations
 

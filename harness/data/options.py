@@ -1,4 +1,4 @@
-"""The values that options of images and pixels may have."""
+"""Allowed values of resizing and stain normalisation options."""
 
 from __future__ import annotations
 

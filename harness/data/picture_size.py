@@ -1,4 +1,4 @@
-"""The largest picture that is decoded."""
+"""Size limits of decoded pictures."""
 
 from __future__ import annotations
 

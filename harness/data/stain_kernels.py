@@ -1,4 +1,4 @@
-"""Compiled loops of stain normalisation, each beside the NumPy expression that it equals to the bit."""
+"""Numba kernels of stain normalisation, with NumPy fallbacks of equal results."""
 
 from __future__ import annotations
 

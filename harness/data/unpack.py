@@ -1,4 +1,4 @@
-"""Unpacking of archives that may come from anywhere: nothing leaves the folder or fills the disk."""
+"""Safe extraction of untrusted archives."""
 
 from __future__ import annotations
 
