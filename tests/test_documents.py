@@ -15,7 +15,7 @@ from pages import CLUSTERS, COHORT, PACKAGE, PAGES, ROOT, TUTORIAL, blocks, comm
 from safetensors.torch import save_file
 
 import harness as public
-from harness.config.run_config import load_config
+from harness.config.config_files import load_config
 from harness.scaffold.plugin import parse_name, write_plugin_file
 from harness.synthetic.sources import write_synthetic_lung
 

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from harness.cache import Cache
+from harness.config.config_files import load_config
 from harness.config.data_settings import DEFAULT_DATA_SET, DataSettings
-from harness.config.run_config import RunConfig, load_config
+from harness.config.run_config import RunConfig
 from harness.data.fetch import LC25000, Fetched, FetchReport, fetch
 from harness.data.manifest import digest_files
 from harness.data.verify import Published, VerifyReport, verify_files

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from harness.cache import Cache, Note
-from harness.config.run_config import load_config, parse_config
+from harness.config.config_files import load_config
+from harness.config.run_config import parse_config
 from harness.locations import cache_folder
 from harness.planning.image_set import scan_images
 from harness.planning.observer import Observer

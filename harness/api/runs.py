@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
 from harness.api.run_plugins import RunPlugins
 from harness.cache import Cache
-from harness.config.run_config import RunConfig, StudyKind, load_config, parse_config
+from harness.config.config_files import load_config
+from harness.config.run_config import RunConfig, StudyKind, parse_config
 from harness.errors import UsageError
 from harness.execution.executor import ExecutorChoice, ExecutorName
 from harness.execution.outcome import Outcome

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import TypedDict, Unpack
 
 from harness.cache import Cache
-from harness.config.run_config import RunConfig, load_config
+from harness.config.config_files import load_config
+from harness.config.run_config import RunConfig
 from harness.errors import ConfigError
 from harness.execution.scoring import label_of, read_predictions, read_table, score_cells, store_scored, with_scored_row
 from harness.locations import cache_folder, results_folder

@@ -14,7 +14,8 @@ import torch
 from harness.benchmarks.images import measure_images
 from harness.benchmarks.report import Report, images_report, training_report, turns
 from harness.benchmarks.training import Contest, measure_training
-from harness.config.run_config import RunConfig, load_config
+from harness.config.config_files import load_config
+from harness.config.run_config import RunConfig
 from harness.errors import UsageError
 from harness.planning.models import ModelEntry, model_entries
 from harness.plugin_api.discovery import discover

@@ -26,7 +26,8 @@ from tabulate import tabulate
 
 from harness.benchmarks.cores import on_cores, processor_seconds
 from harness.benchmarks.report import Report, machine
-from harness.config.run_config import RunConfig, load_config
+from harness.config.config_files import load_config
+from harness.config.run_config import RunConfig
 from harness.processes import adopt_orphans
 from harness.training.auto import resolve_precision
 from harness.training.devices import versions

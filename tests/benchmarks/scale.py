@@ -28,7 +28,7 @@ from tabulate import tabulate
 from harness import ModelCard
 from harness.benchmarks.report import Report, machine
 from harness.cache import Cache
-from harness.config.run_config import load_config
+from harness.config.config_files import load_config
 from harness.execution.collect import Collector
 from harness.execution.executor import Ended, EpochEnded, Event, Started
 from harness.execution.measurements import Speed

@@ -1,6 +1,7 @@
 import pytest
 
-from harness.config.run_config import load_config, parse_config, read_config
+from harness.config.config_files import load_config, read_config
+from harness.config.run_config import parse_config
 from harness.errors import ConfigError
 
 CONFIG = {"models": {"majority": {}}}

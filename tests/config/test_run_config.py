@@ -2,7 +2,7 @@ import os
 
 import pytest
 
-from harness.config.run_config import load_config, shipped_configs
+from harness.config.config_files import load_config, shipped_configs
 from harness.errors import ConfigError
 from harness.planning.models import model_entries
 from harness.plugin_api.discovery import discover

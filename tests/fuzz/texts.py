@@ -12,7 +12,7 @@ from harness_plugins.breakhis.names import parse_stem
 from harness_plugins.breakhis.official import parse_official_list
 from mutate import spoil_bytes, spoil_text, spoil_tree
 
-from harness.config.run_config import read_config
+from harness.config.config_files import read_config
 from harness.data.sources import parse_groups
 
 _STEMS = (

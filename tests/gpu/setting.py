@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from harness.config.run_config import load_config
+from harness.config.config_files import load_config
 from harness.planning.models import model_entries
 from harness.plugin_api.discovery import discover
 from harness.plugin_api.schedule import ExecutionMode, Precision, Schedule

@@ -3,7 +3,7 @@
 import pytest
 
 from harness.cache import Cache
-from harness.config.run_config import load_config
+from harness.config.config_files import load_config
 from harness.data.manifest import image_files
 from harness.planning.image_set import generated_folder
 

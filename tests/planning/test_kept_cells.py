@@ -9,7 +9,7 @@ import pytest
 
 from harness import run as run_config
 from harness.cache import Cache
-from harness.config.run_config import load_config
+from harness.config.config_files import load_config
 from harness.data.manifest import image_files
 from harness.planning import kept_cells as module
 from harness.planning import staleness
